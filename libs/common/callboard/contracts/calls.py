@@ -1,0 +1,182 @@
+"""The messages of the call path (edge > router > connector > edge) and the call record.
+
+Wire form: 4 bytes big-endian length, that many bytes of MessagePack (the head), then the body: the raw
+JSON the client or upstream sent. A payload prefix costs a third of what NATS headers cost. Heads are
+arrays, so a new field goes at the end and has a default.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeVar
+
+import msgspec
+
+Outcome = Literal["ok", "tool_error", "error", "refused", "timeout", "cancelled", "unknown"]
+
+MODERN = "2026-07-28"
+"""The stateless revision; every other known revision begins with a handshake."""
+LEGACY = "2025-11-25"
+"""The newest revision with a handshake."""
+HANDSHAKE_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", LEGACY)
+
+
+class RpcHead(msgspec.Struct, frozen=True, array_like=True):
+    """edge > router on `cb.rpc.<organisation>.<playbook>`; the body is the raw `params`.
+
+    `deadline` is in epoch milliseconds, `received` in epoch microseconds. `request_id` is the client's
+    JSON-RPC id as raw JSON text. `version` 0 means the current one.
+    """
+
+    call_id: str
+    method: str
+    era: str
+    client: str
+    principal: str
+    deadline: int
+    received: int
+    request_id: str = ""
+    session: str = ""
+    version: int = 0
+    traceparent: str = ""
+    capabilities: bytes = b"{}"
+    client_info: bytes = b"{}"
+    log_level: str = ""
+    anonymous: bool = False
+    param_headers: dict[str, str] | None = None
+
+
+class CallHead(msgspec.Struct, frozen=True, array_like=True):
+    """router > connector on `cb.call.<organisation>.<server>`; the body is the raw `params`.
+
+    The connector answers `reply_to` directly, so the result does not pass through the router.
+    """
+
+    call_id: str
+    method: str
+    organisation: str
+    playbook: str
+    version: int
+    server: str
+    upstream_name: str
+    wire_name: str
+    digest: str
+    reply_to: str
+    era: str
+    client: str
+    principal: str
+    deadline: int
+    received: int
+    routed: int
+    request_id: str = ""
+    session: str = ""
+    traceparent: str = ""
+    capabilities: bytes = b"{}"
+    client_info: bytes = b"{}"
+    log_level: str = ""
+
+
+RESULT, ERROR, NOTIFICATION, CHUNK = 0, 1, 2, 3
+
+
+class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
+    """connector or router > edge, on the inbox of the call.
+
+    `kind` RESULT: the body is the raw `result`. ERROR: a raw JSON-RPC error object. NOTIFICATION: a whole
+    raw JSON-RPC notification. CHUNK: a piece of the RESULT that follows, for bodies over the bus's limit.
+    RESULT and ERROR are the last message of a call. `problem` is Callboard's code when the error is ours.
+    """
+
+    call_id: str
+    kind: int
+    problem: str = ""
+    served_version: int = 0
+
+
+class CancelCall(msgspec.Struct, frozen=True, kw_only=True, tag="call.cancel", tag_field="type"):
+    """Broadcast on `cb.cancel`: stop a call, by its id or by the client's session and request id."""
+
+    call_id: str = ""
+    session: str = ""
+    request_id: str = ""
+    reason: str = ""
+
+
+class AskCallHeld(msgspec.Struct, frozen=True, kw_only=True, tag="call.held?", tag_field="type"):
+    """Broadcast on `cb.ask.call_held`: whoever still works on the call says so; silence means it is lost."""
+
+    call_id: str
+
+
+class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="call.v1", tag_field="type"):
+    """One finished call on `cb.calls.<organisation>.<playbook>`: what ran under which version, and how.
+
+    Latencies are microseconds: `router_us` from the edge's receipt to the router's hand-over, `upstream_us`
+    in the connector and the upstream, `total_us` from the edge's receipt to the connector's answer.
+    """
+
+    call_id: str
+    organisation: str
+    playbook: str
+    version: int
+    method: str
+    server: str
+    tool: str
+    upstream_name: str
+    digest: str
+    client: str
+    principal: str
+    era: str
+    upstream_era: str = ""
+    outcome: Outcome
+    error_code: int | None = None
+    problem: str = ""
+    started_at: datetime
+    router_us: int = 0
+    upstream_us: int = 0
+    total_us: int = 0
+    request_bytes: int = 0
+    response_bytes: int = 0
+    trace_id: str = ""
+    connector: str = ""
+
+
+Head = TypeVar("Head", bound=msgspec.Struct)
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack_rpc = msgspec.msgpack.Decoder(RpcHead).decode
+_unpack_call = msgspec.msgpack.Decoder(CallHead).decode
+_unpack_reply = msgspec.msgpack.Decoder(ReplyHead).decode
+
+
+def frame(head: msgspec.Struct, body: bytes) -> bytes:
+    """Head and body as one payload."""
+    packed = _pack(head)
+    return len(packed).to_bytes(4, "big") + packed + body
+
+
+def _split(data: bytes) -> tuple[memoryview, bytes]:
+    end = 4 + int.from_bytes(data[:4], "big")
+    return memoryview(data)[4:end], data[end:]
+
+
+def unframe_rpc(data: bytes) -> tuple[RpcHead, bytes]:
+    """Decode a payload of `cb.rpc.*`."""
+    head, body = _split(data)
+    return _unpack_rpc(head), body
+
+
+def unframe_call(data: bytes) -> tuple[CallHead, bytes]:
+    """Decode a payload of `cb.call.*`."""
+    head, body = _split(data)
+    return _unpack_call(head), body
+
+
+def unframe_reply(data: bytes) -> tuple[ReplyHead, bytes]:
+    """Decode a payload that came to a call's inbox."""
+    head, body = _split(data)
+    return _unpack_reply(head), body
+
+
+decode_record = msgspec.json.Decoder(CallRecord).decode
+encode_record = msgspec.json.Encoder().encode

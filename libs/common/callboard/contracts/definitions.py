@@ -1,0 +1,126 @@
+"""What people define (servers, playbooks, prompts) and what servers say of themselves (catalogues).
+
+Sources: `examples/callboard.yaml` for the file, MCP 2025-11-25 and 2026-07-28 for tool, prompt and
+resource definitions, which are kept as the raw JSON bytes the upstream sent.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Access = Literal["token", "anonymous"]
+
+
+class SecretRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A reference to a secret in the organisation's vault; the value never stands in a definition."""
+
+    secret: str
+
+
+class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An upstream MCP server: either `url` (Streamable HTTP) or `command` (stdio, an argv list)."""
+
+    url: str | None = None
+    headers: dict[str, str | SecretRef] = {}
+    command: tuple[str, ...] | None = None
+    env: dict[str, str | SecretRef] = {}
+    cwd: str | None = None
+    description: str = ""
+    deadline_seconds: float | None = None
+
+    @property
+    def is_stdio(self) -> bool:
+        """True when Callboard starts the server as a child process."""
+        return self.command is not None
+
+
+class ToolRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which tools of a server a playbook shows, and how. Globs; deny wins; no `allow` means all."""
+
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    rename: dict[str, str] = {}
+    describe: dict[str, str] = {}
+
+
+class PlaybookServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One server in a playbook. `names`: "prefixed" (`server__tool`), "bare", or a prefix of one's own."""
+
+    names: str = "prefixed"
+    tools: ToolRules = ToolRules()
+    enabled: bool = True
+
+
+class PromptArgument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A declared argument of a stored prompt."""
+
+    name: str
+    description: str = ""
+    required: bool = False
+
+
+class StoredPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A prompt that lives in the playbook; `{{name}}` in the template is replaced by the argument."""
+
+    template: str
+    title: str = ""
+    description: str = ""
+    arguments: tuple[PromptArgument, ...] = ()
+
+
+class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a person writes of a playbook: servers by name, filters, stored prompts, who may connect."""
+
+    title: str = ""
+    description: str = ""
+    instructions: str = ""
+    access: Access = "token"
+    servers: dict[str, PlaybookServer] = {}
+    prompts: dict[str, StoredPrompt] = {}
+
+
+class Exposed(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a version exposes: whose it is, its name there, and the SHA-256 of its definition."""
+
+    server: str
+    name: str
+    digest: str
+
+
+class PlaybookContent(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole version: the definition and the digest of every tool, prompt and resource it exposes.
+
+    Keys of the three maps are the names that agents see (for resources: the URI).
+    """
+
+    definition: PlaybookDefinition
+    tools: dict[str, Exposed] = {}
+    prompts: dict[str, Exposed] = {}
+    resources: dict[str, Exposed] = {}
+
+
+class CatalogueItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool, prompt, resource or template as the upstream said it (`raw`), with its canonical digest.
+
+    `problem` is set when the definition is not valid: the item is then quarantined, the others are not.
+    """
+
+    name: str
+    digest: str
+    raw: msgspec.Raw
+    problem: str | None = None
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a server offered at one discovery, in the order it said it."""
+
+    era: str
+    tools: tuple[CatalogueItem, ...] = ()
+    prompts: tuple[CatalogueItem, ...] = ()
+    resources: tuple[CatalogueItem, ...] = ()
+    templates: tuple[CatalogueItem, ...] = ()
+    capabilities: msgspec.Raw = msgspec.Raw(b"{}")
+    server_info: msgspec.Raw = msgspec.Raw(b"{}")
+    instructions: str = ""

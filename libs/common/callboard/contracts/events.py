@@ -1,0 +1,189 @@
+"""Every event of the log. Past tense, named for the reason; a tag never changes its meaning.
+
+A new field has a default; a changed meaning is a new struct with tag `….v2` and an upcast in
+`callboard.contracts.upcasts`. Golden bytes of each stand in `tests/contracts/golden/`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from callboard.contracts.definitions import Catalogue, PlaybookContent, ServerDefinition
+
+
+class OrganisationCreated(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.created", tag_field="type"):
+    """An organisation exists from here on; its log begins with this event."""
+
+    organisation: str
+    title: str = ""
+
+
+class ServerRegistered(msgspec.Struct, frozen=True, kw_only=True, tag="server.registered", tag_field="type"):
+    """A server is known under this name, and connectors may connect to it."""
+
+    server: str
+    definition: ServerDefinition
+
+
+class ServerReconfigured(msgspec.Struct, frozen=True, kw_only=True, tag="server.reconfigured", tag_field="type"):
+    """The definition of a known server was replaced."""
+
+    server: str
+    definition: ServerDefinition
+
+
+class ServerRetired(msgspec.Struct, frozen=True, kw_only=True, tag="server.retired", tag_field="type"):
+    """The server is no longer connected to; its name may be registered again."""
+
+    server: str
+
+
+class ServerCatalogueDiscovered(
+    msgspec.Struct, frozen=True, kw_only=True, tag="server.catalogue_discovered", tag_field="type"
+):
+    """A discovery found something else than the one before. `digest` is over all items."""
+
+    server: str
+    digest: str
+    catalogue: Catalogue
+
+
+class PlaybookPublished(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.published", tag_field="type"):
+    """Version `version` exists and is the current one."""
+
+    playbook: str
+    version: int
+    content: PlaybookContent
+    content_digest: str
+
+
+class PlaybookRolledBack(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.rolled_back", tag_field="type"):
+    """Version `version` has the content of `to_version` and is the current one; nothing is deleted."""
+
+    playbook: str
+    version: int
+    to_version: int
+    content: PlaybookContent
+    content_digest: str
+
+
+class PlaybookRetired(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.retired", tag_field="type"):
+    """The playbook is no longer served; its versions stay readable."""
+
+    playbook: str
+
+
+class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_issued", tag_field="type"):
+    """A client got a token; only its id is here, the verifier is in the vault's table."""
+
+    client: str
+    key_id: str
+    scopes: tuple[str, ...]
+    playbooks: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+
+
+class ClientTokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_revoked", tag_field="type"):
+    """The token is refused from here on."""
+
+    client: str
+    key_id: str
+
+
+class SecretStored(msgspec.Struct, frozen=True, kw_only=True, tag="secret.stored", tag_field="type"):
+    """The vault holds version `version` of the secret; the value is nowhere else."""
+
+    secret: str
+    version: int
+
+
+class SecretDestroyed(msgspec.Struct, frozen=True, kw_only=True, tag="secret.destroyed", tag_field="type"):
+    """All versions of the secret were deleted from the vault."""
+
+    secret: str
+
+
+class ConsumerAdmitted(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admitted", tag_field="type"):
+    """An analytics consumer may read this organisation's call records and events from the bus."""
+
+    consumer: str
+    public_key: str
+
+
+class ConsumerDismissed(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.dismissed", tag_field="type"):
+    """The consumer's credentials are refused from here on."""
+
+    consumer: str
+    public_key: str
+
+
+Event = (
+    OrganisationCreated
+    | ServerRegistered
+    | ServerReconfigured
+    | ServerRetired
+    | ServerCatalogueDiscovered
+    | PlaybookPublished
+    | PlaybookRolledBack
+    | PlaybookRetired
+    | ClientTokenIssued
+    | ClientTokenRevoked
+    | SecretStored
+    | SecretDestroyed
+    | ConsumerAdmitted
+    | ConsumerDismissed
+)
+
+
+class EventMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who, why and through what: stored beside every event and part of the hash chain."""
+
+    actor: str
+    comment: str = ""
+    correlation: str = ""
+    causation: str = ""
+    producer: str = ""
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as the log holds it. `seq` is gapless per organisation; `version` per stream."""
+
+    organisation: str
+    seq: int
+    event_id: str
+    stream: str
+    version: int
+    type: str
+    schema_version: int
+    recorded_at: datetime
+    meta: EventMeta
+    event: Event
+    command_id: str = ""
+
+
+class PublishedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The public form on `cb.evt.<organisation>.<type>`: one JSON object per event of the log."""
+
+    organisation: str
+    seq: int
+    event_id: str
+    stream: str
+    version: int
+    recorded_at: datetime
+    actor: str
+    comment: str
+    event: Event
+
+
+decode_event = msgspec.json.Decoder(Event).decode
+encode_event = msgspec.json.Encoder().encode
+decode_published = msgspec.json.Decoder(PublishedEvent).decode
+
+
+def type_of(event: Event) -> str:
+    """The tag of an event, for example `playbook.rolled_back`."""
+    tag = event.__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag

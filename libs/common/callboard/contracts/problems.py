@@ -1,0 +1,113 @@
+"""The one typed error that crosses the bus, and the list of its codes.
+
+Above it: the edge turns a `Problem` into a JSON-RPC error or an HTTP problem (`callboard_edge.problems`).
+Below it: nothing. A code is `<noun>.<reason>` and never changes its meaning.
+
+    Problem                     any expected refusal or failure
+      (code decides what the edge answers; see CODES)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+# code -> (JSON-RPC error code, HTTP status of the management API, what a person can do about it)
+CODES: dict[str, tuple[int, int, str]] = {
+    "argument.invalid": (-32602, 400, "Correct the named argument and send the request again."),
+    "auth.required": (
+        -32001,
+        401,
+        "Send `Authorization: Bearer <token>`; `callboard token issue` makes one.",
+    ),
+    "auth.invalid": (-32001, 401, "The token is unknown, expired or revoked; issue another one."),
+    "auth.forbidden": (-32003, 403, "The token does not allow this; use one that does."),
+    "bus.unavailable": (-32603, 503, "A service of Callboard is down or restarting; try again in a moment."),
+    "call.cancelled": (-32800, 409, "The caller cancelled the request."),
+    "call.deadline_exceeded": (-32001, 504, "The upstream took longer than the deadline; raise it or retry."),
+    "call.outcome_unknown": (
+        -32001,
+        502,
+        "The tool may or may not have run; it was not sent again. Check its effect before a retry.",
+    ),
+    "command.reused": (-32602, 409, "The command id was used for another request; make a new one."),
+    "comment.required": (-32602, 400, "Say why with -m."),
+    "consumer.exists": (-32602, 409, "Choose another name or remove the consumer first."),
+    "consumer.unknown": (-32602, 404, "List them with `callboard consumer ls`."),
+    "cursor.invalid": (-32602, 400, "The list has changed since; ask for its first page again."),
+    "database.unavailable": (-32603, 503, "Postgres is down or restarting; try again in a moment."),
+    "file.invalid": (-32602, 400, "Correct the file at the line named."),
+    "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),
+    "method.unknown": (-32601, 404, "The playbook's servers do not offer this method."),
+    "organisation.exists": (-32602, 409, "Choose another name."),
+    "organisation.unknown": (-32602, 404, "List them with `callboard status`."),
+    "payload.too_large": (-32600, 413, "Send a smaller body, or raise CALLBOARD_EDGE_MAX_BODY_BYTES."),
+    "playbook.collision": (-32602, 409, "Give one of the two servers another prefix or rename the tool."),
+    "playbook.empty": (-32602, 400, "A playbook needs at least one server or prompt."),
+    "playbook.revision_stale": (
+        -32602,
+        409,
+        "Somebody published in between; look at `history` and try again.",
+    ),
+    "playbook.unknown": (-32602, 404, "List them with `callboard playbook ls`."),
+    "playbook.version_unknown": (-32602, 404, "List the versions with `callboard playbook history`."),
+    "projection.unknown": (-32602, 404, "List them with `callboard status`."),
+    "projection.rebuilding": (-32602, 409, "Wait until the running rebuild has ended."),
+    "prompt.unknown": (-32602, 404, "List them with prompts/list."),
+    "resource.unknown": (-32602, 404, "List them with resources/list."),
+    "secret.unknown": (-32602, 404, "Store it with `callboard secret set NAME`."),
+    "server.in_use": (-32602, 409, "Take the server out of the playbooks that use it first."),
+    "server.unavailable": (-32603, 502, "Look at `callboard status`: the server does not answer."),
+    "server.invalid_answer": (-32603, 502, "The server does not speak MCP here; check its URL or command."),
+    "server.unknown": (-32602, 404, "List them with `callboard server ls`."),
+    "token.unknown": (-32602, 404, "List them with `callboard token ls`."),
+    "tool.unknown": (-32602, 404, "List them with `callboard tools ls`."),
+    "tool.quarantined": (-32602, 409, "The tool's definition is not valid; `callboard status` says why."),
+}
+
+
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, tag="problem", tag_field="type"):
+    """A `Problem` as it travels: `data` holds only what the caller may see."""
+
+    code: str
+    message: str
+    data: dict[str, Any] = {}
+
+
+class Problem(Exception):
+    """An expected refusal or failure with a stable code from `CODES`."""
+
+    def __init__(self, code: str, message: str, **data: Any) -> None:
+        if code not in CODES:
+            raise ValueError(f"unlisted problem code {code!r}")
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+    @property
+    def rpc_code(self) -> int:
+        """The JSON-RPC 2.0 error code of this problem."""
+        return CODES[self.code][0]
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status that the management API answers with."""
+        return CODES[self.code][1]
+
+    @property
+    def hint(self) -> str:
+        """What a person can do about it."""
+        return CODES[self.code][2]
+
+    def body(self) -> ProblemBody:
+        """The form that crosses the bus."""
+        return ProblemBody(code=self.code, message=self.message, data=self.data)
+
+    @classmethod
+    def from_body(cls, body: ProblemBody) -> Problem:
+        """Rebuild a problem that came over the bus; an unknown code (a newer peer) becomes unexpected."""
+        if body.code not in CODES:
+            return cls("internal.unexpected", body.message, **{**body.data, "peer_code": body.code})
+        return cls(body.code, body.message, **body.data)

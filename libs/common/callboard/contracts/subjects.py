@@ -1,0 +1,230 @@
+"""Every subject on the bus, its owner, and who may use it.
+
+Tokens of names are `[a-z0-9_-]` (the "restricted term" of NATS ADR-6). `callboard_local` and authsvc mint
+credentials from `PERMISSIONS`: a room can use only the subjects listed for it here.
+"""
+
+from __future__ import annotations
+
+# --- the path of a call (core NATS, framed payloads) -------------------------------------------------
+RPC = "cb.rpc"  # cb.rpc.<organisation>.<playbook>   edge > router
+CALL = "cb.call"  # cb.call.<organisation>.<server>    router > connector
+CANCEL = "cb.cancel"  # broadcast                         edge > connectors
+CALL_HELD = "cb.ask.call_held"  # broadcast               edge > connectors
+
+# --- commands and asks (FastStream, JSON) ------------------------------------------------------------
+APPLY = "cb.cmd.organisation.apply"
+ROLL_BACK = "cb.cmd.playbook.roll_back"
+RETIRE_PLAYBOOK = "cb.cmd.playbook.retire"
+RETIRE_SERVER = "cb.cmd.server.retire"
+RECORD_CATALOGUE = "cb.cmd.server.record_catalogue"
+PROBE = "cb.ask.connectors.probe"
+PLACE = "cb.ask.connectors.place"
+CREATE_ORGANISATION = "cb.cmd.organisation.create"
+ISSUE_TOKEN = "cb.cmd.token.issue"
+REVOKE_TOKEN = "cb.cmd.token.revoke"
+STORE_SECRET = "cb.cmd.secret.store"
+DESTROY_SECRET = "cb.cmd.secret.destroy"
+ADMIT_CONSUMER = "cb.cmd.consumer.admit"
+DISMISS_CONSUMER = "cb.cmd.consumer.dismiss"
+TOKENS = "cb.ask.authsvc.tokens"
+SECRETS = "cb.ask.authsvc.secrets"
+CONSUMERS = "cb.ask.authsvc.consumers"
+VERIFY_TOKEN = "cb.ask.authsvc.verify_token"
+OPEN_SECRETS = "cb.ask.vault.open"
+ORGANISATIONS = "cb.ask.projections.organisations"
+PLAYBOOKS = "cb.ask.projections.playbooks"
+HISTORY = "cb.ask.projections.history"
+VERSION = "cb.ask.projections.version"
+DIFF = "cb.ask.projections.diff"
+SERVERS = "cb.ask.projections.servers"
+EVENTS_ASKED = "cb.ask.projections.events"
+CALLS_ASKED = "cb.ask.projections.calls"
+VERIFY_AUDIT = "cb.ask.projections.verify_audit"
+REBUILD = "cb.cmd.projection.rebuild"
+REBUILD_STATE = "cb.ask.projections.rebuild"
+STATUS = "cb.ask.status"  # broadcast, every room answers
+
+# --- facts that are pushed ---------------------------------------------------------------------------
+HINT = "cb.hint"  # cb.hint.<organisation>              whoever appended > everybody who follows the log
+CHANGED = "cb.changed"  # cb.changed.<organisation>.<playbook>  router > edges
+TOKEN_REVOKED = "cb.push.token_revoked"
+SESSION_ENDED = "cb.push.session_ended"
+
+# --- for analytics consumers (JetStream) -------------------------------------------------------------
+EVENT = "cb.evt"  # cb.evt.<organisation>.<type>        stream CB_EVENTS
+RECORD = "cb.calls"  # cb.calls.<organisation>.<playbook>  stream CB_CALLS
+STREAM_EVENTS = "CB_EVENTS"
+STREAM_CALLS = "CB_CALLS"
+BUCKET_SESSIONS = "CB_SESSIONS"
+BUCKET_LEASES = "CB_LEASES"
+
+INBOX = "_INBOX"  # _INBOX.<room>.<instance>.<n>; a room hears only its own
+
+
+def rpc(organisation: str, playbook: str) -> str:
+    """Subject of a client's request to a playbook."""
+    return f"{RPC}.{organisation}.{playbook}"
+
+
+def call(organisation: str, server: str) -> str:
+    """Subject of a call to an upstream server; whoever holds the upstream subscribes to it."""
+    return f"{CALL}.{organisation}.{server}"
+
+
+def hint(organisation: str) -> str:
+    """Subject of the wake-up after an append."""
+    return f"{HINT}.{organisation}"
+
+
+def changed(organisation: str, playbook: str) -> str:
+    """Subject of "list again"."""
+    return f"{CHANGED}.{organisation}.{playbook}"
+
+
+def event(organisation: str, event_type: str) -> str:
+    """Public subject of an event, for example `cb.evt.acme.playbook.published`."""
+    return f"{EVENT}.{organisation}.{event_type}"
+
+
+def record(organisation: str, playbook: str) -> str:
+    """Public subject of a call record."""
+    return f"{RECORD}.{organisation}.{playbook}"
+
+
+def inbox(room: str) -> str:
+    """Inbox prefix of a room."""
+    return f"{INBOX}.{room}"
+
+
+def _kv_read(bucket: str) -> tuple[str, ...]:
+    return (
+        f"$JS.API.STREAM.INFO.KV_{bucket}",
+        f"$JS.API.DIRECT.GET.KV_{bucket}.>",
+        f"$JS.API.STREAM.MSG.GET.KV_{bucket}",
+        f"$JS.API.CONSUMER.CREATE.KV_{bucket}.>",
+        f"$JS.API.CONSUMER.DELETE.KV_{bucket}.>",
+        f"$JS.FC.KV_{bucket}.>",
+    )
+
+
+def _kv(bucket: str) -> tuple[str, ...]:
+    return (*_kv_read(bucket), f"$KV.{bucket}.>")
+
+
+ROOMS = ("edge", "router", "connectors", "authsvc", "projections")
+
+# room -> (may publish, may subscribe); every room also hears its own inbox, and may answer what it was asked
+PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "edge": (
+        (
+            f"{RPC}.>",
+            CANCEL,
+            CALL_HELD,
+            "cb.cmd.organisation.>",
+            "cb.cmd.playbook.>",
+            RETIRE_SERVER,
+            "cb.cmd.token.>",
+            "cb.cmd.secret.>",
+            "cb.cmd.consumer.>",
+            "cb.cmd.projection.>",
+            "cb.ask.authsvc.>",
+            "cb.ask.projections.>",
+            STATUS,
+            SESSION_ENDED,
+            f"{RECORD}.>",
+            *_kv(BUCKET_SESSIONS),
+        ),
+        (f"{CHANGED}.>", "cb.push.>", f"{RECORD}.>", f"{EVENT}.>", STATUS),
+    ),
+    "router": (
+        (
+            f"{CALL}.>",
+            PROBE,
+            PLACE,
+            f"{HINT}.>",
+            f"{CHANGED}.>",
+            f"{RECORD}.>",
+            f"{INBOX}.edge.>",
+        ),
+        (
+            f"{RPC}.>",
+            "cb.cmd.organisation.apply",
+            "cb.cmd.playbook.>",
+            "cb.cmd.server.>",
+            f"{HINT}.>",
+            STATUS,
+        ),
+    ),
+    "connectors": (
+        (
+            RECORD_CATALOGUE,
+            OPEN_SECRETS,
+            f"{RECORD}.>",
+            f"{INBOX}.edge.>",
+            "cb.worker.*",
+            *_kv(BUCKET_LEASES),
+        ),
+        (
+            f"{CALL}.>",
+            CANCEL,
+            CALL_HELD,
+            "cb.ask.connectors.>",
+            f"{HINT}.>",
+            "cb.worker.*",
+            STATUS,
+        ),
+    ),
+    "authsvc": (
+        (
+            f"{HINT}.>",
+            "cb.push.>",
+            *(
+                f"$JS.API.CONSUMER.{verb}.{stream}.>"
+                for stream in (STREAM_EVENTS, STREAM_CALLS)
+                for verb in ("CREATE", "INFO", "DELETE")
+            ),
+        ),
+        (
+            CREATE_ORGANISATION,
+            "cb.cmd.token.>",
+            "cb.cmd.secret.>",
+            "cb.cmd.consumer.>",
+            "cb.ask.authsvc.>",
+            "cb.ask.vault.>",
+            f"{HINT}.>",
+            STATUS,
+        ),
+    ),
+    "projections": (
+        (
+            f"{EVENT}.>",
+            "$JS.API.>",
+            f"$JS.ACK.{STREAM_CALLS}.>",
+            f"$JS.FC.{STREAM_CALLS}.>",
+        ),
+        (
+            "cb.ask.projections.>",
+            "cb.cmd.projection.>",
+            f"{HINT}.>",
+            STATUS,
+        ),
+    ),
+}
+
+
+def consumer_permissions(organisation: str, durables: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What an analytics consumer may publish and subscribe to. `durables`: stream -> durable name.
+
+    Only reading of its own durables, which authsvc makes: a consumer that could create one could choose where
+    the server delivers to.
+    """
+    publish: list[str] = []
+    for stream, durable in durables.items():
+        publish += [
+            f"$JS.API.CONSUMER.INFO.{stream}.{durable}",
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}",
+            f"$JS.ACK.{stream}.{durable}.>",
+        ]
+    subscribe = (f"{EVENT}.{organisation}.>", f"{RECORD}.{organisation}.>", f"{INBOX}.consumer.>")
+    return tuple(publish), subscribe

@@ -1,0 +1,1 @@
+"""Pure building blocks: deciders, names, digests, diffs, the playbook file. No IO, clock or random."""

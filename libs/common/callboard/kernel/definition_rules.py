@@ -1,0 +1,95 @@
+"""What makes a server or playbook definition acceptable, each refusal with the path it stands at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition, StoredPrompt
+from callboard.kernel.names import is_slug
+from callboard.kernel.prompt_template import placeholders
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong. `path` is like ("playbooks", "start", "servers", "git")."""
+
+    path: tuple[str, ...]
+    message: str
+
+
+def server_faults(name: str, definition: ServerDefinition) -> Iterator[Fault]:
+    """Why this server definition cannot be accepted."""
+    at = ("servers", name)
+    if not is_slug(name):
+        yield Fault(at, f"server name {name!r}: use lower-case letters, digits, - and _ (at most 63)")
+    if (definition.url is None) == (definition.command is None):
+        yield Fault(at, f"server {name!r} needs either `url` or `command`")
+    if definition.url is not None:
+        yield from _url_faults(at, definition)
+    if definition.command is not None:
+        if not definition.command or not all(definition.command):
+            yield Fault((*at, "command"), "`command` is a list of at least one word, none of them empty")
+        if definition.headers:
+            yield Fault((*at, "headers"), "`headers` go with `url`; a command gets `env`")
+    if definition.deadline_seconds is not None and not 0 < definition.deadline_seconds <= 3600:
+        yield Fault((*at, "deadline_seconds"), "`deadline_seconds` is more than 0 and at most 3600")
+
+
+def _url_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[Fault]:
+    parts = urlsplit(definition.url or "")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        yield Fault((*at, "url"), f"`url` {definition.url!r} is not an http or https URL")
+    if parts.username or parts.password:
+        yield Fault((*at, "url"), "a URL holds no password; use `headers` with a secret reference")
+    if definition.env or definition.cwd:
+        yield Fault(at, "`env` and `cwd` go with `command`; a URL gets `headers`")
+    for header, value in definition.headers.items():
+        text = value if isinstance(value, str) else ""
+        if not header.isascii() or any(c in "\r\n" for c in header + text) or not header.strip():
+            yield Fault((*at, "headers", header), f"header {header!r} is not a valid HTTP header")
+
+
+def playbook_faults(name: str, definition: PlaybookDefinition, known_servers: Collection[str]) -> Iterator[Fault]:
+    """Why this playbook definition cannot be accepted."""
+    at = ("playbooks", name)
+    if not is_slug(name):
+        yield Fault(at, f"playbook name {name!r}: use lower-case letters, digits, - and _ (at most 63)")
+    if not definition.servers and not definition.prompts:
+        yield Fault(at, f"playbook {name!r} needs at least one server or prompt")
+    for server, use in definition.servers.items():
+        where = (*at, "servers", server)
+        if server not in known_servers:
+            yield Fault(where, f"playbook {name!r} uses server {server!r}, which is not registered")
+        if not use.names or any(c.isspace() for c in use.names):
+            yield Fault((*where, "names"), "`names` is prefixed, bare, or a prefix without spaces")
+        targets = list(use.tools.rename.values())
+        for target in {t for t in targets if targets.count(t) > 1}:
+            yield Fault((*where, "tools", "rename"), f"two tools are renamed to {target!r}")
+        if "" in targets:
+            yield Fault((*where, "tools", "rename"), "a tool cannot be renamed to an empty name")
+    for prompt, stored in definition.prompts.items():
+        yield from _prompt_faults((*at, "prompts", prompt), prompt, stored)
+
+
+def _prompt_faults(at: tuple[str, ...], name: str, prompt: StoredPrompt) -> Iterator[Fault]:
+    declared = {argument.name for argument in prompt.arguments}
+    if not name:
+        yield Fault(at, "a prompt needs a name")
+    for missing in sorted(placeholders(prompt.template) - declared):
+        yield Fault((*at, "template"), f"prompt {name!r} uses {{{{{missing}}}}}, which is not in `arguments`")
+    if len(declared) != len(prompt.arguments):
+        yield Fault((*at, "arguments"), f"prompt {name!r} declares an argument twice")
+
+
+def all_faults(
+    servers: Mapping[str, ServerDefinition],
+    playbooks: Mapping[str, PlaybookDefinition],
+    registered: Collection[str] = (),
+) -> list[Fault]:
+    """Every fault of a set of definitions; `registered` are servers that exist already."""
+    known = {*servers, *registered}
+    faults = [fault for name, server in servers.items() for fault in server_faults(name, server)]
+    for name, playbook in playbooks.items():
+        faults += playbook_faults(name, playbook, known)
+    return faults

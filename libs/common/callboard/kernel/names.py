@@ -1,0 +1,68 @@
+"""Names: slugs for what people name, wire names for what agents see, globs for filters (features.md F14)."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+MAX_WIRE_NAME = 64
+"""Longest name that every known client accepts; longer ones get an alias."""
+
+
+def is_slug(name: str) -> bool:
+    """Whether a name can be a token of a subject: lower-case letters, digits, `_`, `-`; at most 63."""
+    return SLUG.fullmatch(name) is not None
+
+
+def prefix_of(server: str, names: str) -> str:
+    """The prefix that the `names` setting of a playbook's server puts before each name."""
+    if names == "bare":
+        return ""
+    if names == "prefixed":
+        return f"{server}__"
+    return names if names[-1:] in "_.-/" else f"{names}__"
+
+
+def wire_name(prefix: str, name: str) -> str:
+    """The name agents see. Over 64 characters: the first 55, `_`, and 8 hex digits of the whole's SHA-256."""
+    full = prefix + name
+    if len(full) <= MAX_WIRE_NAME:
+        return full
+    return f"{full[:55]}_{hashlib.sha256(full.encode()).hexdigest()[:8]}"
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern))
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Shell-style glob (`*`, `?`, `[abc]`), case-sensitive, over the whole name."""
+    return _compiled(pattern).match(name) is not None
+
+
+def allowed(name: str, allow: Sequence[str] | None, deny: Sequence[str]) -> bool:
+    """Deny wins; no allow-list means all; an empty allow-list means none."""
+    if any(matches(pattern, name) for pattern in deny):
+        return False
+    return allow is None or any(matches(pattern, name) for pattern in allow)
+
+
+def split_reference(text: str, default_organisation: str = "") -> tuple[str, str, int]:
+    """`[ORG/]NAME[@N]` as (organisation, name, version); version 0 means the current one.
+
+    Raises ValueError with a sentence for people.
+    """
+    body, at, version = text.partition("@")
+    organisation, slash, name = body.rpartition("/")
+    if not slash:
+        organisation = default_organisation
+    if at and not version.isdigit():
+        raise ValueError(f"{text!r}: after @ stands a version number, for example {body}@2")
+    if not organisation:
+        raise ValueError(f"{text!r}: name the organisation, for example acme/{name}")
+    return organisation, name, int(version or 0)

@@ -1,0 +1,166 @@
+"""The Callboard file (YAML, version 1): parsed whole or refused whole, with the line of every fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import yaml
+
+from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+from callboard.kernel.definition_rules import all_faults
+from callboard.kernel.names import is_slug
+
+Path = tuple[str, ...]
+_STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+
+class LineFault(NamedTuple):
+    """One thing that is wrong with the file; lines count from 1."""
+
+    line: int
+    message: str
+
+
+class FileRefused(Exception):
+    """The file is not acceptable; nothing of it was taken."""
+
+    def __init__(self, name: str, faults: list[LineFault]) -> None:
+        self.name = name
+        self.faults = sorted(set(faults))
+        super().__init__("\n".join(f"{name}:{fault.line}: {fault.message}" for fault in self.faults))
+
+
+class PlaybookFile(NamedTuple):
+    """The content of a file, and where in it each path stands."""
+
+    organisation: str
+    servers: dict[str, ServerDefinition]
+    playbooks: dict[str, PlaybookDefinition]
+    lines: dict[Path, int]
+
+    def line_of(self, path: Path) -> int:
+        """The line of a path, or of its nearest ancestor that stands in the file."""
+        while path not in self.lines:
+            path = path[:-1]
+        return self.lines[path]
+
+
+class _Reader:
+    """Turns YAML nodes into plain data, noting lines and duplicate keys."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Path, int] = {(): 1}
+        self.faults: list[LineFault] = []
+        self._loader = yaml.SafeLoader("")
+
+    def read(self, node: yaml.Node, path: Path = ()) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return {key: self.read(value, (*path, key)) for key, value in self._pairs(node, path)}
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.lines[(*path, str(index))] = item.start_mark.line + 1
+            return [self.read(item, (*path, str(index))) for index, item in enumerate(node.value)]
+        return self._loader.construct_object(node)
+
+    def _pairs(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, yaml.Node]]:
+        seen: set[str] = set()
+        for key_node, value in node.value:
+            line = key_node.start_mark.line + 1
+            key = str(key_node.value)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.faults.append(LineFault(line, "a key must be a plain word"))
+                continue
+            if key in seen:
+                self.faults.append(LineFault(line, f"{key!r} stands twice in the same place"))
+            seen.add(key)
+            self.lines[(*path, key)] = line
+            yield key, value
+
+
+def parse(text: str, name: str = "callboard.yaml") -> PlaybookFile:
+    """Parse a file; raises `FileRefused` with every fault found.
+
+    Servers that a playbook uses must stand in the file or be registered; the latter only the router can say,
+    so an unknown server is not a fault here.
+    """
+    reader = _Reader()
+    data = _plain_data(reader, text, name)
+    if reader.faults:
+        raise FileRefused(name, reader.faults)
+    faults = reader.faults
+    organisation = _head(data, reader, faults)
+    servers = _section(data, "servers", ServerDefinition, reader, faults)
+    playbooks = _section(data, "playbooks", PlaybookDefinition, reader, faults)
+    parsed = PlaybookFile(organisation, servers, playbooks, reader.lines)
+    used = {server for playbook in playbooks.values() for server in playbook.servers}
+    for fault in all_faults(servers, playbooks, used):
+        faults.append(LineFault(parsed.line_of(fault.path), fault.message))
+    if faults:
+        raise FileRefused(name, faults)
+    return parsed
+
+
+def _plain_data(reader: _Reader, text: str, name: str) -> dict[str, Any]:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = reader.read(root) if root is not None else None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise FileRefused(name, [LineFault(line, f"not valid YAML: {error.problem}")]) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise FileRefused(name, [LineFault(1, f"not valid YAML: {error}")]) from None
+    if not isinstance(data, dict):
+        raise FileRefused(name, [LineFault(1, "the file must be a mapping with `version: 1`")])
+    return data
+
+
+def _head(data: dict[str, Any], reader: _Reader, faults: list[LineFault]) -> str:
+    if data.get("version") != 1:
+        faults.append(LineFault(reader.lines.get(("version",), 1), "`version` must be 1"))
+    for key in data.keys() - {"version", "organisation", "servers", "playbooks"}:
+        faults.append(LineFault(reader.lines[(key,)], f"unknown key {key!r}"))
+    organisation = data.get("organisation")
+    if not isinstance(organisation, str) or not is_slug(organisation):
+        line = reader.lines.get(("organisation",), 1)
+        faults.append(LineFault(line, "`organisation` must be a name of a-z, 0-9, - and _"))
+        return ""
+    return organisation
+
+
+def _section(
+    data: dict[str, Any], section: str, kind: type[Struct], reader: _Reader, faults: list[LineFault]
+) -> dict[str, Struct]:
+    entries = data.get(section) or {}
+    if not isinstance(entries, dict):
+        faults.append(LineFault(reader.lines[(section,)], f"`{section}` must be a mapping of names"))
+        return {}
+    found: dict[str, Struct] = {}
+    for name, entry in entries.items():
+        try:
+            found[name] = msgspec.convert(entry if entry is not None else {}, kind)
+        except msgspec.ValidationError as error:
+            path, message = _located(str(error), (section, name), reader.lines)
+            faults.append(LineFault(reader.lines[path], f"{section[:-1]} {name!r}: {message}"))
+    return found
+
+
+def _located(message: str, base: Path, lines: dict[Path, int]) -> tuple[Path, str]:
+    """msgspec names the place as `$.tools.allow[0]` (and `[...]` for a key it does not know)."""
+    text, _, place = message.partition(" - at `")
+    candidates = [base]
+    for key, index in _STEP.findall(place):
+        step = key or index
+        deeper = [p for p in lines if p and p[:-1] in candidates and (step == "..." or p[-1] == step)]
+        if not deeper:
+            break
+        candidates = deeper
+    path = candidates[0]
+    if "unknown field" in text:
+        key = text.split("`")[1]
+        nearest = [p for p in lines if p[: len(path)] == path and p[-1] == key]
+        path = min(nearest, key=len, default=path)
+    return path, text

@@ -1,0 +1,1 @@
+"""IO that every room shares: the bus, the event store on Postgres, settings, telemetry, health."""

@@ -1,0 +1,209 @@
+"""The bus: one NATS connection per process, FastStream for commands and asks, bare messages for the call path.
+
+Replies: the JSON of the answer, or of a `ProblemBody` with the header `cb-problem`. A handler that fails
+unexpectedly answers `internal.unexpected`, so that no caller waits for its time-out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import nats.errors
+import structlog
+from fast_depends.msgspec import MsgSpecSerializer
+from faststream import ExceptionMiddleware
+from faststream.nats import NatsBroker, NatsResponse
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from callboard.contracts import subjects
+from callboard.contracts.problems import Problem, ProblemBody
+from callboard.platform.settings import CommonSettings
+
+log = structlog.get_logger()
+Answer = TypeVar("Answer", bound=msgspec.Struct)
+
+encode = msgspec.json.Encoder().encode
+_problem = msgspec.json.Decoder(ProblemBody).decode
+PROBLEM_HEADER = "cb-problem"
+
+
+def _problem_answer(problem: Problem) -> NatsResponse:
+    return NatsResponse(encode(problem.body()), headers={PROBLEM_HEADER: problem.code})
+
+
+def _exceptions() -> ExceptionMiddleware:
+    middleware = ExceptionMiddleware()
+
+    @middleware.add_handler(Problem, publish=True)
+    async def expected(error: Problem) -> NatsResponse:
+        return _problem_answer(error)
+
+    @middleware.add_handler(Exception, publish=True)
+    async def unexpected(error: Exception) -> NatsResponse:
+        # The detail stays in this process's log; the caller learns only that something went wrong.
+        log.error("handler_failed", error=type(error).__name__, exc_info=error)
+        return _problem_answer(Problem("internal.unexpected", "something went wrong inside Callboard"))
+
+    return middleware
+
+
+class Bus:
+    """The connection of one instance of one room."""
+
+    def __init__(self, room: str, instance: str, settings: CommonSettings) -> None:
+        self.room = room
+        self.instance = instance
+        self._settings = settings
+        self._inbox = f"{subjects.inbox(room)}.{instance}"
+        self._numbers = 0
+        self._reconnected: list[Callable[[], Awaitable[None]]] = []
+        self.broker = NatsBroker(
+            settings.nats_url,
+            name=f"{room}/{instance}",
+            serializer=MsgSpecSerializer(),
+            middlewares=[_exceptions()],
+            inbox_prefix=self._inbox,
+            user_credentials=settings.nats_credentials or None,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.1,  # type: ignore[arg-type]  # nats-py takes seconds as a float
+            connect_timeout=2,
+            ping_interval=5,
+            max_outstanding_pings=2,
+            pending_size=64 * 1024 * 1024,
+            reconnected_cb=self._on_reconnect,
+            disconnected_cb=self._on_disconnect,
+            error_cb=self._on_error,
+            closed_cb=self._on_closed,
+            graceful_timeout=3.0,
+            logger=None,
+        )
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The bare nats-py connection (the one FastStream uses)."""
+        assert self._client is not None, "the bus is not connected"
+        return self._client
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server is reachable right now."""
+        return self._client is not None and self._client.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """The server's limit for one message, in bytes."""
+        return self.client.max_payload
+
+    async def connect(self, *, within: float = 60.0) -> None:
+        """Connect without subscribing yet; waits for the server at most `within` seconds."""
+        deadline = asyncio.get_running_loop().time() + within
+        while True:
+            try:
+                self._client = await self.broker.connect()
+                return
+            except (OSError, nats.errors.Error, TimeoutError) as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Problem("bus.unavailable", "NATS did not answer in time") from error
+                log.info("waiting_for_nats", reason=type(error).__name__)
+                await asyncio.sleep(0.1)
+
+    async def serve(self) -> None:
+        """Start the FastStream subscribers; when this returns the server knows all of them."""
+        await self.broker.start()
+        await self.client.flush()
+
+    async def close(self) -> None:
+        """Stop taking messages first (drain), then finish what runs, then disconnect."""
+        for subscriber in self.broker.subscribers:
+            subscription = getattr(subscriber, "subscription", None)
+            if isinstance(subscription, Subscription):
+                await subscription.drain()  # type: ignore[no-untyped-call]
+                subscriber.subscription = None  # type: ignore[attr-defined]  # FastStream must not unsubscribe again
+        await self.broker.stop()
+
+    def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call this after the connection was lost and is there again."""
+        self._reconnected.append(callback)
+
+    async def _on_reconnect(self) -> None:
+        log.info("bus_reconnected")
+        for callback in self._reconnected:
+            await callback()
+
+    async def _on_disconnect(self) -> None:
+        log.info("bus_disconnected")
+
+    async def _on_closed(self) -> None:
+        log.info("bus_closed")
+
+    async def _on_error(self, error: Exception) -> None:
+        log.warning("bus_error", error=str(error)[:200])
+
+    async def ask(self, subject: str, message: msgspec.Struct, answer: type[Answer], within: float = 10.0) -> Answer:
+        """Request and reply; a refusal comes back as the `Problem` that the other side raised."""
+        try:
+            reply = await self.client.request(subject, encode(message), timeout=within)
+        except nats.errors.NoRespondersError:
+            raise Problem("bus.unavailable", f"nobody answers {subject}", subject=subject) from None
+        except (nats.errors.Error, TimeoutError) as error:
+            reason = type(error).__name__
+            raise Problem("bus.unavailable", f"no answer on {subject} ({reason})", subject=subject) from None
+        if reply.headers and PROBLEM_HEADER in reply.headers:
+            raise Problem.from_body(_problem(reply.data))
+        return msgspec.json.decode(reply.data, type=answer)
+
+    async def tell(self, subject: str, message: msgspec.Struct) -> None:
+        """Publish without an answer."""
+        await self.client.publish(subject, encode(message))
+
+    async def gather(
+        self, subject: str, message: msgspec.Struct, answer: type[Answer], within: float, expect: int = 0
+    ) -> list[Answer]:
+        """Broadcast and collect the answers that come within `within` seconds (or until `expect` came)."""
+        inbox = self.new_inbox()
+        subscription = await self.client.subscribe(inbox)
+        answers: list[Answer] = []
+        try:
+            await self.client.publish(subject, encode(message), reply=inbox)
+            async with asyncio.timeout(within):
+                while not expect or len(answers) < expect:
+                    reply = await subscription.next_msg(timeout=within)
+                    if reply.headers and reply.headers.get("Status") == "503":
+                        break
+                    answers.append(msgspec.json.decode(reply.data, type=answer))
+        except (TimeoutError, nats.errors.TimeoutError):
+            pass
+        finally:
+            await subscription.unsubscribe()
+        return answers
+
+    def new_inbox(self) -> str:
+        """An inbox of this instance that nobody used before."""
+        self._numbers += 1
+        return f"{self._inbox}.g{self._numbers}"
+
+    async def listen(
+        self, subject: str, callback: Callable[[Msg], Awaitable[None]], queue: str = "", pending: int = 65536
+    ) -> Subscription:
+        """A bare subscription, for the call path and for pushed facts."""
+        return await self.client.subscribe(
+            subject,
+            queue=queue,
+            cb=callback,
+            pending_msgs_limit=pending,
+            pending_bytes_limit=256 * 1024 * 1024,
+        )
+
+
+def register(
+    bus: Bus, subject: str, handler: Callable[..., Any], *, queue: str | None = None, workers: int = 16
+) -> None:
+    """Subscribe a handler of one typed message through FastStream; `queue` shares the work of a room."""
+    bus.broker.subscriber(subject, queue=queue if queue is not None else bus.room, max_workers=workers)(handler)

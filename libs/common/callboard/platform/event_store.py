@@ -1,0 +1,204 @@
+"""The event store on Postgres: append to streams of one organisation, all or none, once per command id.
+
+Above: deciders' rooms (router, authsvc) append; everybody reads. Below: `migrations/0001_log.sql`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+
+import asyncpg
+import msgspec
+
+from callboard.contracts.events import Event, EventMeta, PublishedEvent, Recorded, encode_event, type_of
+from callboard.contracts.problems import Problem
+from callboard.contracts.upcasts import CURRENT, read_event
+from callboard.kernel.ids import command_uuid, uuid7
+from callboard.platform.postgres import persist, sql
+
+_read_meta = msgspec.json.Decoder(EventMeta).decode
+_write_meta = msgspec.json.Encoder().encode
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+
+class Write(msgspec.Struct, frozen=True):
+    """Events for one stream, which must be at `expected` (None: anywhere)."""
+
+    stream: str
+    events: tuple[Event, ...]
+    expected: int | None = None
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """What an append answered. `replayed`: the command had been handled before, and nothing was written."""
+
+    first_seq: int
+    last_seq: int
+    replayed: bool
+
+
+class StreamMoved(Exception):
+    """A stream is not at the expected version: somebody else was first."""
+
+    def __init__(self, stream: str, version: int) -> None:
+        super().__init__(f"{stream} is at {version}")
+        self.stream = stream
+        self.version = version
+
+
+Within = Callable[[Connection], Awaitable[None]]
+
+
+def recorded_of(row: asyncpg.Record) -> Recorded:
+    """A row of `cb.event` as an event of the newest version."""
+    return Recorded(
+        organisation=row["organisation"],
+        seq=row["seq"],
+        event_id=str(row["event_id"]),
+        stream=row["stream"],
+        version=row["version"],
+        type=row["type"],
+        schema_version=row["schema_version"],
+        recorded_at=row["recorded_at"],
+        meta=_read_meta(row["meta"]),
+        event=read_event(row["type"], row["schema_version"], row["payload"]),
+        command_id=str(row["command_id"]),
+    )
+
+
+def published_of(recorded: Recorded) -> PublishedEvent:
+    """The public form of an event."""
+    return PublishedEvent(
+        organisation=recorded.organisation,
+        seq=recorded.seq,
+        event_id=recorded.event_id,
+        stream=recorded.stream,
+        version=recorded.version,
+        recorded_at=recorded.recorded_at,
+        actor=recorded.meta.actor,
+        comment=recorded.meta.comment,
+        event=recorded.event,
+    )
+
+
+class EventStore:
+    """All access to the log. `appended` is called after each commit (the wake-up on the bus)."""
+
+    def __init__(self, pool: asyncpg.Pool, appended: Callable[[str, int], Awaitable[None]]) -> None:
+        self.pool = pool
+        self._appended = appended
+
+    async def append(
+        self,
+        organisation: str,
+        command_id: str,
+        request: msgspec.Struct,
+        meta: EventMeta,
+        writes: Sequence[Write],
+        within: Within | None = None,
+    ) -> Appended:
+        """Append in one transaction, with `within` run in the same one (not when replayed).
+
+        Retried while the database is away: the command id makes that safe. Raises `StreamMoved`, or
+        `Problem("command.reused")`.
+        """
+        arguments = self._arguments(organisation, command_id, request, meta, writes)
+        answer = await persist(lambda: self._append_once(arguments, within))
+        if not answer.replayed:
+            await self._appended(organisation, answer.last_seq)
+        return answer
+
+    async def _append_once(self, arguments: Sequence[object], within: Within | None) -> Appended:
+        try:
+            async with self.pool.acquire() as connection, connection.transaction():
+                row = await connection.fetchrow(sql("callboard.platform", "append"), *arguments)
+                assert row is not None
+                answer = Appended(row["first_seq"], row["last_seq"], row["replayed"])
+                if within is not None and not answer.replayed:
+                    await within(connection)
+                return answer
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == "CB412":
+                stream, _, version = str(getattr(error, "detail", "")).rpartition(":")
+                raise StreamMoved(stream, int(version)) from None
+            if error.sqlstate == "CB409":
+                raise Problem("command.reused", "the command id was used for another request") from None
+            raise
+
+    def _arguments(
+        self,
+        organisation: str,
+        command_id: str,
+        request: msgspec.Struct,
+        meta: EventMeta,
+        writes: Sequence[Write],
+    ) -> Sequence[object]:
+        now = time.time_ns() // 1_000_000
+        events = [(write.stream, event) for write in writes for event in write.events]
+        meta_text = _write_meta(meta).decode()
+        return (
+            organisation,
+            command_uuid(command_id),
+            request_hash(request),
+            [write.stream for write in writes],
+            [write.expected for write in writes],
+            [uuid7(now, os.urandom(10)) for _ in events],
+            [stream for stream, _ in events],
+            [type_of(event) for _, event in events],
+            [CURRENT.get(type_of(event), 1) for _, event in events],
+            [encode_event(event).decode() for _, event in events],
+            [meta_text for _ in events],
+        )
+
+    async def seen(self, organisation: str, command_id: str, request: msgspec.Struct) -> list[Recorded] | None:
+        """The events of a command that was handled before; None for a new one."""
+        row = await persist(
+            lambda: self.pool.fetchrow(
+                sql("callboard.platform", "command_seen"), organisation, command_uuid(command_id)
+            )
+        )
+        if row is None:
+            return None
+        if row["request_hash"] != request_hash(request):
+            raise Problem("command.reused", "the command id was used for another request")
+        count = row["last_seq"] - row["first_seq"] + 1
+        return await self.read(organisation, row["first_seq"] - 1, count)
+
+    async def read(self, organisation: str, after: int, limit: int = 500) -> list[Recorded]:
+        """Events with `seq` > after, in order, at most `limit`."""
+        rows = await self.pool.fetch(sql("callboard.platform", "read_log"), organisation, after, limit)
+        return [recorded_of(row) for row in rows]
+
+    async def read_stream(self, organisation: str, stream: str, after: int = 0) -> list[Recorded]:
+        """Events of one stream with version > after, in order."""
+        rows = await self.pool.fetch(sql("callboard.platform", "read_stream"), organisation, stream, after)
+        return [recorded_of(row) for row in rows]
+
+    async def heads(self) -> dict[str, int]:
+        """Organisation -> height of its log."""
+        rows = await self.pool.fetch(sql("callboard.platform", "heads"))
+        return {row["organisation"]: row["seq"] for row in rows}
+
+
+def request_hash(request: msgspec.Struct) -> bytes:
+    """What makes two deliveries of a command the same request: all of it."""
+    return hashlib.sha256(msgspec.json.encode(request, order="sorted")).digest()
+
+
+def new_id() -> str:
+    """A time-ordered id for commands and calls."""
+    return str(uuid7(time.time_ns() // 1_000_000, os.urandom(10)))
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a caller's command id is a UUID."""
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

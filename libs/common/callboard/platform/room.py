@@ -1,0 +1,130 @@
+"""What every room does around its own work: start, answer `status`, drain and stop, log what ends it.
+
+A room's `app.py` builds its adapters and hands a `Room` to `run_room`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+import uvloop
+
+import callboard
+from callboard.contracts import subjects
+from callboard.contracts.commands import AskStatus, InstanceStatus
+from callboard.platform.bus import Bus, register
+from callboard.platform.settings import CommonSettings, SettingsRefused
+from callboard.platform.telemetry import configure_logs
+
+log = structlog.get_logger()
+
+
+class Room(Protocol):
+    """One running instance of a room."""
+
+    bus: Bus
+
+    async def start(self) -> None:
+        """Connect, load, register handlers; ready when it returns."""
+
+    async def stop(self) -> None:
+        """Finish what runs, close what is open."""
+
+    def status(self) -> InstanceStatus:
+        """What `callboard status` shows of this instance."""
+
+
+def instance_name(settings: CommonSettings) -> str:
+    """The configured name, or host and pid: unique among running instances."""
+    name = settings.instance or f"{socket.gethostname()}-{os.getpid()}"
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
+
+
+class Clockwork:
+    """Start time and identity of this process, for its status."""
+
+    def __init__(self, room: str, instance: str) -> None:
+        self._room = room
+        self._instance = instance
+        self._started = time.monotonic()
+
+    def status(self, **rest: object) -> InstanceStatus:
+        """An `InstanceStatus` with the common fields filled in."""
+        return InstanceStatus(
+            room=self._room,
+            instance=self._instance,
+            version=callboard.__version__,
+            pid=os.getpid(),
+            uptime_seconds=round(time.monotonic() - self._started, 3),
+            ready=bool(rest.pop("ready", True)),
+            **rest,  # type: ignore[arg-type]  # the struct checks the rest
+        )
+
+
+def answer_status(room: Room) -> None:
+    """Every instance answers `cb.ask.status` (no queue: each one speaks for itself)."""
+
+    async def status(question: AskStatus) -> InstanceStatus:
+        return room.status()
+
+    register(room.bus, subjects.STATUS, status, queue="", workers=1)
+
+
+async def _serve(room: Room) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    starting = asyncio.ensure_future(room.start())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()
+        log.info("ready")
+        await stopping
+    else:
+        starting.cancel()
+    log.info("stopping")
+    await asyncio.wait_for(room.stop(), 3.5)
+
+
+def run_room(name: str, load_settings: Callable[[], CommonSettings], build: Callable[[str], Room]) -> int:
+    """The body of a room's `__main__`; returns the exit code (2: bad settings, 1: failed)."""
+    try:
+        settings = load_settings()
+    except SettingsRefused as refused:
+        sys.stderr.write(f"callboard {name}: bad settings: {refused}\n")
+        return 2
+    instance = instance_name(settings)
+    configure_logs(name, instance, settings.log_level)
+
+    async def main() -> None:
+        await _serve(build(instance))
+
+    try:
+        uvloop.run(main())
+    except TimeoutError:
+        log.warning("stopped_late")
+    except Exception:
+        log.exception("room_failed")
+        return 1
+    return 0
+
+
+async def cancel_all(*tasks: asyncio.Task[None] | None) -> None:
+    """Cancel tasks and wait until they are gone."""
+    alive = [task for task in tasks if task is not None]
+    for task in alive:
+        task.cancel()
+    await asyncio.gather(*alive, return_exceptions=True)
+
+
+Closer = Callable[[], Awaitable[None]]

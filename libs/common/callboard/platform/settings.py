@@ -1,0 +1,78 @@
+"""Settings: one frozen struct per room, read from `CALLBOARD_*`; a bad one is refused at start by name.
+
+`CALLBOARD_<ROOM>_<NAME>` wins over the shared `CALLBOARD_<NAME>`; an unknown `CALLBOARD_<ROOM>_…` is refused,
+so that a misspelt setting is never silently ignored. Nothing else reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+
+class SettingsRefused(Exception):
+    """A setting is wrong; the text names the variable, never its value."""
+
+
+class Sensitive(str):
+    """A text that does not print: passwords, keys, connection strings."""
+
+    def __repr__(self) -> str:
+        return "[redacted]"
+
+
+class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What every room needs. Times are seconds."""
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_credentials: str = ""
+    instance: str = ""
+    log_level: str = "info"
+    otlp_endpoint: str = ""
+
+
+class DatabaseSettings(CommonSettings, frozen=True, kw_only=True):
+    """Rooms that read or write the log."""
+
+    database_url: str = "postgresql://callboard@127.0.0.1:5432/callboard"
+    database_pool: int = 8
+
+
+Settings = TypeVar("Settings", bound=CommonSettings)
+
+
+def _text_to(value: Any, kind: type) -> Any:
+    """msgspec's lax mode reads numbers and `1`/`0`; people also write `yes` and `on`."""
+    if kind is bool and isinstance(value, str):
+        return {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(value.lower(), value)
+    return value
+
+
+def load(kind: type[Settings], room: str, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of a room; raises `SettingsRefused` naming every bad variable."""
+    source = os.environ if environ is None else environ
+    own = f"CALLBOARD_{room.upper()}_"
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    faults = [
+        f"{name} is not a setting of {room}"
+        for name in source
+        if name.startswith(own) and name[len(own) :].lower() not in fields
+    ]
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        variable = own + name.upper() if own + name.upper() in source else f"CALLBOARD_{name.upper()}"
+        if variable not in source:
+            continue
+        try:
+            values[name] = msgspec.convert(_text_to(source[variable], field.type), field.type, strict=False)
+        except msgspec.ValidationError as error:
+            faults.append(f"{variable}: {str(error).lower()}")
+    if faults:
+        raise SettingsRefused("; ".join(sorted(faults)))
+    try:
+        return msgspec.convert(msgspec.to_builtins(kind(**values)), kind)
+    except (msgspec.ValidationError, ValueError, TypeError) as error:
+        raise SettingsRefused(f"settings of {room}: {error}") from None

@@ -1,0 +1,94 @@
+"""Structured logs (JSON lines on stderr, secrets redacted by key at every depth) and W3C trace context.
+
+Spans are exported only when `otlp_endpoint` is set; the trace context travels in any case.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.trace import Tracer
+
+REDACTED = "[redacted]"
+_SECRET_WORDS = ("token", "secret", "password", "authorization", "credential", "api_key", "apikey", "cookie")
+
+
+def redact(value: Any, key: str = "") -> Any:
+    """The value without anything that stands under a key that sounds like a secret."""
+    if key and any(word in key.lower() for word in _SECRET_WORDS):
+        return REDACTED
+    if isinstance(value, dict):
+        return {k: redact(v, str(k)) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact(item) for item in value]
+    return value
+
+
+def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in event:
+        if key != "event":
+            event[key] = redact(event[key], key)
+    return event
+
+
+def configure_logs(room: str, instance: str, level: str) -> None:
+    """One JSON object per line on stderr with room, instance, level and time."""
+    numeric = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _redact_event,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(numeric),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(room=room, instance=instance)
+    logging.basicConfig(level=max(numeric, logging.WARNING), stream=sys.stderr, format="%(message)s")
+
+
+def configure_traces(room: str, instance: str, endpoint: str) -> Tracer | None:
+    """A tracer that exports to the OTLP/HTTP endpoint; None (and no cost) without one."""
+    if not endpoint:
+        return None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    resource = Resource.create({"service.name": f"callboard-{room}", "service.instance.id": instance})
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")))
+    trace.set_tracer_provider(provider)
+    return trace.get_tracer("callboard")
+
+
+def new_traceparent() -> str:
+    """A fresh W3C traceparent, not sampled (https://www.w3.org/TR/trace-context/#traceparent-header)."""
+    chance = os.urandom(24).hex()
+    return f"00-{chance[:32]}-{chance[32:48]}-00"
+
+
+def child_traceparent(traceparent: str) -> str:
+    """The same trace and flags with a new parent id."""
+    return f"{traceparent[:36]}{os.urandom(8).hex()}{traceparent[52:]}"
+
+
+def is_traceparent(text: str) -> bool:
+    """Whether the text is a version-00 traceparent that is not all zeros."""
+    if len(text) != 55 or text[:3] != "00-" or text[35] != "-" or text[52] != "-":
+        return False
+    try:
+        return int(text[3:35], 16) != 0 and int(text[36:52], 16) != 0 and int(text[53:], 16) >= 0
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The authsvc: organisations, client tokens, analytics consumers and the vault."""

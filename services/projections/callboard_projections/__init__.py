@@ -1,0 +1,1 @@
+"""The projections: relay the log to the bus, fold it into read models, keep the call log, verify the chain."""
