@@ -7,6 +7,7 @@ arrays, so a new field goes at the end and has a default.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal, TypeVar
 
@@ -176,6 +177,15 @@ def unframe_reply(data: bytes) -> tuple[ReplyHead, bytes]:
     """Decode a payload that came to a call's inbox."""
     head, body = _split(data)
     return _unpack_reply(head), body
+
+
+def frames(head: ReplyHead, body: bytes, limit: int) -> Iterator[bytes]:
+    """The payloads of one answer: CHUNKs of at most `limit` bytes of body, then the last one under `head`."""
+    start = 0
+    while len(body) - start > limit:
+        yield frame(ReplyHead(head.call_id, CHUNK), body[start : start + limit])
+        start += limit
+    yield frame(head, body[start:] if start else body)
 
 
 decode_record = msgspec.json.Decoder(CallRecord).decode

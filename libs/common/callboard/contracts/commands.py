@@ -120,16 +120,27 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done", tag_field="typ
 
 
 class CatalogueChanged(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue.changed", tag_field="type"):
-    """router > edges on `cb.changed.<organisation>.<playbook>`: tell connected agents to list again.
+    """router > edges on `cb.changed.<organisation>.<playbook>`: what a playbook exposes now.
 
-    `etag` is a digest of what is now exposed: edges tell each agent once per etag, however many routers say it.
+    `etags`: "tools" | "prompts" | "resources" -> digest of that list. An edge tells an agent to list again when
+    the digest is another one than the agent was told of last: once, however many routers say it, however often.
     """
 
     organisation: str
     playbook: str
     version: int
-    etag: str
-    kinds: tuple[Literal["tools", "prompts", "resources"], ...]
+    etags: dict[str, str]
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.opened", tag_field="type"):
+    """router > edge, answer to the method `callboard/open`: what a client learns when it connects."""
+
+    version: int
+    title: str
+    description: str
+    instructions: str
+    capabilities: msgspec.Raw
+    etags: dict[str, str]
 
 
 # ------------------------------------------------------------------------------------------ connectors
@@ -193,6 +204,9 @@ class TokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="token.issued",
     playbooks: tuple[str, ...]
     expires_at: datetime | None = None
 
+    def __repr__(self) -> str:
+        return f"TokenIssued(key_id={self.key_id!r}, client={self.client!r})"
+
 
 class RevokeToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.revoke", tag_field="type"):
     """Refuse a token from now on; edges are told at once."""
@@ -233,6 +247,9 @@ class VerifyToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.verify",
 
     token: str
 
+    def __repr__(self) -> str:
+        return "VerifyToken()"
+
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_field="type"):
     """Who is asking. `organisation` "*" is the local administrator, who may enter every organisation."""
@@ -259,6 +276,9 @@ class StoreSecret(msgspec.Struct, frozen=True, kw_only=True, tag="secret.store",
     secret: str
     value: str
     actor: str = ""
+
+    def __repr__(self) -> str:
+        return f"StoreSecret(organisation={self.organisation!r}, secret={self.secret!r})"
 
 
 class DestroySecret(msgspec.Struct, frozen=True, kw_only=True, tag="secret.destroy", tag_field="type"):
@@ -316,13 +336,20 @@ class AdmitConsumer(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.adm
 
 
 class ConsumerAdmission(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admission", tag_field="type"):
-    """The only time the credentials are shown. `durables` maps a subject to (stream, durable name)."""
+    """The only time the credentials are shown. `durables` maps a subject to (stream, durable name).
+
+    The credentials allow replies on `inbox_prefix` only: give it to the NATS client when connecting.
+    """
 
     consumer: str
     url: str
     credentials: str
     subjects: tuple[str, ...]
     durables: dict[str, tuple[str, str]]
+    inbox_prefix: str = ""
+
+    def __repr__(self) -> str:
+        return f"ConsumerAdmission(consumer={self.consumer!r}, url={self.url!r})"
 
 
 class DismissConsumer(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.dismiss", tag_field="type"):

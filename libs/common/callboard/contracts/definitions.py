@@ -113,6 +113,11 @@ class CatalogueItem(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
 
 
+def _empty_object() -> msgspec.Raw:
+    # A factory, because a JSON schema (see `asyncapi`) cannot be made of a raw default.
+    return msgspec.Raw(b"{}")
+
+
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     """All that a server offered at one discovery, in the order it said it."""
 
@@ -121,6 +126,6 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     prompts: tuple[CatalogueItem, ...] = ()
     resources: tuple[CatalogueItem, ...] = ()
     templates: tuple[CatalogueItem, ...] = ()
-    capabilities: msgspec.Raw = msgspec.Raw(b"{}")
-    server_info: msgspec.Raw = msgspec.Raw(b"{}")
+    capabilities: msgspec.Raw = msgspec.field(default_factory=_empty_object)
+    server_info: msgspec.Raw = msgspec.field(default_factory=_empty_object)
     instructions: str = ""

@@ -56,6 +56,8 @@ CODES: dict[str, tuple[int, int, str]] = {
     "projection.rebuilding": (-32602, 409, "Wait until the running rebuild has ended."),
     "prompt.unknown": (-32602, 404, "List them with prompts/list."),
     "resource.unknown": (-32602, 404, "List them with resources/list."),
+    "route.unknown": (-32601, 404, "Look at /docs for the routes there are."),
+    "secret.unreadable": (-32603, 500, "Restore the vault's key file, or store the secret again."),
     "secret.unknown": (-32602, 404, "Store it with `callboard secret set NAME`."),
     "server.in_use": (-32602, 409, "Take the server out of the playbooks that use it first."),
     "server.unavailable": (-32603, 502, "Look at `callboard status`: the server does not answer."),

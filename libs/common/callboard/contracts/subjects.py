@@ -213,7 +213,14 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def consumer_permissions(organisation: str, durables: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def consumer_inbox(organisation: str, consumer: str) -> str:
+    """Inbox prefix of one analytics consumer: what is delivered to one is not heard by another."""
+    return f"{INBOX}.consumer.{organisation}.{consumer}"
+
+
+def consumer_permissions(
+    organisation: str, durables: dict[str, str], inbox_prefix: str = f"{INBOX}.consumer"
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What an analytics consumer may publish and subscribe to. `durables`: stream -> durable name.
 
     Only reading of its own durables, which authsvc makes: a consumer that could create one could choose where
@@ -226,5 +233,5 @@ def consumer_permissions(organisation: str, durables: dict[str, str]) -> tuple[t
             f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}",
             f"$JS.ACK.{stream}.{durable}.>",
         ]
-    subscribe = (f"{EVENT}.{organisation}.>", f"{RECORD}.{organisation}.>", f"{INBOX}.consumer.>")
+    subscribe = (f"{EVENT}.{organisation}.>", f"{RECORD}.{organisation}.>", f"{inbox_prefix}.>")
     return tuple(publish), subscribe

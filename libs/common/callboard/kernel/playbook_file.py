@@ -121,8 +121,8 @@ def _plain_data(reader: _Reader, text: str, name: str) -> dict[str, Any]:
 def _head(data: dict[str, Any], reader: _Reader, faults: list[LineFault]) -> str:
     if data.get("version") != 1:
         faults.append(LineFault(reader.lines.get(("version",), 1), "`version` must be 1"))
-    for key in data.keys() - {"version", "organisation", "servers", "playbooks"}:
-        faults.append(LineFault(reader.lines[(key,)], f"unknown key {key!r}"))
+    unknown = data.keys() - {"version", "organisation", "servers", "playbooks"}
+    faults.extend(LineFault(reader.lines[(key,)], f"unknown key {key!r}") for key in unknown)
     organisation = data.get("organisation")
     if not isinstance(organisation, str) or not is_slug(organisation):
         line = reader.lines.get(("organisation",), 1)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 import nats.errors
 import structlog
+from fast_depends.exceptions import ValidationError
 from fast_depends.msgspec import MsgSpecSerializer
 from faststream import ExceptionMiddleware
 from faststream.nats import NatsBroker, NatsResponse
@@ -42,6 +43,11 @@ def _exceptions() -> ExceptionMiddleware:
     @middleware.add_handler(Problem, publish=True)
     async def expected(error: Problem) -> NatsResponse:
         return _problem_answer(error)
+
+    @middleware.add_handler(ValidationError, publish=True)
+    async def malformed(error: ValidationError) -> NatsResponse:
+        # Its own text repeats the whole message, secrets included; msgspec's names the field and the type only.
+        return _problem_answer(Problem("argument.invalid", f"malformed message: {error.original_error}"))
 
     @middleware.add_handler(Exception, publish=True)
     async def unexpected(error: Exception) -> NatsResponse:

@@ -4,8 +4,8 @@ Above: `callboard.local` (writes the server configuration), each room (reads a c
 Below: `nkeys` for ed25519 signatures, and one request to the server when an account changes.
 
 The chain is operator > account > user. The server trusts the operator's public key only; an account is signed
-by the operator, a user by the account's signing key. So the server holds no secret, and a user is taken away by
-pushing its public key in the account's revocations.
+by the operator, a user by the account's signing key. So the server holds no secret, and a user is taken away
+by pushing its public key in the account's revocations.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from typing import Any, Final
 
 import msgspec
 import nats
-import nkeys  # type: ignore[import-untyped]
+import nkeys
 from nats.aio.client import RawCredentials
 
 MAIN_ACCOUNT: Final = "CALLBOARD"
 SYSTEM_ACCOUNT: Final = "SYS"
 TRUST_FILE: Final = "trust.json"
+
+# nkeys has no annotations.
+_encode_seed: Any = nkeys.encode_seed
+_from_seed: Any = nkeys.from_seed
 
 # The account in the configuration file must always look older than one that was pushed: at a restart the
 # resolver keeps the newer of the two, and a preload with a fresh `iat` would bring every revoked user back.
@@ -106,7 +110,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
             raise BusIdentityError(f"{path} is not a bus trust: {error}") from None
 
     def save(self, directory: Path) -> None:
-        """Write all seeds as one file, so that a crash leaves the old trust or the new one, never a mixture."""
+        """Write all seeds as one file: after a crash there is the old trust or the new one, never a mixture."""
         make_private_directory(directory)
         write_private_file(directory / TRUST_FILE, msgspec.json.encode(self))
 
@@ -345,11 +349,11 @@ def _quoted(value: str) -> str:
 
 
 def _new_seed(prefix: int) -> str:
-    return str(nkeys.encode_seed(os.urandom(32), prefix).decode())
+    return str(_encode_seed(os.urandom(32), prefix).decode())
 
 
 def _key_pair(seed: str) -> Any:
-    return nkeys.from_seed(seed.encode())
+    return _from_seed(seed.encode())
 
 
 def _public_key(seed: str) -> str:

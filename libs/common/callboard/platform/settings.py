@@ -51,6 +51,12 @@ def _text_to(value: Any, kind: type) -> Any:
     return value
 
 
+def _sensitive(kind: type, value: Any) -> Any:
+    if kind is Sensitive and isinstance(value, str):
+        return Sensitive(value)
+    raise NotImplementedError(f"settings cannot be of type {kind.__name__}")
+
+
 def load(kind: type[Settings], room: str, environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of a room; raises `SettingsRefused` naming every bad variable."""
     source = os.environ if environ is None else environ
@@ -67,12 +73,14 @@ def load(kind: type[Settings], room: str, environ: Mapping[str, str] | None = No
         if variable not in source:
             continue
         try:
-            values[name] = msgspec.convert(_text_to(source[variable], field.type), field.type, strict=False)
+            text = _text_to(source[variable], field.type)
+            values[name] = msgspec.convert(text, field.type, strict=False, dec_hook=_sensitive)
         except msgspec.ValidationError as error:
             faults.append(f"{variable}: {str(error).lower()}")
     if faults:
         raise SettingsRefused("; ".join(sorted(faults)))
     try:
-        return msgspec.convert(msgspec.to_builtins(kind(**values)), kind)
+        plain = msgspec.to_builtins(kind(**values), enc_hook=str.__str__)
+        return msgspec.convert(plain, kind, dec_hook=_sensitive)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         raise SettingsRefused(f"settings of {room}: {error}") from None

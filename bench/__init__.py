@@ -1,0 +1,1 @@
+"""Load, CPU accounting and comparisons."""

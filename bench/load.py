@@ -1,0 +1,179 @@
+"""A load generator for tools/call over MCP Streamable HTTP, both eras. It prints one JSON object.
+
+    python -m bench.load --url http://127.0.0.1:9100/mcp --era 2026 --conc 64 --secs 5
+
+Every connection is kept alive and has one request in flight. The id and the text of each answer are checked,
+whether it comes as JSON or as SSE. In the handshake era each connection has its own session. Only loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from bench.accounting import Meter, Usage
+from bench.caller import Caller, Plan, Requests, Tally
+
+__all__ = ["Plan", "Report", "main", "run"]
+
+_IDS_PER_CONNECTION = 10_000_000
+_RETRY_SECONDS = 0.02
+
+
+@dataclass
+class Report:
+    """What came back. Latencies are of the calls that began and ended inside the measured window."""
+
+    era: str
+    conc: int
+    secs: float
+    calls: int
+    errors: int
+    calls_per_s: float
+    mean_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+    cpu_us_per_call: float
+    samples: list[str]
+    usage: Usage | None = None
+
+
+async def _drive(index: int, requests: Requests, tally: Tally, open_callers: set[Caller]) -> None:
+    """Keep one connection calling until the window ends; after a failure open another."""
+    loop, number = asyncio.get_running_loop(), index * _IDS_PER_CONNECTION
+    while time.perf_counter() < tally.end and tally.budget > 0:
+        caller = Caller(number, requests, tally)
+        try:
+            await loop.create_connection(lambda c=caller: c, requests.host, requests.port)  # type: ignore[misc]
+            open_callers.add(caller)
+            if not requests.modern:
+                await caller.handshake()
+            caller.start()
+            await caller.finished
+        except OSError as problem:
+            tally.failed(f"{type(problem).__name__}: {problem}")
+        finally:
+            open_callers.discard(caller)
+        number = caller.number
+        if time.perf_counter() < tally.end and tally.budget > 0:
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def run(plan: Plan, meter: Meter | None = None) -> Report:
+    """Run one load; `meter` is read over the measured window."""
+    requests, callers = Requests(plan), set[Caller]()
+    tally = Tally(budget=plan.calls if plan.calls is not None else 2**62)
+    loop = asyncio.get_running_loop()
+    window = Window(tally, plan.secs, meter)
+    opening = loop.call_later(plan.warmup, window.open)
+    tasks = [asyncio.create_task(_drive(n, requests, tally, callers)) for n in range(plan.conc)]
+    _, late = await asyncio.wait(tasks, timeout=plan.warmup + plan.secs + plan.grace)
+    opening.cancel()
+    window.close()
+    for caller in tuple(callers):
+        caller.give_up()
+    if late:
+        await asyncio.wait(late, timeout=1.0)
+    return _report(plan, tally, window)
+
+
+class Window:
+    """The measured part of a run: it sets the times in the tally and counts our own CPU between them."""
+
+    def __init__(self, tally: Tally, secs: float, meter: Meter | None) -> None:
+        self._tally = tally
+        self._planned = secs
+        self._meter = meter
+        self.usage: Usage | None = None
+        self.cpu = self.secs = 0.0
+        self._closing: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        """The warm-up is over."""
+        if self._meter is not None:
+            self._meter.restart()
+        self._closing = asyncio.get_running_loop().call_later(self._planned, self.close)
+        self._cpu_before = time.process_time()
+        self._tally.begin = time.perf_counter()
+        self._tally.end = self._tally.begin + self._planned
+
+    def close(self) -> None:
+        """The time is up, or there is nothing left to do."""
+        if self._closing is None:
+            return
+        self.cpu = time.process_time() - self._cpu_before
+        self.secs = min(time.perf_counter() - self._tally.begin, self._planned)
+        if self._meter is not None:
+            self.usage = self._meter.read()
+        self._closing.cancel()
+        self._closing = None
+
+
+def _report(plan: Plan, tally: Tally, window: Window) -> Report:
+    ordered = sorted(tally.latencies)
+    count, secs = len(ordered), window.secs
+
+    def at(share: float) -> float:
+        return round(ordered[min(count - 1, int(count * share))] * 1000, 3) if ordered else 0.0
+
+    return Report(
+        era=plan.era,
+        conc=plan.conc,
+        secs=round(secs, 3),
+        calls=count,
+        errors=tally.errors,
+        calls_per_s=round(count / secs, 1) if secs else 0.0,
+        mean_ms=round(sum(ordered) / count * 1000, 3) if count else 0.0,
+        p50_ms=at(0.5),
+        p95_ms=at(0.95),
+        p99_ms=at(0.99),
+        max_ms=at(1.0),
+        cpu_us_per_call=round(window.cpu / count * 1e6, 1) if count else 0.0,
+        samples=tally.samples,
+        usage=window.usage,
+    )
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--era", choices=("2025", "2026"), default="2026")
+    parser.add_argument("--conc", type=int, default=1)
+    parser.add_argument("--secs", type=float, default=5.0)
+    parser.add_argument("--warmup", type=float, default=1.0)
+    parser.add_argument("--tool", default="echo")
+    parser.add_argument("--arg", default="text")
+    parser.add_argument("--size", type=int, default=32, help="length of the text, at least 12")
+    parser.add_argument("--header", action="append", default=[], dest="headers", metavar="'NAME: VALUE'")
+    parser.add_argument("--calls", type=int, help="stop after that many calls, warm-up included")
+    parser.add_argument("--grace", type=float, default=10.0, help="seconds to wait for the last answers")
+    parser.add_argument("--pids", default="", help="process trees to account, separated by commas")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one load and print its report."""
+    options = vars(_arguments(argv))
+    pids = [int(pid) for pid in options.pop("pids").split(",") if pid]
+    plan = Plan(**{**options, "headers": tuple(options["headers"])})
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    gc.freeze()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        report = runner.run(run(plan, Meter(pids) if pids else None))
+    print(json.dumps(asdict(report)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Bodies of the management API (`/api/v1`), shared by the edge and the SDK. Unknown fields are refused.
+
+Most answers are the answers of the bus, from `contracts.commands`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from callboard.contracts.commands import InstanceStatus
+from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+
+Scope = Literal["use", "read", "manage"]
+
+
+class NewOrganisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /organisations`."""
+
+    organisation: str
+    title: str = ""
+    command_id: str | None = None
+
+
+class WantedState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /organisations/{organisation}/apply`: what the organisation shall look like."""
+
+    servers: dict[str, ServerDefinition] = {}
+    playbooks: dict[str, PlaybookDefinition] = {}
+    comment: str = ""
+    dry_run: bool = False
+    prune: bool = False
+    command_id: str | None = None
+
+
+class RollBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/playbooks/{name}/rollback`. `expected` is the version the caller believes is current."""
+
+    to: int
+    comment: str
+    expected: int | None = None
+    command_id: str | None = None
+
+
+class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/tokens`. `playbooks` are globs; none means every playbook."""
+
+    client: str
+    scopes: tuple[Scope, ...] = ("use",)
+    playbooks: tuple[str, ...] = ()
+    expires_in_seconds: int | None = None
+    command_id: str | None = None
+
+
+class SecretValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `PUT …/secrets/{name}`."""
+
+    value: str
+    command_id: str | None = None
+
+    def __repr__(self) -> str:
+        return "SecretValue([redacted])"
+
+
+class NewConsumer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/consumers`."""
+
+    consumer: str
+    command_id: str | None = None
+
+
+class WhichChain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /audit/verify`; no organisation means all of them."""
+
+    organisation: str = ""
+
+
+class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `GET /status`: every instance that answered in time, ordered by room and name."""
+
+    instances: tuple[InstanceStatus, ...]

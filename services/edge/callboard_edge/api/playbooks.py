@@ -1,0 +1,101 @@
+"""Playbooks and their versions."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import delete, get, post
+
+from callboard.contracts import subjects
+from callboard.contracts.commands import (
+    AskDiff,
+    AskHistory,
+    AskPlaybooks,
+    AskVersion,
+    Diff,
+    Done,
+    History,
+    Playbooks,
+    RetirePlaybook,
+    RollBackPlaybook,
+    RolledBack,
+    Version,
+)
+from callboard.contracts.management import RollBack
+from callboard.platform.bus import Bus
+from callboard_edge.api.caller import Caller, Stamp
+
+_ALL = "/organisations/{organisation:str}/playbooks"
+_ONE = _ALL + "/{name:str}"
+
+
+@get(_ALL, summary="List playbooks")
+async def list_playbooks(bus: Bus, caller: Caller, organisation: str) -> Playbooks:
+    """Those that the token reaches, retired ones included."""
+    caller.require("read", organisation, "")
+    found = await bus.ask(subjects.PLAYBOOKS, AskPlaybooks(organisation=organisation), Playbooks)
+    return msgspec.structs.replace(found, playbooks=tuple(p for p in found.playbooks if caller.sees(p.playbook)))
+
+
+@get(_ONE + "/versions", summary="History of a playbook")
+async def playbook_history(bus: Bus, caller: Caller, organisation: str, name: str) -> History:
+    """Every version, newest first: who, why, when."""
+    caller.require("read", organisation, name)
+    return await bus.ask(subjects.HISTORY, AskHistory(organisation=organisation, playbook=name), History)
+
+
+@get(_ONE + "/versions/{number:int}", summary="One version of a playbook")
+async def playbook_version(bus: Bus, caller: Caller, organisation: str, name: str, number: int) -> Version:
+    """The whole version; number 0 is the current one."""
+    caller.require("read", organisation, name)
+    question = AskVersion(organisation=organisation, playbook=name, version=number)
+    return await bus.ask(subjects.VERSION, question, Version)
+
+
+@get(_ONE + "/diff", summary="What changes between two versions")
+async def playbook_diff(bus: Bus, caller: Caller, organisation: str, name: str, before: int, after: int) -> Diff:
+    """Line by line, with who would notice."""
+    caller.require("read", organisation, name)
+    question = AskDiff(organisation=organisation, playbook=name, before=before, after=after)
+    return await bus.ask(subjects.DIFF, question, Diff)
+
+
+@post(_ONE + "/rollback", summary="Publish an old version's content again", status_code=200)
+async def roll_back_playbook(
+    bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: RollBack
+) -> RolledBack:
+    """The content of version `to` becomes the next version; nothing is deleted."""
+    caller.require("manage", organisation, name)
+    command = RollBackPlaybook(
+        command_id=stamp.command_id(data.command_id),
+        organisation=organisation,
+        playbook=name,
+        to=data.to,
+        comment=data.comment,
+        actor=caller.actor,
+        expected=data.expected,
+    )
+    return await bus.ask(subjects.ROLL_BACK, command, RolledBack)
+
+
+@delete(_ONE, summary="Stop serving a playbook", status_code=200)
+async def retire_playbook(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, comment: str) -> Done:
+    """Its versions stay readable."""
+    caller.require("manage", organisation, name)
+    command = RetirePlaybook(
+        command_id=stamp.command_id(),
+        organisation=organisation,
+        playbook=name,
+        comment=comment,
+        actor=caller.actor,
+    )
+    return await bus.ask(subjects.RETIRE_PLAYBOOK, command, Done)
+
+
+ROUTES = [
+    list_playbooks,
+    playbook_history,
+    playbook_version,
+    playbook_diff,
+    roll_back_playbook,
+    retire_playbook,
+]

@@ -1,0 +1,46 @@
+"""All routes of the management API, bound to one bus and one way to authenticate.
+
+Above: `app.py`, which mounts them. Below: one file per noun.
+"""
+
+from __future__ import annotations
+
+from litestar import Router
+from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
+
+from callboard.platform.bus import Bus
+from callboard_edge.api import access, organisations, playbooks, records, servers, system
+from callboard_edge.api.caller import Authenticate, provide_caller, provide_stamp
+from callboard_edge.problems import api_problem
+
+_SECTIONS = {
+    "organisations": organisations.ROUTES,
+    "servers": servers.ROUTES,
+    "playbooks": playbooks.ROUTES,
+    "records": records.ROUTES,
+    "access": access.ROUTES,
+    "system": system.ROUTES,
+}
+
+
+def api_routes(bus: Bus, authenticate: Authenticate) -> list[ControllerRouterHandler]:
+    """The routers under `/api/v1`; every error of theirs is a problem document."""
+
+    async def provide_bus() -> Bus:
+        return bus
+
+    return [
+        Router(
+            path="/api/v1",
+            route_handlers=handlers,
+            tags=[section],
+            dependencies={
+                "bus": Provide(provide_bus),
+                "caller": Provide(provide_caller(authenticate)),
+                "stamp": Provide(provide_stamp),
+            },
+            exception_handlers={Exception: api_problem},
+        )
+        for section, handlers in _SECTIONS.items()
+    ]

@@ -1,0 +1,70 @@
+"""The installation: status of every instance, audit, projections."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from litestar import get, post
+
+from callboard.contracts import subjects
+from callboard.contracts.commands import (
+    AskRebuild,
+    AskStatus,
+    AuditVerdict,
+    InstanceStatus,
+    RebuildProjection,
+    Rebuilt,
+    VerifyAudit,
+)
+from callboard.contracts.management import SystemStatus, WhichChain
+from callboard.platform.bus import Bus
+from callboard_edge.api.caller import Caller
+
+STATUS_SECONDS: Final = 0.4
+VERIFY_SECONDS: Final = 120.0
+
+
+@get("/status", summary="Status of every instance")
+async def status(bus: Bus, caller: Caller) -> SystemStatus:
+    """An administrator sees everything, others the servers of their organisation."""
+    own = caller.principal.organisation
+    if not caller.administers:
+        caller.require("manage", own)
+    answers = await bus.gather(subjects.STATUS, AskStatus(), InstanceStatus, within=STATUS_SECONDS)
+    if not caller.administers:
+        answers = [_only(own, answer) for answer in answers]
+    return SystemStatus(instances=tuple(sorted(answers, key=lambda answer: (answer.room, answer.instance))))
+
+
+def _only(organisation: str, answer: InstanceStatus) -> InstanceStatus:
+    servers = tuple(server for server in answer.servers if server.organisation == organisation)
+    return msgspec.structs.replace(answer, servers=servers, projections=(), figures={})
+
+
+@post("/audit/verify", summary="Verify the hash chain", status_code=200)
+async def verify_audit(bus: Bus, caller: Caller, data: WhichChain) -> AuditVerdict:
+    """Recomputed from the stored rows."""
+    if data.organisation:
+        caller.require("read", data.organisation)
+    else:
+        caller.require_administrator()
+    question = VerifyAudit(organisation=data.organisation)
+    return await bus.ask(subjects.VERIFY_AUDIT, question, AuditVerdict, within=VERIFY_SECONDS)
+
+
+@post("/projections/{name:str}/rebuild", summary="Rebuild a read model", status_code=202)
+async def rebuild_projection(bus: Bus, caller: Caller, name: str) -> Rebuilt:
+    """In the background; the old tables serve until the new ones are complete."""
+    caller.require_administrator()
+    return await bus.ask(subjects.REBUILD, RebuildProjection(projection=name), Rebuilt, within=30.0)
+
+
+@get("/projections/{name:str}/rebuild", summary="How far a rebuild is")
+async def rebuild_state(bus: Bus, caller: Caller, name: str) -> Rebuilt:
+    """State, checksums, and what went wrong."""
+    caller.require_administrator()
+    return await bus.ask(subjects.REBUILD_STATE, AskRebuild(projection=name), Rebuilt)
+
+
+ROUTES = [status, verify_audit, rebuild_projection, rebuild_state]

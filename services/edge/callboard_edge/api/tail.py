@@ -1,0 +1,72 @@
+"""Server-sent events (WHATWG HTML 9.2) of what passes on a subject, for as long as somebody reads them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from litestar.response import Stream
+from nats.aio.msg import Msg
+
+from callboard.platform.bus import Bus
+
+HEARTBEAT_SECONDS: Final = 10.0
+BACKLOG: Final = 1000
+"""Messages kept for a reader that is slower than the bus; beyond it the oldest are dropped, and it is told."""
+
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def _everything(_message: Msg) -> bool:
+    return True
+
+
+class _Backlog:
+    """What came and was not yet read."""
+
+    def __init__(self, keep: Callable[[Msg], bool]) -> None:
+        self._keep = keep
+        self._waiting: deque[bytes] = deque(maxlen=BACKLOG)
+        self._arrived = asyncio.Event()
+        self._dropped = 0
+
+    async def put(self, message: Msg) -> None:
+        """Callback of the subscription."""
+        if self._keep(message):
+            self._dropped += len(self._waiting) == BACKLOG
+            self._waiting.append(message.data)
+            self._arrived.set()
+
+    async def next_text(self) -> bytes:
+        """The next piece of the stream: events that wait, or after a quiet while a comment."""
+        try:
+            await asyncio.wait_for(self._arrived.wait(), HEARTBEAT_SECONDS)
+        except TimeoutError:
+            return b": still here\n\n"
+        self._arrived.clear()
+        lost, self._dropped = self._dropped, 0
+        pieces = [f": {lost} dropped, the reader is too slow\n\n".encode()] if lost else []
+        pieces += [b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n" for data in self._waiting]
+        self._waiting.clear()
+        return b"".join(pieces)
+
+
+def tail(bus: Bus, subject: str, keep: Callable[[Msg], bool] = _everything) -> Stream:
+    """A response that never ends by itself; it unsubscribes when the reader goes away."""
+
+    async def follow() -> AsyncIterator[bytes]:
+        backlog = _Backlog(keep)
+        subscription = await bus.listen(subject, backlog.put)
+        try:
+            # The first bytes say that from here on nothing is missed.
+            await bus.client.flush()
+            yield b": following\n\n"
+            while True:
+                yield await backlog.next_text()
+        finally:
+            if not bus.client.is_closed:
+                await asyncio.shield(subscription.unsubscribe())
+
+    return Stream(follow(), media_type="text/event-stream", headers=_HEADERS)

@@ -1,0 +1,143 @@
+"""The edge: the only place of the room that builds adapters. Litestar on uvicorn, MCP as an `@asgi` mount."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+import structlog
+import uvicorn
+from litestar import Litestar, asgi
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+
+import callboard
+from callboard.contracts.commands import InstanceStatus
+from callboard.platform.bus import Bus
+from callboard.platform.room import Clockwork, answer_status, cancel_all
+from callboard_edge.api.routes import api_routes
+from callboard_edge.auth.verify import Tokens
+from callboard_edge.entry import pushes
+from callboard_edge.health.metrics import Metrics
+from callboard_edge.health.routes import health_routes
+from callboard_edge.mcp.answers import Receive, Scope, Send
+from callboard_edge.mcp.calls import Calls
+from callboard_edge.mcp.endpoint import McpEndpoint
+from callboard_edge.mcp.handshake import Handshake
+from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.sessions import Sessions
+from callboard_edge.mcp.stateless import Stateless
+from callboard_edge.settings import EdgeSettings
+
+log = structlog.get_logger()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the room's runner decides when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+class Edge:
+    """One instance of the room."""
+
+    def __init__(self, settings: EdgeSettings, instance: str) -> None:
+        self._settings = settings
+        self._clock = Clockwork("edge", instance)
+        self.bus = Bus("edge", instance, settings)
+        self._metrics = Metrics()
+        self._tokens = Tokens(self.bus, settings.token_soft, settings.token_hard)
+        self._calls = Calls(self.bus, settings.silence)
+        self._playbooks = Playbooks(self._calls)
+        self._sessions = Sessions(self.bus)
+        self._server: _Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ready = False
+
+    async def start(self) -> None:
+        """Connect, listen to what is pushed, then open the port."""
+        await self.bus.connect()
+        await self._calls.start()
+        await pushes.listen(self.bus, self._tokens, self._sessions, self._playbooks)
+        answer_status(self)
+        await self.bus.serve()
+        config = uvicorn.Config(
+            self.application(),
+            loop="uvloop",
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            log_config=None,
+            backlog=4096,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = _Server(config)
+        listener = _listen(self._settings.host, self._settings.port)
+        self._tasks = [
+            asyncio.create_task(self._server.serve(sockets=[listener])),
+            asyncio.create_task(self._calls.sweep()),
+        ]
+        self._ready = True
+        log.info("listening", host=self._settings.host, port=listener.getsockname()[1])
+
+    def application(self) -> Litestar:
+        """All routes: MCP, management API, documentation, health."""
+        deadline = self._settings.deadline
+        endpoint = McpEndpoint(
+            self._settings,
+            self._tokens,
+            Handshake(self._calls, self._playbooks, self._sessions, self._metrics, deadline),
+            Stateless(self._calls, self._playbooks, self._metrics, deadline),
+            self._metrics,
+        )
+
+        @asgi("/p", is_mount=True, copy_scope=False)
+        async def mcp(scope: Scope, receive: Receive, send: Send) -> None:
+            await endpoint(scope, receive, send)
+
+        return Litestar(
+            [mcp, *api_routes(self.bus, self._tokens.authenticate), *health_routes(self.bus, self._metrics_text)],
+            openapi_config=OpenAPIConfig(
+                title="Callboard management API",
+                version=callboard.__version__,
+                path="/docs",
+                render_plugins=[SwaggerRenderPlugin()],
+            ),
+            request_max_body_size=self._settings.max_body_bytes,
+            logging_config=None,
+        )
+
+    def _metrics_text(self) -> bytes:
+        self._metrics.in_flight.set(self._calls.in_flight)
+        self._metrics.streams.set(self._playbooks.streams)
+        return self._metrics.text()
+
+    async def stop(self) -> None:
+        """Close the port and the streams, let calls finish, disconnect."""
+        self._playbooks.close_all()
+        if self._server is not None:
+            self._server.should_exit = True
+            await asyncio.wait(self._tasks[:1], timeout=2.5)
+        await self.bus.close()
+        await cancel_all(*self._tasks)
+
+    def status(self) -> InstanceStatus:
+        """Calls and streams of the moment."""
+        figures = {"in_flight": float(self._calls.in_flight), "streams": float(self._playbooks.streams)}
+        return self._clock.status(ready=self._ready, figures=figures)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,1 @@
+"""What the bus pushes to the edge."""

@@ -1,0 +1,36 @@
+"""What the other rooms push to every edge: changed playbooks, revoked tokens, ended sessions."""
+
+from __future__ import annotations
+
+import msgspec
+from nats.aio.msg import Msg
+
+from callboard.contracts import subjects
+from callboard.contracts.commands import CatalogueChanged, SessionEnded, TokenRevoked
+from callboard.platform.bus import Bus
+from callboard_edge.auth.verify import Tokens
+from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.sessions import Sessions
+
+_changed = msgspec.json.Decoder(CatalogueChanged).decode
+_revoked = msgspec.json.Decoder(TokenRevoked).decode
+_ended = msgspec.json.Decoder(SessionEnded).decode
+
+
+async def listen(bus: Bus, tokens: Tokens, sessions: Sessions, playbooks: Playbooks) -> None:
+    """Subscribe; and after a loss of the connection, doubt what may have been missed."""
+
+    async def playbook_changed(message: Msg) -> None:
+        playbooks.changed(_changed(message.data))
+
+    async def token_revoked(message: Msg) -> None:
+        tokens.forget(_revoked(message.data).key_id)
+
+    async def session_ended(message: Msg) -> None:
+        sessions.forget(_ended(message.data).session)
+
+    await bus.listen(f"{subjects.CHANGED}.>", playbook_changed)
+    await bus.listen(subjects.TOKEN_REVOKED, token_revoked)
+    await bus.listen(subjects.SESSION_ENDED, session_ended)
+    bus.on_reconnect(tokens.doubt_all)
+    bus.on_reconnect(playbooks.refresh)

@@ -1,0 +1,109 @@
+"""HTTP answers of the MCP endpoint as ASGI messages, and the one table from error codes to statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from callboard.contracts.problems import Problem
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+SSE: Headers = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+PING = b": ping\n\n"
+
+# MCP 2026-07-28, basic/transports: the status of an error answer in the stateless era. Everything else is 200.
+MODERN_STATUS = {-32700: 400, -32600: 400, -32602: 400, -32020: 400, -32021: 400, -32022: 400, -32601: 404}
+# Refusals of the transport itself, in both eras. What a server did or did not do is told with 200.
+PROBLEM_STATUS = {
+    "auth.required": 401,
+    "auth.invalid": 401,
+    "auth.forbidden": 403,
+    "payload.too_large": 413,
+    "playbook.unknown": 404,
+    "playbook.version_unknown": 404,
+}
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Headers | None = None) -> None:
+    """One whole answer."""
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [JSON, length, *(headers or [])]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_empty(send: Send, status: int, headers: Headers | None = None) -> None:
+    """An answer without a body."""
+    length = (b"content-length", b"0")
+    await send({"type": "http.response.start", "status": status, "headers": [length, *(headers or [])]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def start_sse(send: Send, headers: Headers | None = None) -> None:
+    """The head of an event stream."""
+    await send({"type": "http.response.start", "status": 200, "headers": [*SSE, *(headers or [])]})
+
+
+async def send_event(send: Send, data: bytes, *, last: bool = False) -> None:
+    """One message as a server-sent event."""
+    body = b"event: message\ndata: " + data + b"\n\n"
+    await send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+def result_message(id: bytes, result: bytes) -> bytes:
+    """A JSON-RPC response around the upstream's bytes."""
+    return b'{"jsonrpc":"2.0","id":' + id + b',"result":' + result + b"}"
+
+
+def error_message(id: bytes, error: bytes) -> bytes:
+    """A JSON-RPC error response around a raw error object."""
+    return b'{"jsonrpc":"2.0","id":' + id + b',"error":' + error + b"}"
+
+
+def error_object(code: int, message: str, data: Any = None) -> bytes:
+    """A raw JSON-RPC error object."""
+    members: dict[str, Any] = {"code": code, "message": message}
+    if data is not None:
+        members["data"] = data
+    return _encode(members)
+
+
+def problem_object(problem: Problem, call_id: str = "") -> bytes:
+    """The JSON-RPC error object of a problem of ours: its code, what to do, and no inner detail."""
+    data: dict[str, Any] = {"code": problem.code, "hint": problem.hint, **problem.data}
+    if call_id:
+        data["call_id"] = call_id
+    return error_object(problem.rpc_code, problem.message, data)
+
+
+def challenge(code: str) -> Headers:
+    """`WWW-Authenticate` for a 401 (RFC 6750 section 3), by the code of the problem."""
+    if code == "auth.invalid":
+        return [(b"www-authenticate", b'Bearer realm="callboard", error="invalid_token"')]
+    return [(b"www-authenticate", b'Bearer realm="callboard"')]
+
+
+async def send_problem(send: Send, id: bytes, problem: Problem, *, modern: bool) -> None:
+    """A problem of ours as the whole answer."""
+    status = PROBLEM_STATUS.get(problem.code)
+    if status is None:
+        status = MODERN_STATUS.get(problem.rpc_code, 200) if modern else 200
+    headers = challenge(problem.code) if status == 401 else None
+    await send_json(send, status, error_message(id, problem_object(problem)), headers)
+
+
+async def send_refusal(send: Send, code: int, message: str, id: bytes = b"null", data: Any = None) -> None:
+    """A message that could not be taken: 404 for an unknown method, else 400."""
+    await send_json(send, MODERN_STATUS.get(code, 400), error_message(id, error_object(code, message, data)))

@@ -1,0 +1,233 @@
+"""One request of a client as one message on the bus, and what comes back to this instance's inbox.
+
+One wildcard inbox for all calls and no timer per call: a sweep twice a second ends calls whose deadline passed, asks
+the connectors about calls that have gone silent, and lets waiting streams send a ping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import nats.errors
+import structlog
+from nats.aio.msg import Msg
+
+from callboard.contracts import subjects
+from callboard.contracts.calls import (
+    CHUNK,
+    ERROR,
+    NOTIFICATION,
+    RESULT,
+    AskCallHeld,
+    CallRecord,
+    CancelCall,
+    ReplyHead,
+    RpcHead,
+    encode_record,
+    frame,
+    unframe_reply,
+)
+from callboard.contracts.problems import Problem
+from callboard.platform.bus import Bus, encode
+from callboard_edge.mcp.answers import problem_object
+
+log = structlog.get_logger()
+SWEEP = 0.5
+TICK = -1
+"""Kind of the message that wakes a waiting answer so that it can send a ping."""
+WATCH = -2
+"""Kind of the message that says once: this call takes longer, look whether the client is still there."""
+PING_AFTER = 10.0
+ASK_WAIT = 1.0
+_TICK = (ReplyHead("", TICK), b"")
+_WATCH = (ReplyHead("", WATCH), b"")
+
+
+class Call:
+    """One call in flight at this edge."""
+
+    __slots__ = (
+        "asked", "chunks", "deadline", "head", "heard", "key", "messages", "organisation", "pinged", "playbook",
+        "waiter", "watched",
+    )  # fmt: skip
+
+    def __init__(self, key: int, head: RpcHead, organisation: str, playbook: str, now: float) -> None:
+        self.key = key
+        self.head = head
+        self.organisation = organisation
+        self.playbook = playbook
+        self.deadline = now + head.deadline / 1000 - time.time()
+        self.heard = now
+        self.asked = now
+        self.pinged = now
+        self.watched = False
+        self.messages: deque[tuple[ReplyHead, bytes]] = deque()
+        self.chunks: list[bytes] = []
+        self.waiter: asyncio.Future[None] | None = None
+
+    async def next(self) -> tuple[ReplyHead, bytes]:
+        """The next message: NOTIFICATION, TICK or WATCH, and last RESULT or ERROR."""
+        while not self.messages:
+            self.waiter = asyncio.get_running_loop().create_future()
+            await self.waiter
+        return self.messages.popleft()
+
+    def put(self, head: ReplyHead, body: bytes) -> None:
+        """A message has come."""
+        self.messages.append((head, body))
+        waiter = self.waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def fail(self, problem: Problem) -> None:
+        """End the call with a problem of ours."""
+        error = problem_object(problem, self.head.call_id)
+        self.put(ReplyHead(self.head.call_id, ERROR, problem.code), error)
+
+
+class Calls:
+    """All calls in flight at this edge."""
+
+    def __init__(self, bus: Bus, silence: float) -> None:
+        self._bus = bus
+        self._silence = silence
+        self._prefix = bus.new_inbox()
+        self._cut = len(self._prefix) + 1
+        self._keys: Iterator[int] = itertools.count(1)
+        self._calls: dict[int, Call] = {}
+        self._process = os.urandom(4).hex()
+        self._asking: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """Number of calls waiting for an answer."""
+        return len(self._calls)
+
+    def new_id(self, now_us: int) -> str:
+        """A call id: milliseconds, this process, a number; sorts by time."""
+        return f"{now_us // 1000:011x}{self._process}{next(self._keys):06x}"
+
+    async def start(self) -> None:
+        """Listen to the inbox."""
+        await self._bus.listen(f"{self._prefix}.*", self._received, pending=1_000_000)
+
+    async def send(self, head: RpcHead, organisation: str, playbook: str, params: bytes) -> Call:
+        """Send a request to the router; the caller must `forget` the call when it has its answer."""
+        key = next(self._keys)
+        call = self._calls[key] = Call(key, head, organisation, playbook, time.monotonic())
+        try:
+            await self._bus.client.publish(
+                subjects.rpc(organisation, playbook), frame(head, params), reply=f"{self._prefix}.{key}"
+            )
+        except (nats.errors.Error, OSError) as error:
+            reason = type(error).__name__
+            call.fail(Problem("bus.unavailable", f"the request could not be sent ({reason})"))
+        return call
+
+    def forget(self, call: Call) -> None:
+        """Nobody waits for this call any more."""
+        self._calls.pop(call.key, None)
+
+    async def cancel(self, call: Call, reason: str) -> None:
+        """Tell whoever works on the call to stop."""
+        await self._bus.tell(subjects.CANCEL, CancelCall(call_id=call.head.call_id, reason=reason))
+
+    async def cancel_request(self, session: str, request_id: str, reason: str) -> None:
+        """The same for a request of a session, which may be waited for at any edge."""
+        message = CancelCall(session=session, request_id=request_id, reason=reason)
+        await self._bus.tell(subjects.CANCEL, message)
+
+    async def _received(self, message: Msg) -> None:
+        call = self._calls.get(int(message.subject[self._cut :]))
+        if call is None:
+            return
+        data = message.data
+        if not data:
+            if message.headers and message.headers.get("Status") == "503":
+                call.fail(Problem("bus.unavailable", "no router is running; the request was not sent"))
+            return
+        head, body = unframe_reply(data)
+        call.heard = time.monotonic()
+        if head.kind == CHUNK:
+            call.chunks.append(body)
+            return
+        if call.chunks and head.kind == RESULT:
+            body = b"".join((*call.chunks, body))
+            call.chunks.clear()
+        call.put(head, body)
+
+    async def sweep(self) -> None:
+        """Twice a second until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            now = time.monotonic()
+            for call in list(self._calls.values()):
+                await self._look_after(call, now)
+
+    async def _look_after(self, call: Call, now: float) -> None:
+        if now > call.deadline:
+            await self.cancel(call, "deadline")
+            call.fail(Problem("call.deadline_exceeded", "the call did not finish before its deadline"))
+            self.forget(call)
+            return
+        silent = now - call.heard
+        if silent > self._silence and now - call.asked > self._silence:
+            call.asked = now
+            task = asyncio.create_task(self._ask_who_holds(call))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        if not call.watched:
+            call.watched = True
+            call.put(*_WATCH)
+        if silent > PING_AFTER and now - call.pinged > PING_AFTER:
+            call.pinged = now
+            call.put(*_TICK)
+
+    async def _ask_who_holds(self, call: Call) -> None:
+        """A call that nobody holds is lost: say so now and not at the deadline."""
+        question = encode(AskCallHeld(call_id=call.head.call_id))
+        for _ in range(2):
+            try:
+                await self._bus.client.request(subjects.CALL_HELD, question, timeout=ASK_WAIT)
+                return
+            except (nats.errors.Error, TimeoutError):
+                if not self._bus.connected:
+                    return
+        if call.key in self._calls and time.monotonic() - call.heard > self._silence:
+            problem = Problem(
+                "call.outcome_unknown", "the call was lost on its way; it may or may not have been executed"
+            )
+            call.fail(problem)
+            await self._record_unknown(call)
+
+    async def _record_unknown(self, call: Call) -> None:
+        head = call.head
+        record = CallRecord(
+            call_id=head.call_id,
+            organisation=call.organisation,
+            playbook=call.playbook,
+            version=head.version,
+            method=head.method,
+            server="",
+            tool="",
+            upstream_name="",
+            digest="",
+            client=head.client,
+            principal=head.principal,
+            era=head.era,
+            outcome="unknown",
+            problem="call.outcome_unknown",
+            started_at=datetime.fromtimestamp(head.received / 1e6, UTC),
+            total_us=time.time_ns() // 1000 - head.received,
+            trace_id=head.traceparent[3:35],
+        )
+        await self._bus.client.publish(subjects.record(call.organisation, call.playbook), encode_record(record))
+
+
+__all__ = ["ERROR", "NOTIFICATION", "RESULT", "TICK", "WATCH", "Call", "Calls"]

@@ -1,0 +1,151 @@
+"""`/p/ORG/PLAYBOOK/mcp`: the ASGI application that ends MCP (Streamable HTTP, both eras on one URL).
+
+Follow one request: gate (Host, Origin, path) > token > body > era > `legacy` or `modern` rules > `relay`.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from callboard.contracts.calls import MODERN
+from callboard.contracts.commands import Principal
+from callboard.contracts.problems import Problem
+from callboard.kernel.permissions import can
+from callboard_edge.auth.verify import Tokens
+from callboard_edge.health.metrics import Metrics
+from callboard_edge.mcp.answers import (
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    send_empty,
+    send_problem,
+    send_refusal,
+)
+from callboard_edge.mcp.envelope import Refused, parse, read_params
+from callboard_edge.mcp.gate import Gate, Place, place_of
+from callboard_edge.mcp.handshake import Handshake
+from callboard_edge.mcp.modern import Fault, is_modern, text_of
+from callboard_edge.mcp.stateless import Stateless
+from callboard_edge.settings import EdgeSettings
+
+log = structlog.get_logger()
+ANONYMOUS = Principal(key_id="anonymous", client="anonymous", organisation="", scopes=("use",))
+_ALLOW: Headers = [(b"allow", b"GET, POST, DELETE")]
+
+
+class BodyTooLarge(Exception):
+    """The body is over the limit."""
+
+
+class McpEndpoint:
+    """The application; one per process."""
+
+    def __init__(
+        self, settings: EdgeSettings, tokens: Tokens, handshake: Handshake, stateless: Stateless, metrics: Metrics
+    ) -> None:
+        self._gate = Gate(settings)
+        self._limit = settings.max_body_bytes
+        self._anonymous = settings.on_loopback
+        self._tokens = tokens
+        self._handshake = handshake
+        self._stateless = stateless
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request."""
+        raw: Headers = scope["headers"]
+        headers = dict(raw)
+        try:
+            await self._serve(scope, headers, raw, receive, send)
+        except Refused as refused:
+            await send_refusal(send, refused.code, refused.message, refused.id)
+        except Problem as problem:
+            await send_problem(send, b"null", problem, modern=True)
+        except Exception:
+            log.exception("mcp_request_failed", path=scope["path"])
+            self._metrics.unexpected()
+            await send_problem(send, b"null", Problem("internal.unexpected", "something went wrong"), modern=True)
+
+    async def _serve(
+        self, scope: Scope, headers: dict[bytes, bytes], raw: Headers, receive: Receive, send: Send
+    ) -> None:
+        if not self._gate.host_allowed(headers.get(b"host")) or not self._gate.origin_allowed(headers.get(b"origin")):
+            raise Problem("auth.forbidden", "this Host or Origin is not allowed; see CALLBOARD_EDGE_ALLOWED_HOSTS")
+        place = place_of(scope["path"])
+        if place is None:
+            raise Problem("playbook.unknown", "an MCP endpoint is at /p/ORGANISATION/PLAYBOOK/mcp")
+        principal = await self._principal(headers, place)
+        method = scope["method"]
+        if method == "POST":
+            await self._post(place, principal, headers, raw, receive, send)
+        elif method in ("GET", "DELETE") and not _names_modern(headers):
+            serve = self._handshake.get if method == "GET" else self._handshake.delete
+            await serve(place, principal, headers, receive, send)
+        else:
+            await send_empty(send, 405, _ALLOW)
+
+    async def _principal(self, headers: dict[bytes, bytes], place: Place) -> Principal:
+        header = headers.get(b"authorization")
+        if header is None and self._anonymous:
+            return ANONYMOUS
+        principal = await self._tokens.authenticate(header.decode("latin-1") if header else None)
+        if not can(principal, "use", place.organisation, place.playbook):
+            raise Problem("auth.forbidden", "the token does not open this playbook")
+        return principal
+
+    async def _post(
+        self,
+        place: Place,
+        principal: Principal,
+        headers: dict[bytes, bytes],
+        raw: Headers,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        _check_media(headers)
+        try:
+            body = await self._body(headers, receive)
+        except BodyTooLarge:
+            raise Problem("payload.too_large", f"the body is over {self._limit} bytes") from None
+        message = parse(body)
+        params = read_params(message)
+        if not is_modern(headers.get(b"mcp-protocol-version"), params):
+            await self._handshake.post(place, principal, message, params, headers, receive, send)
+            return
+        try:
+            await self._stateless.post(place, principal, message, params, headers, raw, receive, send)
+        except Fault as fault:
+            await send_refusal(send, fault.code, fault.message, message.raw_id, fault.data)
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._limit:
+            raise BodyTooLarge
+        event = await receive()
+        body: bytes = event.get("body", b"")
+        if not event.get("more_body"):
+            if len(body) > self._limit:
+                raise BodyTooLarge
+            return body
+        parts, size = [body], len(body)
+        while event.get("more_body"):
+            event = await receive()
+            parts.append(event.get("body", b""))
+            size += len(parts[-1])
+            if size > self._limit:
+                raise BodyTooLarge
+        return b"".join(parts)
+
+
+def _names_modern(headers: dict[bytes, bytes]) -> bool:
+    return text_of(headers.get(b"mcp-protocol-version", b"")) == MODERN
+
+
+def _check_media(headers: dict[bytes, bytes]) -> None:
+    content = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if content != b"application/json":
+        raise Refused(-32600, "the Content-Type must be application/json")
+    accept = headers.get(b"accept", b"*/*")
+    if b"application/json" not in accept and b"*/*" not in accept and b"application/*" not in accept:
+        raise Refused(-32600, "Accept must include application/json and text/event-stream")

@@ -1,0 +1,235 @@
+"""The handshake era (2024-11-05 to 2025-11-25): initialize, sessions, the GET stream, and requests on a session."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+import callboard
+from callboard.contracts.calls import HANDSHAKE_VERSIONS, LEGACY, RpcHead
+from callboard.contracts.commands import Opened, Principal
+from callboard.contracts.problems import Problem
+from callboard.platform.telemetry import is_traceparent, new_traceparent
+from callboard_edge.health.metrics import Metrics
+from callboard_edge.mcp.answers import (
+    Receive,
+    Send,
+    error_message,
+    error_object,
+    result_message,
+    send_empty,
+    send_json,
+    send_problem,
+)
+from callboard_edge.mcp.calls import Calls
+from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
+from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.modern import ROUTED
+from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.relay import relay
+from callboard_edge.mcp.sessions import Session, Sessions
+from callboard_edge.mcp.streams import serve_get
+
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+_EMPTY = b"{}"
+
+
+class _Initialize(msgspec.Struct, rename="camel"):
+    protocol_version: str
+    capabilities: msgspec.Raw = msgspec.Raw(b"{}")
+    client_info: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _SetLevel(msgspec.Struct):
+    level: str
+
+
+class _Cancelled(msgspec.Struct, rename="camel"):
+    request_id: msgspec.Raw
+    reason: str = ""
+
+
+class Handshake:
+    """Serves what a client of this era sends."""
+
+    def __init__(
+        self, calls: Calls, playbooks: Playbooks, sessions: Sessions, metrics: Metrics, deadline: float
+    ) -> None:
+        self._calls = calls
+        self._playbooks = playbooks
+        self._sessions = sessions
+        self._metrics = metrics
+        self._deadline = int(deadline * 1000)
+
+    async def post(
+        self,
+        place: Place,
+        principal: Principal,
+        message: Message,
+        params: Params,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """One message of a client."""
+        try:
+            if message.method == "initialize" and message.is_request:
+                await self._initialize(place, principal, message, send)
+                return
+            session = await self._session(place, principal, headers, message, send)
+            if session is None:
+                return
+            if message.is_request:
+                await self._request(place, session, principal, message, params, receive, send)
+                return
+            if message.method == "notifications/cancelled":
+                await self._cancelled(session, message)
+            await send_empty(send, 202)
+        except Problem as problem:
+            await send_problem(send, message.raw_id, problem, modern=False)
+
+    async def _initialize(self, place: Place, principal: Principal, message: Message, send: Send) -> None:
+        try:
+            wanted = msgspec.json.decode(message.params, type=_Initialize)
+        except msgspec.ValidationError as error:
+            raise Refused(-32602, f"params of initialize: {error}", message.raw_id) from None
+        opened = await self._playbooks.open(place, anonymous=principal.organisation == "")
+        protocol = wanted.protocol_version if wanted.protocol_version in HANDSHAKE_VERSIONS else LEGACY
+        session = await self._sessions.create(
+            Session(
+                id="",
+                organisation=place.organisation,
+                playbook=place.playbook,
+                version=place.version,
+                principal=principal.key_id,
+                protocol=protocol,
+                capabilities=wanted.capabilities,
+                client_info=wanted.client_info,
+                etags=opened.etags,
+            )
+        )
+        body = result_message(message.raw_id, _initialized(protocol, opened))
+        await send_json(send, 200, body, [(b"mcp-session-id", session.id.encode())])
+
+    async def _session(
+        self, place: Place, principal: Principal, headers: dict[bytes, bytes], message: Message, send: Send
+    ) -> Session | None:
+        id = headers.get(b"mcp-session-id")
+        if id is None:
+            if principal.organisation == "":
+                await self._playbooks.open(place, anonymous=True)
+            text = "Missing Mcp-Session-Id: begin with initialize, or speak 2026-07-28"
+            raise Refused(INVALID_REQUEST, text, message.raw_id)
+        version = headers.get(b"mcp-protocol-version")
+        if version is not None and version.decode("latin-1") not in HANDSHAKE_VERSIONS:
+            raise Refused(INVALID_REQUEST, "Unsupported protocol version", message.raw_id)
+        session = await self._sessions.find(id.decode("latin-1"), principal.key_id)
+        if session is None or (session.organisation, session.playbook, session.version) != place:
+            error = error_object(-32001, "Session not found: initialize again")
+            await send_json(send, 404, error_message(message.raw_id, error))
+            return None
+        return session
+
+    async def _request(
+        self,
+        place: Place,
+        session: Session,
+        principal: Principal,
+        message: Message,
+        params: Params,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        method: str = message.method
+        if method in ROUTED:
+            received = time.time_ns() // 1000
+            head = self._head(place, session, principal, message, params, received)
+            call = await self._calls.send(head, place.organisation, place.playbook, bytes(message.params))
+            problem = await relay(self._calls, call, message, receive, send, modern=False)
+            self._metrics.request(method, LEGACY, problem, received)
+        elif method == "ping":
+            await send_json(send, 200, result_message(message.raw_id, _EMPTY))
+        elif method == "logging/setLevel":
+            await self._set_level(session, message)
+            await send_json(send, 200, result_message(message.raw_id, _EMPTY))
+        else:
+            raise Problem("method.unknown", f"Method not found: {method}", method=method)
+
+    def _head(
+        self, place: Place, session: Session, principal: Principal, message: Message, params: Params, received: int
+    ) -> RpcHead:
+        meta = params.meta if isinstance(params.meta, Meta) else None
+        parent = meta.traceparent if meta is not None and isinstance(meta.traceparent, str) else ""
+        return RpcHead(
+            self._calls.new_id(received),
+            message.method,
+            LEGACY,
+            principal.client,
+            principal.key_id,
+            received // 1000 + self._deadline,
+            received,
+            message.raw_id.decode(),
+            session.id,
+            place.version,
+            parent if is_traceparent(parent) else new_traceparent(),
+            bytes(session.capabilities),
+            bytes(session.client_info),
+            session.log_level,
+            principal.organisation == "",
+        )
+
+    async def _set_level(self, session: Session, message: Message) -> None:
+        try:
+            level = msgspec.json.decode(message.params, type=_SetLevel).level
+        except msgspec.ValidationError as error:
+            raise Refused(-32602, f"params of logging/setLevel: {error}", message.raw_id) from None
+        if level not in LOG_LEVELS:
+            raise Problem("argument.invalid", f"`level` must be one of {', '.join(LOG_LEVELS)}")
+        await self._sessions.update(msgspec.structs.replace(session, log_level=level))
+
+    async def _cancelled(self, session: Session, message: Message) -> None:
+        try:
+            cancelled = msgspec.json.decode(message.params, type=_Cancelled)
+        except msgspec.ValidationError:
+            return
+        request_id = bytes(cancelled.request_id).decode()
+        await self._calls.cancel_request(session.id, request_id, cancelled.reason[:200])
+
+    async def get(
+        self, place: Place, principal: Principal, headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        """The stream on which the server speaks by itself."""
+        if b"text/event-stream" not in headers.get(b"accept", b""):
+            raise Refused(INVALID_REQUEST, "GET serves text/event-stream; say so in Accept")
+        session = await self._session(place, principal, headers, Message(), send)
+        if session is not None:
+            await serve_get(place, session.etags, self._playbooks, receive, send)
+
+    async def delete(
+        self, place: Place, principal: Principal, headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        """End a session."""
+        session = await self._session(place, principal, headers, Message(), send)
+        if session is not None:
+            await self._sessions.end(session)
+            await send_empty(send, 204)
+
+
+def _initialized(protocol: str, opened: Opened) -> bytes:
+    result: dict[str, object] = {
+        "protocolVersion": protocol,
+        "capabilities": opened.capabilities,
+        "serverInfo": server_info(opened),
+    }
+    if opened.instructions:
+        result["instructions"] = opened.instructions
+    return msgspec.json.encode(result)
+
+
+def server_info(opened: Opened) -> dict[str, str]:
+    """How Callboard names itself: as a gateway, with the title of the playbook."""
+    info = {"name": "callboard", "version": callboard.__version__}
+    if opened.title:
+        info["title"] = opened.title
+    return info

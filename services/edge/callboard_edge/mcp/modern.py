@@ -1,0 +1,102 @@
+"""The rules of the stateless era (MCP 2026-07-28) for one request: headers, `_meta`, version. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+from callboard.contracts.calls import HANDSHAKE_VERSIONS, MODERN
+from callboard_edge.mcp.envelope import Message, Params
+
+HEADER_MISMATCH, UNSUPPORTED_VERSION, INVALID_PARAMS = -32020, -32022, -32602
+SUPPORTED = [MODERN, *reversed(HANDSHAKE_VERSIONS)]
+ROUTED = frozenset(
+    {
+        "tools/list",
+        "tools/call",
+        "prompts/list",
+        "prompts/get",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "completion/complete",
+    }
+)
+"""Methods that go to the router, in both eras."""
+_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_ROUTING = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
+
+
+class Fault(Exception):
+    """A rule is broken: a JSON-RPC error that is answered with HTTP 400."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+def is_modern(version_header: bytes | None, params: Params) -> bool:
+    """Which era a request is of: the header says it, else the presence of the version in `_meta`."""
+    if version_header is not None:
+        version = text_of(version_header)
+        if version in HANDSHAKE_VERSIONS:
+            return False
+        if version == MODERN:
+            return True
+    return isinstance(params.meta, msgspec.Struct) and params.meta.protocol_version is not msgspec.UNSET
+
+
+def check(message: Message, params: Params, headers: dict[bytes, bytes], raw: list[tuple[bytes, bytes]]) -> None:
+    """Raise the first `Fault`: `_meta` complete, headers equal to the body, version served."""
+    if sum(1 for name, _ in raw if name in _ROUTING) > sum(1 for name in _ROUTING if name in headers):
+        raise Fault(HEADER_MISMATCH, "a routing header stands more than once")
+    meta = params.meta
+    if not isinstance(meta, msgspec.Struct):
+        raise Fault(INVALID_PARAMS, "params._meta with protocolVersion and clientCapabilities is required")
+    if meta.protocol_version is msgspec.UNSET or meta.client_capabilities is msgspec.UNSET:
+        raise Fault(INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/protocolVersion or clientCapabilities")
+    version = headers.get(b"mcp-protocol-version")
+    if version is None or text_of(version) != meta.protocol_version:
+        raise Fault(HEADER_MISMATCH, "the MCP-Protocol-Version header is not the version in params._meta")
+    if text_of(headers.get(b"mcp-method", b"")) != message.method:
+        raise Fault(HEADER_MISMATCH, "the Mcp-Method header is not the method of the body")
+    _check_name(message.method, params, headers)
+    if meta.protocol_version != MODERN:
+        data = {"supported": SUPPORTED, "requested": meta.protocol_version}
+        raise Fault(UNSUPPORTED_VERSION, "Unsupported protocol version", data)
+    if bytes(meta.client_capabilities)[:1] != b"{":
+        raise Fault(INVALID_PARAMS, "clientCapabilities must be an object")
+
+
+def _check_name(method: str, params: Params, headers: dict[bytes, bytes]) -> None:
+    key = _NAMED.get(method)
+    if key is None:
+        return
+    value = params.name if key == "name" else params.uri
+    if value is not None and decode_header(headers.get(b"mcp-name")) != value:
+        raise Fault(HEADER_MISMATCH, f"the Mcp-Name header is not the {key!r} of the body")
+
+
+def text_of(value: bytes) -> str:
+    """A header value without the white space around it, which the HTTP parser leaves at its end."""
+    return value.decode("latin-1").strip(" \t")
+
+
+def decode_header(value: bytes | None) -> str | None:
+    """A header value, `=?base64?…?=` undone; None for one that is absent or not canonical."""
+    if value is None:
+        return None
+    text = text_of(value)
+    if not (text.startswith("=?base64?") and text.endswith("?=")):
+        return text
+    payload = text[9:-2]
+    try:
+        decoded = base64.b64decode(payload, validate=True)
+        return decoded.decode() if base64.b64encode(decoded).decode() == payload else None
+    except (binascii.Error, UnicodeDecodeError):
+        return None

@@ -1,0 +1,148 @@
+"""What the edge knows of playbooks: the answer to `callboard/open`, kept until the router says that it changed.
+
+Also the hub of open streams: when a list changes, every agent that listens is told once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+
+import msgspec
+import structlog
+
+from callboard.contracts.calls import RESULT, RpcHead
+from callboard.contracts.commands import CatalogueChanged, Opened
+from callboard.contracts.problems import CODES, Problem
+from callboard_edge.mcp.calls import Calls
+from callboard_edge.mcp.gate import Place
+
+log = structlog.get_logger()
+KEEP = 5.0
+_opened = msgspec.json.Decoder(Opened).decode
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+
+
+class Listener:
+    """One open stream of an agent: which kinds of list it wants to hear of, and what it was told last."""
+
+    def __init__(self, place: Place, kinds: frozenset[str], etags: dict[str, str]) -> None:
+        self.place = place
+        self.kinds = kinds
+        self._etags = dict(etags)
+        self._changed: set[str] = set()
+        self._wake = asyncio.Event()
+        self.closed = False
+
+    def offer(self, etags: dict[str, str]) -> None:
+        """The lists are these now."""
+        different = {kind for kind in self.kinds if etags.get(kind) != self._etags.get(kind)}
+        self._etags.update(etags)
+        if different:
+            self._changed |= different
+            self._wake.set()
+
+    def close(self) -> None:
+        """End the stream from our side."""
+        self.closed = True
+        self._wake.set()
+
+    async def changes(self, within: float) -> list[str]:
+        """The kinds that changed since the last time; empty after `within` seconds of silence."""
+        try:
+            async with asyncio.timeout(within):
+                await self._wake.wait()
+        except TimeoutError:
+            return []
+        self._wake.clear()
+        changed, self._changed = sorted(self._changed), set()
+        return changed
+
+
+class Playbooks:
+    """Opened playbooks and the streams that listen to them."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._opened: dict[tuple[Place, bool], tuple[Opened, float]] = {}
+        self._listeners: dict[tuple[str, str], set[Listener]] = defaultdict(set)
+
+    async def open(self, place: Place, *, anonymous: bool) -> Opened:
+        """Title, capabilities and instructions of a playbook; a `Problem` when it cannot be entered."""
+        kept = self._opened.get((place, anonymous))
+        if kept is not None and time.monotonic() - kept[1] < KEEP:
+            return kept[0]
+        now = time.time_ns() // 1000
+        head = RpcHead(
+            call_id=self._calls.new_id(now),
+            method="callboard/open",
+            era="",
+            client="",
+            principal="",
+            deadline=now // 1000 + 10_000,
+            received=now,
+            version=place.version,
+            anonymous=anonymous,
+        )
+        call = await self._calls.send(head, place.organisation, place.playbook, b"{}")
+        try:
+            reply, body = await call.next()
+            while reply.kind < 0:
+                reply, body = await call.next()
+        finally:
+            self._calls.forget(call)
+        if reply.kind != RESULT:
+            code = reply.problem if reply.problem in CODES else "internal.unexpected"
+            raise Problem(code, msgspec.json.decode(body, type=_Error).message)
+        opened = _opened(body)
+        self._opened[(place, anonymous)] = (opened, time.monotonic())
+        return opened
+
+    def changed(self, change: CatalogueChanged) -> None:
+        """The router says what a playbook exposes now."""
+        for key in [k for k in self._opened if k[0][:2] == (change.organisation, change.playbook)]:
+            del self._opened[key]
+        for listener in self._listeners.get((change.organisation, change.playbook), ()):
+            # A pinned version's own definition never changes, but the catalogues behind it may.
+            listener.offer(change.etags)
+
+    async def refresh(self) -> None:
+        """The bus was away and a change may have been missed: compare every stream with what is now."""
+        self._opened.clear()
+        for key, listeners in list(self._listeners.items()):
+            for place in {listener.place for listener in listeners}:
+                try:
+                    opened = await self.open(place, anonymous=False)
+                except Problem as problem:
+                    log.info("refresh_failed", playbook="/".join(key), reason=problem.code)
+                    continue
+                for listener in listeners:
+                    if listener.place == place:
+                        listener.offer(opened.etags)
+
+    def listen(self, listener: Listener) -> None:
+        """A stream was opened."""
+        self._listeners[listener.place[:2]].add(listener)
+
+    def leave(self, listener: Listener) -> None:
+        """A stream was closed."""
+        group = self._listeners.get(listener.place[:2])
+        if group is not None:
+            group.discard(listener)
+            if not group:
+                del self._listeners[listener.place[:2]]
+
+    def close_all(self) -> None:
+        """This instance stops."""
+        for group in self._listeners.values():
+            for listener in group:
+                listener.close()
+
+    @property
+    def streams(self) -> int:
+        """Number of open streams."""
+        return sum(len(group) for group in self._listeners.values())

@@ -1,0 +1,142 @@
+"""The stateless era (2026-07-28): every request brings its version, capabilities and identity with it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from callboard.contracts.calls import MODERN, RpcHead
+from callboard.contracts.commands import Opened, Principal
+from callboard.contracts.problems import Problem
+from callboard.platform.telemetry import is_traceparent, new_traceparent
+from callboard_edge.health.metrics import Metrics
+from callboard_edge.mcp.answers import (
+    Headers,
+    Receive,
+    Send,
+    result_message,
+    send_empty,
+    send_json,
+    send_problem,
+)
+from callboard_edge.mcp.calls import Calls
+from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
+from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.handshake import server_info
+from callboard_edge.mcp.modern import ROUTED, SUPPORTED, check
+from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.relay import relay
+from callboard_edge.mcp.streams import serve_listen
+
+
+class Stateless:
+    """Serves what a client of this era sends."""
+
+    def __init__(self, calls: Calls, playbooks: Playbooks, metrics: Metrics, deadline: float) -> None:
+        self._calls = calls
+        self._playbooks = playbooks
+        self._metrics = metrics
+        self._deadline = int(deadline * 1000)
+
+    async def post(
+        self,
+        place: Place,
+        principal: Principal,
+        message: Message,
+        params: Params,
+        headers: dict[bytes, bytes],
+        raw: Headers,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """One message of a client; raises `Fault` for a broken rule of the era."""
+        if message.is_response:
+            raise Refused(INVALID_REQUEST, "a client sends no responses in this era", message.raw_id)
+        if not message.is_request:
+            # The era has no notifications from client to server: closing the stream is how one cancels.
+            await send_empty(send, 202)
+            return
+        check(message, params, headers, raw)
+        try:
+            await self._request(place, principal, message, params, headers, receive, send)
+        except Problem as problem:
+            await send_problem(send, message.raw_id, problem, modern=True)
+
+    async def _request(
+        self,
+        place: Place,
+        principal: Principal,
+        message: Message,
+        params: Params,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        method: str = message.method
+        if method in ROUTED:
+            received = time.time_ns() // 1000
+            head = self._head(place, principal, message, params, headers, received)
+            call = await self._calls.send(head, place.organisation, place.playbook, bytes(message.params))
+            problem = await relay(self._calls, call, message, receive, send, modern=True)
+            self._metrics.request(method, MODERN, problem, received)
+            return
+        opened = await self._playbooks.open(place, anonymous=principal.organisation == "")
+        if method == "server/discover":
+            await send_json(send, 200, result_message(message.raw_id, _discovered(opened)))
+        elif method == "subscriptions/listen":
+            await serve_listen(message, place, opened, self._playbooks, receive, send)
+        else:
+            raise Problem("method.unknown", f"Method not found: {method}", method=method)
+
+    def _head(
+        self,
+        place: Place,
+        principal: Principal,
+        message: Message,
+        params: Params,
+        headers: dict[bytes, bytes],
+        received: int,
+    ) -> RpcHead:
+        meta = params.meta
+        assert isinstance(meta, Meta)
+        assert isinstance(meta.client_capabilities, msgspec.Raw)
+        parent: Any = meta.traceparent
+        mirrored = {
+            name[10:].decode("latin-1"): value.decode("latin-1")
+            for name, value in headers.items()
+            if name.startswith(b"mcp-param-")
+        }
+        return RpcHead(
+            self._calls.new_id(received),
+            message.method,
+            MODERN,
+            principal.client,
+            principal.key_id,
+            received // 1000 + self._deadline,
+            received,
+            message.raw_id.decode(),
+            "",
+            place.version,
+            parent if isinstance(parent, str) and is_traceparent(parent) else new_traceparent(),
+            bytes(meta.client_capabilities),
+            bytes(meta.client_info),
+            meta.log_level if isinstance(meta.log_level, str) else "",
+            principal.organisation == "",
+            mirrored or None,
+        )
+
+
+def _discovered(opened: Opened) -> bytes:
+    result: dict[str, Any] = {
+        "supportedVersions": SUPPORTED,
+        "capabilities": opened.capabilities,
+        "resultType": "complete",
+        "ttlMs": 0,
+        "cacheScope": "private",
+        "_meta": {"io.modelcontextprotocol/serverInfo": server_info(opened)},
+    }
+    if opened.instructions:
+        result["instructions"] = opened.instructions
+    return msgspec.json.encode(result)

@@ -1,0 +1,41 @@
+"""Settings of the edge, from `CALLBOARD_EDGE_*`."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+from msgspec import Meta
+
+from callboard.platform.settings import CommonSettings
+
+
+class EdgeSettings(CommonSettings, frozen=True, kw_only=True):
+    """Times are seconds.
+
+    `allowed_hosts`: Host header values to accept, besides the loopback names while listening on loopback; `*`
+    accepts all (behind a proxy that checks). `allowed_origins`: browser origins that may call.
+    `deadline`: how long a call may take. `silence`: after this long without a word the connectors are asked
+    whether anybody still works on the call. `token_soft`/`token_hard`: age at which a verified token is verified
+    again, and age at which it is not accepted without.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8700
+    allowed_hosts: str = ""
+    allowed_origins: str = ""
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=60_000_000)] = 4 * 1024 * 1024
+    deadline: Annotated[float, Meta(gt=0, le=3600)] = 60.0
+    silence: Annotated[float, Meta(gt=0, le=600)] = 3.0
+    token_soft: Annotated[float, Meta(ge=0, le=300)] = 15.0
+    token_hard: Annotated[float, Meta(gt=0, le=600)] = 60.0
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the edge; anonymous playbooks are honoured only then."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

@@ -1,0 +1,112 @@
+"""The router: the only place of the room that builds adapters.
+
+Start: read the whole log into memory, compile every playbook, then take calls. From there on it follows the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import msgspec
+import structlog
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from callboard.contracts import subjects
+from callboard.contracts.commands import CatalogueChanged, InstanceStatus, LogHint
+from callboard.contracts.events import Recorded
+from callboard.platform.bus import Bus
+from callboard.platform.event_store import EventStore
+from callboard.platform.log_follower import LogFollower
+from callboard.platform.postgres import open_pool
+from callboard.platform.room import Clockwork, answer_status, cancel_all
+from callboard_router.catalogue.served import Served, announcement
+from callboard_router.decisions import Decisions
+from callboard_router.entry.commands import register_commands
+from callboard_router.entry.rpc import RpcEntry
+from callboard_router.playbooks.apply import Apply
+from callboard_router.settings import RouterSettings
+from callboard_router.state import RouterState
+
+log = structlog.get_logger()
+_hint = msgspec.json.Decoder(LogHint).decode
+
+
+class Router:
+    """One instance of the room."""
+
+    def __init__(self, settings: RouterSettings, instance: str) -> None:
+        self._settings = settings
+        self._clock = Clockwork("router", instance)
+        self.bus = Bus("router", instance, settings)
+        self._state = RouterState()
+        self._served = Served(self._state, settings.page_size)
+        self._rpc = RpcEntry(self.bus, self._served, settings.placement_wait)
+        self._pool: asyncpg.Pool | None = None
+        self._follower: LogFollower | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._calls: Subscription | None = None
+        self._ready = False
+
+    async def start(self) -> None:
+        """Connect, load, compile, serve."""
+        pool, _ = await asyncio.gather(
+            open_pool(self._settings.database_url, self._settings.database_pool), self.bus.connect()
+        )
+        self._pool = pool
+        store = EventStore(pool, self._appended)
+        self._follower = LogFollower(store, self._apply)
+        self._following = asyncio.create_task(self._follower.run())
+        await self._follower.caught_up.wait()
+        decisions = Decisions(store, self._follower, self._state, f"router/{self.bus.instance}")
+        register_commands(self.bus, decisions, Apply(self.bus, decisions, self._settings.probe_wait))
+        answer_status(self)
+        await self.bus.listen(f"{subjects.HINT}.>", self._hinted)
+        await self._rpc.forwarder.start()
+        self._calls = await self.bus.listen(f"{subjects.RPC}.>", self._rpc.handle, queue="router")
+        await self.bus.serve()
+        self._ready = True
+        for (organisation, playbook), compiled in list(self._served.all().items()):
+            await self._announce(announcement(organisation, playbook, compiled))
+
+    async def stop(self) -> None:
+        """Take no more calls, finish the commands that run, disconnect."""
+        if self._calls is not None:
+            await self._calls.drain()  # type: ignore[no-untyped-call]
+        await self.bus.close()
+        await cancel_all(self._following)
+        if self._pool is not None:
+            self._pool.terminate()
+
+    def status(self) -> InstanceStatus:
+        """Height of what is served."""
+        follower = self._follower
+        served = self._served.all()
+        figures = {
+            "playbooks": float(len(served)),
+            "tools": float(sum(len(compiled.tools) for compiled in served.values())),
+            "log_lag": float(follower.lag() if follower is not None else 0),
+        }
+        hidden = [
+            f"{organisation}/{playbook}: {collision}"
+            for (organisation, playbook), compiled in served.items()
+            for collision in compiled.collisions
+        ]
+        return self._clock.status(ready=self._ready, figures=figures, problem="; ".join(hidden))
+
+    async def _apply(self, batch: list[Recorded]) -> None:
+        for changed in self._served.compile(self._state.apply(batch)):
+            if self._ready:
+                await self._announce(changed)
+
+    async def _announce(self, changed: CatalogueChanged) -> None:
+        await self.bus.tell(subjects.changed(changed.organisation, changed.playbook), changed)
+
+    async def _appended(self, organisation: str, seq: int) -> None:
+        await self.bus.tell(subjects.hint(organisation), LogHint(organisation=organisation, seq=seq))
+
+    async def _hinted(self, message: Msg) -> None:
+        hint = _hint(message.data)
+        if self._follower is not None:
+            self._follower.hint(hint.organisation, hint.seq)

@@ -1,0 +1,1 @@
+"""Resolve a request to a server, forward it, refuse it."""

@@ -1,0 +1,113 @@
+"""Send a call on to whoever holds its server, with the edge's inbox to answer to.
+
+Two inboxes: the router's own is the NATS reply, so that "no responders" comes back here at once; the edge's
+travels in the head, so that the result does not pass through the router. Nobody holds the server: connectors
+are asked to place it, and the call, which nobody has seen yet, is sent again until they did or time is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from nats.aio.msg import Msg
+
+from callboard.contracts import subjects
+from callboard.contracts.calls import CallHead, frame
+from callboard.contracts.commands import PlaceServer
+from callboard.contracts.problems import Problem
+from callboard.platform.bus import Bus
+
+log = structlog.get_logger()
+FORGET_AFTER = 5.0
+Refuse = Callable[[CallHead, int, Problem], Awaitable[None]]
+
+
+class _Pending:
+    __slots__ = ("head", "pause", "payload", "sent", "started")
+
+    def __init__(self, head: CallHead, payload: bytes, now: float) -> None:
+        self.head = head
+        self.payload = payload
+        self.started = now
+        self.sent = now
+        self.pause = 0.02
+
+
+class Forwarder:
+    """Forwards calls and remembers each for as long as "no responders" may still come."""
+
+    def __init__(self, bus: Bus, placement_wait: float, refuse: Refuse) -> None:
+        self._bus = bus
+        self._placement_wait = placement_wait
+        self._refuse = refuse
+        self._prefix = bus.new_inbox()
+        self._cut = len(self._prefix) + 1
+        self._next = 0
+        self._pending: dict[int, _Pending] = {}
+        self._retries: set[asyncio.Task[None]] = set()
+        self._oldest = 0
+
+    async def start(self) -> None:
+        """Listen for "no responders"."""
+        await self._bus.listen(f"{self._prefix}.*", self._returned)
+
+    async def forward(self, head: CallHead, params: bytes) -> None:
+        """Send one call."""
+        pending = _Pending(head, frame(head, params), time.monotonic())
+        await self._send(pending)
+
+    async def _send(self, pending: _Pending) -> None:
+        key = self._next = self._next + 1
+        self._pending[key] = pending
+        self._forget(pending.sent)
+        head = pending.head
+        await self._bus.client.publish(
+            subjects.call(head.organisation, head.server), pending.payload, reply=f"{self._prefix}.{key}"
+        )
+
+    def _forget(self, now: float) -> None:
+        # "No responders" comes within milliseconds; what stayed silent has a connector. Keys only grow.
+        oldest = self._oldest + 1
+        while oldest < self._next:
+            pending = self._pending.get(oldest)
+            if pending is not None:
+                if now - pending.sent < FORGET_AFTER:
+                    break
+                del self._pending[oldest]
+            oldest += 1
+        self._oldest = oldest - 1
+
+    async def _returned(self, message: Msg) -> None:
+        if not message.headers or message.headers.get("Status") != "503":
+            return
+        pending = self._pending.pop(int(message.subject[self._cut :]), None)
+        if pending is not None:
+            task = asyncio.create_task(self._place_and_resend(pending))
+            self._retries.add(task)
+            task.add_done_callback(self._retries.discard)
+
+    async def _place_and_resend(self, pending: _Pending) -> None:
+        head = pending.head
+        waited = time.monotonic() - pending.started
+        left = min(self._placement_wait - waited, head.deadline / 1000 - time.time())
+        if left <= 0:
+            await self._refuse(head, len(pending.payload), nobody_holds(head))
+            return
+        await self._bus.tell(subjects.PLACE, PlaceServer(organisation=head.organisation, server=head.server))
+        await asyncio.sleep(min(pending.pause, left))
+        pending.pause = min(pending.pause * 2, 0.5)
+        pending.sent = time.monotonic()
+        await self._send(pending)
+
+
+def nobody_holds(head: CallHead) -> Problem:
+    """No connector took the server in time; the call was not sent."""
+    return Problem(
+        "server.unavailable",
+        f"no connector holds server {head.server!r} right now; the call was not sent",
+        server=head.server,
+        call_id=head.call_id,
+    )

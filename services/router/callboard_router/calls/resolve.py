@@ -1,0 +1,149 @@
+"""From a client's request to its answer or its target: which server, under which name, may it be sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from callboard.contracts.calls import MODERN, RpcHead
+from callboard.contracts.problems import Problem
+from callboard.kernel.prompt_template import fill
+from callboard_router.catalogue.compiled import CompiledPlaybook
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a request goes."""
+
+    server: str
+    upstream_name: str
+    wire_name: str
+    digest: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A result the router gives itself; `refused` says why when it stands for a call that was not sent."""
+
+    result: bytes
+    refused: str = ""
+    wire_name: str = ""
+    server: str = ""
+    digest: str = ""
+
+
+class _CallParams(msgspec.Struct):
+    name: str
+    arguments: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _PromptParams(msgspec.Struct):
+    name: str
+    arguments: dict[str, str] = {}
+
+
+class _UriParams(msgspec.Struct):
+    uri: str
+
+
+class _ListParams(msgspec.Struct):
+    cursor: str | None = None
+
+
+class _Reference(msgspec.Struct):
+    type: str
+    name: str = ""
+    uri: str = ""
+
+
+class _CompleteParams(msgspec.Struct):
+    ref: _Reference
+
+
+_call_params = msgspec.json.Decoder(_CallParams).decode
+_prompt_params = msgspec.json.Decoder(_PromptParams).decode
+_uri_params = msgspec.json.Decoder(_UriParams).decode
+_list_params = msgspec.json.Decoder(_ListParams).decode
+_complete_params = msgspec.json.Decoder(_CompleteParams).decode
+_any = msgspec.json.Decoder().decode
+
+
+def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
+    """Decide what happens to one request; raises `Problem` for what cannot be answered."""
+    if head.anonymous and playbook.definition.access != "anonymous":
+        raise Problem("auth.required", "this playbook wants a token")
+    method = head.method
+    try:
+        if method == "tools/call":
+            return _tool(head, params, playbook)
+        prepared = playbook.lists.get(method)
+        if prepared is not None:
+            return Answer(prepared.result(head.era, _list_params(params).cursor))
+        if method == "prompts/get":
+            return _prompt(head, params, playbook)
+        if method == "resources/read":
+            uri = _uri_params(params).uri
+            server, digest = playbook.resource_server(uri)
+            return Target(server, uri, uri, digest)
+        if method == "completion/complete":
+            return _completion(params, playbook)
+        if method == "callboard/open":
+            return Answer(playbook.opened)
+    except msgspec.ValidationError as error:
+        raise Problem("argument.invalid", f"params of {method}: {error}") from None
+    raise Problem("method.unknown", f"method {method!r} is not offered here", method=method)
+
+
+def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
+    call = _call_params(params)
+    route = playbook.tools.get(call.name)
+    if route is None:
+        raise Problem("tool.unknown", f"Unknown tool: {call.name}", tool=call.name)
+    arguments: Any = _any(call.arguments)
+    if not isinstance(arguments, dict):
+        raise Problem("argument.invalid", "`arguments` must be an object", tool=call.name)
+    faults = route.faults(arguments)
+    if faults:
+        return _invalid_arguments(head, call.name, route.server, route.digest, faults)
+    return Target(route.server, route.name, call.name, route.digest)
+
+
+def _invalid_arguments(head: RpcHead, tool: str, server: str, digest: str, faults: list[str]) -> Answer:
+    # A tool execution error and not a protocol error, so that the model sees it and can correct itself
+    # (MCP 2025-11-25, server/tools, error handling).
+    text = f"Invalid arguments for tool {tool}: " + "; ".join(faults)
+    result: dict[str, Any] = {"content": [{"type": "text", "text": text}], "isError": True}
+    if head.era == MODERN:
+        result["resultType"] = "complete"
+    return Answer(msgspec.json.encode(result), "argument.invalid", tool, server, digest)
+
+
+def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
+    wanted = _prompt_params(params)
+    entry = playbook.prompts.get(wanted.name)
+    if entry is None:
+        raise Problem("prompt.unknown", f"Unknown prompt: {wanted.name}", prompt=wanted.name)
+    if entry.stored is None:
+        return Target(entry.server, entry.item.name, wanted.name, entry.item.digest)
+    text = fill(wanted.name, entry.stored, wanted.arguments)
+    result: dict[str, Any] = {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
+    if entry.stored.description:
+        result["description"] = entry.stored.description
+    if head.era == MODERN:
+        result["resultType"] = "complete"
+    return Answer(msgspec.json.encode(result))
+
+
+def _completion(params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
+    reference = _complete_params(params).ref
+    if reference.type == "ref/prompt":
+        entry = playbook.prompts.get(reference.name)
+        if entry is None:
+            raise Problem("prompt.unknown", f"Unknown prompt: {reference.name}", prompt=reference.name)
+        if entry.stored is not None:
+            empty = b'{"completion":{"values":[],"total":0,"hasMore":false},"resultType":"complete"}'
+            return Answer(empty)
+        return Target(entry.server, entry.item.name, reference.name, entry.item.digest)
+    if reference.type == "ref/resource":
+        owner = playbook.template_owner(reference.uri) or playbook.resource_owner(reference.uri)
+        return Target(owner.server, reference.uri, reference.uri, owner.item.digest)
+    raise Problem("argument.invalid", f"`ref.type` {reference.type!r} is neither ref/prompt nor ref/resource")

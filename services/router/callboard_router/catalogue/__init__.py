@@ -1,0 +1,1 @@
+"""What a playbook exposes: names, filters, prepared lists, argument validation."""

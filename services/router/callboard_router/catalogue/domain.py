@@ -1,0 +1,159 @@
+"""What a playbook exposes: from its definition and the servers' catalogues to names, owners and digests.
+
+Pure: the same function answers a publish, a dry run and the compilation of what is served.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from callboard.contracts.definitions import (
+    Catalogue,
+    CatalogueItem,
+    Exposed,
+    PlaybookContent,
+    PlaybookDefinition,
+    PlaybookServer,
+    StoredPrompt,
+)
+from callboard.kernel.digest import digest_of_struct
+from callboard.kernel.names import allowed, prefix_of, wire_name
+
+STORED = ""
+"""The `server` of what lives in the playbook itself."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One thing a playbook shows: its name for agents, its owner and name there, its definition as served."""
+
+    wire: str
+    server: str
+    item: CatalogueItem
+    description: str | None = None
+    stored: StoredPrompt | None = None
+
+    @property
+    def exposed(self) -> Exposed:
+        """The part that a version pins."""
+        return Exposed(server=self.server, name=self.item.name, digest=self.item.digest)
+
+
+class Collision(msgspec.Struct, frozen=True):
+    """Two owners claim one name."""
+
+    kind: str
+    name: str
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} comes from both {self.first!r} and {self.second!r}"
+
+
+class Exposure(msgspec.Struct, frozen=True):
+    """All that a playbook shows, in the order of its servers, and what could not be shown."""
+
+    tools: dict[str, Entry]
+    prompts: dict[str, Entry]
+    resources: dict[str, Entry]
+    templates: dict[str, Entry]
+    collisions: tuple[Collision, ...]
+
+
+def expose(definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> Exposure:
+    """What this definition shows of these catalogues. Of two that collide the first keeps the name."""
+    collisions: list[Collision] = []
+    prompts = [*_stored_prompts(definition), *_named("prompts", definition, catalogues)]
+    return Exposure(
+        tools=_unique("tool", _named("tools", definition, catalogues), collisions),
+        prompts=_unique("prompt", prompts, collisions),
+        resources=_unique("resource", _verbatim("resources", definition, catalogues), collisions),
+        templates=_unique("template", _verbatim("templates", definition, catalogues), collisions),
+        collisions=tuple(collisions),
+    )
+
+
+def content_of(definition: PlaybookDefinition, exposure: Exposure) -> PlaybookContent:
+    """The whole version: the definition and the digests of what it exposes."""
+    return PlaybookContent(
+        definition=definition,
+        tools={name: entry.exposed for name, entry in exposure.tools.items()},
+        prompts={name: entry.exposed for name, entry in exposure.prompts.items()},
+        resources={name: entry.exposed for name, entry in exposure.resources.items()},
+    )
+
+
+def _unique(kind: str, entries: list[Entry] | Iterator[Entry], collisions: list[Collision]) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        first = found.setdefault(entry.wire, entry)
+        if first is not entry:
+            collisions.append(
+                Collision(kind, entry.wire, first.server or "the playbook", entry.server or "the playbook")
+            )
+    return found
+
+
+def _used(
+    definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]
+) -> Iterator[tuple[str, PlaybookServer, Catalogue]]:
+    for server, use in definition.servers.items():
+        catalogue = catalogues.get(server)
+        if use.enabled and catalogue is not None:
+            yield server, use, catalogue
+
+
+def _named(kind: str, definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> Iterator[Entry]:
+    for server, use, catalogue in _used(definition, catalogues):
+        prefix = prefix_of(server, use.names)
+        items: tuple[CatalogueItem, ...] = getattr(catalogue, kind)
+        for item in items:
+            if item.problem is not None:
+                continue
+            if kind == "prompts":
+                yield Entry(wire_name(prefix, item.name), server, item)
+            elif allowed(item.name, use.tools.allow, use.tools.deny):
+                shown = use.tools.rename.get(item.name, item.name)
+                yield Entry(wire_name(prefix, shown), server, item, use.tools.describe.get(item.name))
+
+
+def _verbatim(kind: str, definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> Iterator[Entry]:
+    # A URI is an identity that turns up inside results too, so it is never rewritten.
+    for server, _, catalogue in _used(definition, catalogues):
+        items: tuple[CatalogueItem, ...] = getattr(catalogue, kind)
+        for item in items:
+            if item.problem is None:
+                yield Entry(item.name, server, item)
+
+
+def _stored_prompts(definition: PlaybookDefinition) -> Iterator[Entry]:
+    for name, prompt in definition.prompts.items():
+        shown: dict[str, object] = {"name": name}
+        if prompt.title:
+            shown["title"] = prompt.title
+        if prompt.description:
+            shown["description"] = prompt.description
+        if prompt.arguments:
+            shown["arguments"] = [msgspec.to_builtins(argument) for argument in prompt.arguments]
+        raw = msgspec.Raw(msgspec.json.encode(shown))
+        item = CatalogueItem(name=name, digest=digest_of_struct(prompt), raw=raw)
+        yield Entry(name, STORED, item, stored=prompt)
+
+
+def template_pattern(template: str) -> re.Pattern[str]:
+    """A regular expression for the expansions of an RFC 6570 template (linear: no nested repeats)."""
+    pattern, position = "", 0
+    for match in re.finditer(r"\{([+#./;?&]?)([^}]*)\}", template):
+        pattern += re.escape(template[position : match.start()])
+        operator, names = match.groups()
+        if operator in ("?", "&"):
+            pattern += r"(?:[?&][^#]*)?"
+        elif operator in ("+", "#") or "*" in names:
+            pattern += r".*"
+        else:
+            pattern += r"[^/?#]*"
+        position = match.end()
+    return re.compile(pattern + re.escape(template[position:]))

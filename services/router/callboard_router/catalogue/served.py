@@ -1,0 +1,76 @@
+"""The compiled playbooks of all organisations, kept in step with the log; compiled again only what changed."""
+
+from __future__ import annotations
+
+from callboard.contracts.commands import CatalogueChanged
+from callboard.contracts.definitions import Catalogue
+from callboard.contracts.problems import Problem
+from callboard_router.catalogue.compiled import CompiledPlaybook
+from callboard_router.state import Organisation, RouterState
+
+
+def catalogues_of(organisation: Organisation) -> dict[str, Catalogue]:
+    """The last catalogue of every registered server that has been discovered."""
+    return {
+        name: server.catalogue
+        for name, server in organisation.servers.items()
+        if server.definition is not None and server.catalogue is not None
+    }
+
+
+class Served:
+    """(organisation, playbook) -> the compiled current version; other versions are compiled when asked for."""
+
+    def __init__(self, state: RouterState, page_size: int) -> None:
+        self._state = state
+        self._page_size = page_size
+        self._current: dict[tuple[str, str], CompiledPlaybook] = {}
+        self._pinned: dict[tuple[str, str, int], CompiledPlaybook] = {}
+
+    def find(self, organisation: str, playbook: str, version: int = 0) -> CompiledPlaybook:
+        """The playbook to answer with; `playbook.unknown` or `playbook.version_unknown` when there is none."""
+        found = self._current.get((organisation, playbook))
+        if found is None:
+            raise Problem("playbook.unknown", f"there is no playbook {organisation}/{playbook}")
+        if version in (0, found.version):
+            return found
+        return self._older(organisation, playbook, version)
+
+    def _older(self, organisation: str, playbook: str, version: int) -> CompiledPlaybook:
+        key = (organisation, playbook, version)
+        if key not in self._pinned:
+            owner = self._state.organisation(organisation)
+            content = owner.playbook(playbook).content(version)
+            if content is None:
+                raise Problem("playbook.version_unknown", f"playbook {playbook!r} has no version {version}")
+            self._pinned[key] = CompiledPlaybook(version, content, catalogues_of(owner), self._page_size)
+        return self._pinned[key]
+
+    def all(self) -> dict[tuple[str, str], CompiledPlaybook]:
+        """Everything that is served now."""
+        return self._current
+
+    def compile(self, touched: set[tuple[str, str]]) -> list[CatalogueChanged]:
+        """Compile these again; returns what agents should hear of."""
+        changed = []
+        for organisation, name in sorted(touched):
+            for key in [k for k in self._pinned if k[:2] == (organisation, name)]:
+                del self._pinned[key]
+            before = self._current.pop((organisation, name), None)
+            owner = self._state.organisations[organisation]
+            playbook = owner.playbook(name)
+            content = playbook.content()
+            if content is None or not playbook.served:
+                continue
+            after = CompiledPlaybook(playbook.current, content, catalogues_of(owner), self._page_size)
+            self._current[(organisation, name)] = after
+            if before is None or before.etags != after.etags or before.version != after.version:
+                changed.append(announcement(organisation, name, after))
+        return changed
+
+
+def announcement(organisation: str, playbook: str, compiled: CompiledPlaybook) -> CatalogueChanged:
+    """What edges are told of a compiled playbook."""
+    return CatalogueChanged(
+        organisation=organisation, playbook=playbook, version=compiled.version, etags=compiled.etags
+    )

@@ -1,0 +1,63 @@
+"""From a decision to the log: read the state, decide, append with expected versions, once more when it moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from callboard.contracts.events import Event, EventMeta, Recorded
+from callboard.contracts.problems import Problem
+from callboard.platform.event_store import EventStore, StreamMoved, Write
+from callboard.platform.log_follower import LogFollower
+from callboard_router.state import Organisation, RouterState
+
+ATTEMPTS = 8
+Writes = Mapping[str, Sequence[Event]]
+
+
+class Decisions:
+    """Makes decisions durable. What is acknowledged is in the log, and this instance already serves it."""
+
+    def __init__(self, store: EventStore, follower: LogFollower, state: RouterState, producer: str) -> None:
+        self._store = store
+        self._follower = follower
+        self._state = state
+        self._producer = producer
+
+    async def current(self, organisation: str) -> Organisation:
+        """The organisation as of now."""
+        await self._follower.catch_up(organisation)
+        return self._state.organisation(organisation)
+
+    async def seen(self, organisation: str, command_id: str, request: msgspec.Struct) -> list[Recorded] | None:
+        """The events of a command that took effect before."""
+        return await self._store.seen(organisation, command_id, request)
+
+    async def commit(
+        self,
+        organisation: str,
+        command_id: str,
+        request: msgspec.Struct,
+        actor: str,
+        comment: str,
+        decide: Callable[[Organisation], Writes],
+    ) -> int:
+        """Decide against the newest state and append; returns the log position (0: nothing to do)."""
+        meta = EventMeta(actor=actor, comment=comment, correlation=command_id, producer=self._producer)
+        for _ in range(ATTEMPTS):
+            state = await self.current(organisation)
+            writes = [
+                Write(stream, tuple(events), state.streams.get(stream, 0))
+                for stream, events in decide(state).items()
+                if events
+            ]
+            if not writes:
+                return 0
+            try:
+                appended = await self._store.append(organisation, command_id, request, meta, writes)
+            except StreamMoved:
+                continue
+            await self._follower.catch_up(organisation)
+            return appended.last_seq
+        raise Problem("playbook.revision_stale", "others change the same things at the same time; try again")

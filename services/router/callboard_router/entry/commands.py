@@ -1,0 +1,47 @@
+"""`cb.cmd.*` of the router: one handler per command, each a single call."""
+
+from __future__ import annotations
+
+from callboard.contracts import subjects
+from callboard.contracts.commands import (
+    Applied,
+    ApplyOrganisation,
+    Done,
+    RecordCatalogue,
+    RetirePlaybook,
+    RetireServer,
+    RollBackPlaybook,
+    RolledBack,
+)
+from callboard.platform.bus import Bus, register
+from callboard_router.decisions import Decisions
+from callboard_router.playbooks import retire as playbook_retire
+from callboard_router.playbooks import roll_back as playbook_roll_back
+from callboard_router.playbooks.apply import Apply
+from callboard_router.servers import record_catalogue as server_record_catalogue
+from callboard_router.servers import retire as server_retire
+
+
+def register_commands(bus: Bus, decisions: Decisions, apply: Apply) -> None:
+    """Subscribe every command of the room."""
+
+    async def apply_organisation(command: ApplyOrganisation) -> Applied:
+        return await apply.apply(command)
+
+    async def roll_back_playbook(command: RollBackPlaybook) -> RolledBack:
+        return await playbook_roll_back.roll_back(command, decisions)
+
+    async def retire_playbook(command: RetirePlaybook) -> Done:
+        return await playbook_retire.retire(command, decisions)
+
+    async def retire_server(command: RetireServer) -> Done:
+        return await server_retire.retire(command, decisions)
+
+    async def record_catalogue(command: RecordCatalogue) -> Done:
+        return await server_record_catalogue.record_catalogue(command, decisions)
+
+    register(bus, subjects.APPLY, apply_organisation)
+    register(bus, subjects.ROLL_BACK, roll_back_playbook)
+    register(bus, subjects.RETIRE_PLAYBOOK, retire_playbook)
+    register(bus, subjects.RETIRE_SERVER, retire_server)
+    register(bus, subjects.RECORD_CATALOGUE, record_catalogue)

@@ -1,0 +1,1 @@
+"""Playbook versions: publish by applying a file, roll back, retire."""

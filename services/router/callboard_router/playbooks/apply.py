@@ -1,0 +1,94 @@
+"""`cb.cmd.organisation.apply`: make servers and playbooks look like a file, all or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from callboard.contracts import subjects
+from callboard.contracts.commands import Applied, ApplyOrganisation, PlannedChange, Probed, ProbeServer
+from callboard.contracts.definitions import ServerDefinition
+from callboard.contracts.events import (
+    PlaybookPublished,
+    PlaybookRetired,
+    Recorded,
+    ServerReconfigured,
+    ServerRegistered,
+    ServerRetired,
+)
+from callboard.contracts.problems import Problem
+from callboard.platform.bus import Bus
+from callboard_router.decisions import Decisions, Writes
+from callboard_router.playbooks.plan import Plan, plan, refuse_faults, to_probe
+from callboard_router.state import Organisation
+
+
+class Apply:
+    """Probe what is new, plan, commit in one transaction."""
+
+    def __init__(self, bus: Bus, decisions: Decisions, probe_wait: float) -> None:
+        self._bus = bus
+        self._decisions = decisions
+        self._probe_wait = probe_wait
+
+    async def apply(self, command: ApplyOrganisation) -> Applied:
+        """Answer with the plan; with `dry_run` nothing is written."""
+        organisation = await self._decisions.current(command.organisation)
+        if not command.dry_run:
+            before = await self._decisions.seen(command.organisation, command.command_id, command)
+            if before is not None:
+                return _as_before(command, before)
+        refuse_faults(command, organisation)
+        probes = await self._probe(command.organisation, to_probe(command, organisation))
+        planned = plan(command, organisation, probes)
+        if command.dry_run or not planned.writes:
+            return Applied(organisation=command.organisation, plan=planned.lines, changed=bool(planned.writes))
+        if not command.comment.strip():
+            raise Problem("comment.required", "every change says why")
+        return await self._commit(command, probes)
+
+    async def _commit(self, command: ApplyOrganisation, probes: dict[str, Probed]) -> Applied:
+        latest = Plan((), {})
+
+        def decide(organisation: Organisation) -> Writes:
+            nonlocal latest
+            latest = plan(command, organisation, probes)
+            return latest.writes
+
+        seq = await self._decisions.commit(
+            command.organisation, command.command_id, command, command.actor, command.comment, decide
+        )
+        return Applied(organisation=command.organisation, plan=latest.lines, changed=seq > 0, seq=seq)
+
+    async def _probe(self, organisation: str, servers: dict[str, ServerDefinition]) -> dict[str, Probed]:
+        found = await asyncio.gather(
+            *(self._probe_one(organisation, name, definition) for name, definition in servers.items())
+        )
+        return {probed.server: probed for probed in found}
+
+    async def _probe_one(self, organisation: str, name: str, definition: ServerDefinition) -> Probed:
+        question = ProbeServer(organisation=organisation, server=name, definition=definition)
+        try:
+            return await self._bus.ask(subjects.PROBE, question, Probed, self._probe_wait)
+        except Problem as problem:
+            return Probed(server=name, problem=problem.message)
+
+
+def _as_before(command: ApplyOrganisation, events: list[Recorded]) -> Applied:
+    lines: list[PlannedChange] = []
+    for recorded in events:
+        match recorded.event:
+            case ServerRegistered(server=name):
+                lines.append(PlannedChange(subject=f"server {name}", action="register"))
+            case ServerReconfigured(server=name):
+                lines.append(PlannedChange(subject=f"server {name}", action="reconfigure"))
+            case PlaybookPublished(playbook=name, version=version):
+                lines.append(PlannedChange(subject=f"playbook {name}", action="publish", version=version))
+            case PlaybookRetired(playbook=name):
+                lines.append(PlannedChange(subject=f"playbook {name}", action="retire"))
+            case ServerRetired(server=name):
+                lines.append(PlannedChange(subject=f"server {name}", action="retire"))
+            case _:
+                pass
+    return Applied(
+        organisation=command.organisation, plan=tuple(lines), changed=True, seq=events[-1].seq if events else 0
+    )

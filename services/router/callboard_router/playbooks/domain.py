@@ -1,0 +1,133 @@
+"""The playbook aggregate: versions are published, rolled back to, and never changed or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from callboard.contracts.commands import RetirePlaybook, RollBackPlaybook
+from callboard.contracts.definitions import PlaybookContent
+from callboard.contracts.events import PlaybookPublished, PlaybookRetired, PlaybookRolledBack
+from callboard.contracts.problems import Problem
+from callboard.kernel.decider import Decider
+from callboard.kernel.digest import digest_of_struct
+
+Event = PlaybookPublished | PlaybookRolledBack | PlaybookRetired
+
+
+class PublishPlaybook(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of an apply that concerns one playbook."""
+
+    playbook: str
+    content: PlaybookContent
+    comment: str
+
+
+class Playbook(msgspec.Struct, frozen=True, kw_only=True):
+    """State: the content of every version, oldest first (version n stands at n - 1)."""
+
+    versions: tuple[PlaybookContent, ...] = ()
+    retired: bool = False
+
+    @property
+    def current(self) -> int:
+        """The newest version; 0 before the first."""
+        return len(self.versions)
+
+    @property
+    def served(self) -> bool:
+        """Whether agents can connect."""
+        return bool(self.versions) and not self.retired
+
+    def content(self, version: int = 0) -> PlaybookContent | None:
+        """The content of a version (0: the current one); None for one that does not exist."""
+        number = version or self.current
+        return self.versions[number - 1] if 1 <= number <= self.current else None
+
+
+Command = PublishPlaybook | RollBackPlaybook | RetirePlaybook
+
+
+def decide(command: Command, state: Playbook) -> Sequence[Event]:
+    """What happens; raises `Problem` for what cannot be. Equal definitions publish nothing."""
+    match command:
+        case PublishPlaybook():
+            return _publish(command, state)
+        case RollBackPlaybook():
+            return _roll_back(command, state)
+        case RetirePlaybook(playbook=playbook):
+            _must_be_served(playbook, state)
+            _must_say_why(command.comment)
+            return [PlaybookRetired(playbook=playbook)]
+        case _:
+            assert_never(command)
+
+
+def _publish(command: PublishPlaybook, state: Playbook) -> Sequence[Event]:
+    newest = state.content()
+    if newest is not None and newest.definition == command.content.definition and not state.retired:
+        return []
+    _must_say_why(command.comment)
+    return [
+        PlaybookPublished(
+            playbook=command.playbook,
+            version=state.current + 1,
+            content=command.content,
+            content_digest=digest_of_struct(command.content),
+        )
+    ]
+
+
+def _roll_back(command: RollBackPlaybook, state: Playbook) -> Sequence[Event]:
+    _must_be_served(command.playbook, state)
+    _must_say_why(command.comment)
+    if command.expected is not None and command.expected != state.current:
+        raise Problem(
+            "playbook.revision_stale",
+            f"playbook {command.playbook!r} is at version {state.current}, not {command.expected}",
+            current=state.current,
+        )
+    content = state.content(command.to) if command.to > 0 else None
+    if content is None:
+        raise Problem(
+            "playbook.version_unknown",
+            f"playbook {command.playbook!r} has no version {command.to}; the newest is {state.current}",
+            current=state.current,
+        )
+    if content == state.content():
+        return []
+    return [
+        PlaybookRolledBack(
+            playbook=command.playbook,
+            version=state.current + 1,
+            to_version=command.to,
+            content=content,
+            content_digest=digest_of_struct(content),
+        )
+    ]
+
+
+def _must_be_served(playbook: str, state: Playbook) -> None:
+    if not state.served:
+        raise Problem("playbook.unknown", f"there is no playbook {playbook!r}", playbook=playbook)
+
+
+def _must_say_why(comment: str) -> None:
+    if not comment.strip():
+        raise Problem("comment.required", "every change of a playbook says why")
+
+
+def evolve(state: Playbook, event: Event) -> Playbook:
+    """The state after the event."""
+    match event:
+        case PlaybookPublished(content=content) | PlaybookRolledBack(content=content):
+            return Playbook(versions=(*state.versions, content))
+        case PlaybookRetired():
+            return msgspec.structs.replace(state, retired=True)
+        case _:
+            assert_never(event)
+
+
+PLAYBOOK: Decider[Command, Playbook, Event] = Decider(Playbook(), decide, evolve)

@@ -1,0 +1,165 @@
+"""What applying a file would do: pure, so that a dry run and the real thing cannot differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from callboard.contracts.commands import (
+    ApplyOrganisation,
+    Change,
+    PlannedChange,
+    Probed,
+    RetirePlaybook,
+    RetireServer,
+)
+from callboard.contracts.definitions import Catalogue, PlaybookDefinition, ServerDefinition
+from callboard.contracts.events import Event
+from callboard.contracts.problems import Problem
+from callboard.kernel.definition_rules import all_faults
+from callboard.kernel.diff import changes_between
+from callboard_router.catalogue.domain import Exposure, content_of, expose
+from callboard_router.catalogue.served import catalogues_of
+from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook
+from callboard_router.servers.domain import SERVER, DefineServer
+from callboard_router.state import Organisation
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Lines for people, and the events per stream that make them true."""
+
+    lines: tuple[PlannedChange, ...]
+    writes: dict[str, tuple[Event, ...]]
+
+
+def refuse_faults(command: ApplyOrganisation, organisation: Organisation) -> None:
+    """Raise `file.invalid` with every fault (path and message), if there is one."""
+    faults = all_faults(command.servers, command.playbooks, organisation.registered())
+    if faults:
+        listed = [{"path": list(fault.path), "message": fault.message} for fault in faults]
+        raise Problem("file.invalid", faults[0].message, faults=listed)
+
+
+def to_probe(command: ApplyOrganisation, organisation: Organisation) -> dict[str, ServerDefinition]:
+    """Servers whose catalogue is not known: new ones, changed ones, and ones that never answered."""
+    return {
+        name: definition
+        for name, definition in command.servers.items()
+        if organisation.server(name).definition != definition or organisation.server(name).catalogue is None
+    }
+
+
+def plan(command: ApplyOrganisation, organisation: Organisation, probes: Mapping[str, Probed]) -> Plan:
+    """The plan against this state; raises `Problem` when a part of it cannot be."""
+    lines: list[PlannedChange] = []
+    writes: dict[str, tuple[Event, ...]] = {}
+    catalogues = catalogues_of(organisation)
+    for name, definition in command.servers.items():
+        line, events, catalogue = _server(name, definition, organisation, probes.get(name))
+        lines.append(line)
+        if catalogue is not None:
+            catalogues[name] = catalogue
+        if events:
+            writes[f"server-{name}"] = events
+    for name, wanted in command.playbooks.items():
+        line, events = _playbook(command, name, wanted, organisation, catalogues)
+        lines.append(line)
+        if events:
+            writes[f"playbook-{name}"] = events
+    _absent(command, organisation, lines, writes)
+    return Plan(tuple(lines), writes)
+
+
+def _server(
+    name: str, definition: ServerDefinition, organisation: Organisation, probe: Probed | None
+) -> tuple[PlannedChange, tuple[Event, ...], Catalogue | None]:
+    state = organisation.server(name)
+    seen = probe.catalogue if probe is not None else None
+    digest = probe.digest if probe is not None else ""
+    events = tuple(
+        SERVER.decide(DefineServer(server=name, definition=definition, catalogue=seen, digest=digest), state)
+    )
+    action = "unchanged" if not events else "register" if state.definition is None else "reconfigure"
+    notes = []
+    if events and probe is not None and probe.problem:
+        notes.append(f"not reached yet: {probe.problem}")
+    changes: tuple[Change, ...] = ()
+    if action == "reconfigure" and state.definition is not None:
+        before, after = msgspec.to_builtins(state.definition), msgspec.to_builtins(definition)
+        changes = tuple(
+            Change(kind="changed", path=key, before=before.get(key), after=after.get(key))
+            for key in sorted(before.keys() | after.keys())
+            if before.get(key) != after.get(key)
+        )
+    line = PlannedChange(subject=f"server {name}", action=action, changes=changes, notes=tuple(notes))  # type: ignore[arg-type]  # one of the literals above
+    return line, events, seen if events else None
+
+
+def _playbook(
+    command: ApplyOrganisation,
+    name: str,
+    wanted: PlaybookDefinition,
+    organisation: Organisation,
+    catalogues: Mapping[str, Catalogue],
+) -> tuple[PlannedChange, tuple[Event, ...]]:
+    state = organisation.playbook(name)
+    exposure = expose(wanted, catalogues)
+    content = content_of(wanted, exposure)
+    comment = command.comment if not command.dry_run else command.comment or "dry run"
+    events = tuple(PLAYBOOK.decide(PublishPlaybook(playbook=name, content=content, comment=comment), state))
+    if not events:
+        return PlannedChange(subject=f"playbook {name}", action="unchanged", version=state.current), ()
+    _refuse_collisions(name, exposure)
+    line = PlannedChange(
+        subject=f"playbook {name}",
+        action="publish",
+        version=state.current + 1,
+        changes=changes_between(state.content(), content),
+        notes=tuple(_unseen(wanted, catalogues)),
+    )
+    return line, events
+
+
+def _unseen(definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> list[str]:
+    return [
+        f"server {name} has not been reached yet; what it offers appears when it is"
+        for name in definition.servers
+        if name not in catalogues
+    ]
+
+
+def _refuse_collisions(playbook: str, exposure: Exposure) -> None:
+    if exposure.collisions:
+        listed = [str(collision) for collision in exposure.collisions]
+        first = exposure.collisions[0]
+        path = ["playbooks", playbook, "servers", first.second]
+        faults = [{"path": path, "message": text} for text in listed]
+        raise Problem("playbook.collision", f"playbook {playbook!r}: {listed[0]}", faults=faults)
+
+
+def _absent(
+    command: ApplyOrganisation,
+    organisation: Organisation,
+    lines: list[PlannedChange],
+    writes: dict[str, tuple[Event, ...]],
+) -> None:
+    gone = [name for name, book in organisation.playbooks.items() if book.served and name not in command.playbooks]
+    for name in sorted(gone):
+        if not command.prune:
+            lines.append(PlannedChange(subject=f"playbook {name}", action="left_alone"))
+            continue
+        retire = RetirePlaybook(
+            command_id="", organisation=command.organisation, playbook=name, comment=command.comment or "prune"
+        )
+        writes[f"playbook-{name}"] = tuple(PLAYBOOK.decide(retire, organisation.playbook(name)))
+        lines.append(PlannedChange(subject=f"playbook {name}", action="retire"))
+    for name in sorted(set(organisation.registered()) - set(command.servers)):
+        users = {u for u in organisation.users_of(name) if not (command.prune and u in gone)}
+        users |= {p for p, wanted in command.playbooks.items() if name in wanted.servers}
+        if not command.prune or users:
+            lines.append(PlannedChange(subject=f"server {name}", action="left_alone"))
+            continue
+        retire_server = RetireServer(command_id="", organisation=command.organisation, server=name, comment="prune")
+        writes[f"server-{name}"] = tuple(SERVER.decide(retire_server, organisation.server(name)))
+        lines.append(PlannedChange(subject=f"server {name}", action="retire"))

@@ -1,0 +1,1 @@
+"""Registered servers and what they were last seen to offer."""

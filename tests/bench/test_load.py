@@ -1,0 +1,117 @@
+"""The load generator counts what really came back, and the accounting counts real CPU time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+from bench.accounting import Meter, label, memory_by_name, tree
+from bench.load import Plan, run
+from tests.support.upstreams.launch import running
+
+ERAS = pytest.mark.parametrize("era", ["2026", "2025"])
+
+
+def short(url: str, **options: object) -> Plan:
+    settings = {"url": url, "conc": 4, "secs": 0.3, "warmup": 0.05, "grace": 2.0, **options}
+    return Plan(**settings)  # type: ignore[arg-type]
+
+
+@ERAS
+@pytest.mark.parametrize("options", [(), ("--sse",)], ids=["json", "sse"])
+async def test_every_answer_is_counted(era: str, options: tuple[str, ...]) -> None:
+    async with running("echo", *options) as upstream:
+        report = await run(short(upstream.url, era=era))
+    assert report.errors == 0, report.samples
+    assert report.calls > 100
+    assert 0 < report.p50_ms <= report.p95_ms <= report.p99_ms <= report.max_ms
+    assert report.cpu_us_per_call > 0
+
+
+async def test_a_number_of_calls_can_be_asked_for() -> None:
+    async with running("echo") as upstream:
+        report = await run(short(upstream.url, warmup=0.0, secs=5.0, calls=25))
+    assert (report.calls, report.errors) == (25, 0)
+    assert report.secs < 5.0
+
+
+@pytest.mark.parametrize("mode", ["garbage/call", "500/call", "wrong-id", "drop-mid-call", "drop-silent"])
+@ERAS
+async def test_a_bad_answer_is_an_error(mode: str, era: str) -> None:
+    async with running("faulty") as upstream:
+        report = await run(short(upstream.at(f"/mode/{mode}"), era=era, tool="ping"))
+    assert report.calls == 0
+    assert report.errors > 0
+    assert report.samples
+
+
+async def test_the_wrong_text_is_an_error() -> None:
+    async with running("faulty") as upstream:
+        report = await run(short(upstream.at("/mode/healthy"), tool="ping"))
+    assert report.calls == 0
+    assert "pong" in report.samples[0]
+
+
+async def test_no_answer_is_an_error() -> None:
+    async with running("faulty") as upstream:
+        report = await run(short(upstream.at("/mode/hang"), grace=0.2))
+    assert (report.calls, report.errors) == (0, 4)
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.1/mcp", "https://127.0.0.1/mcp", "http://example.org/mcp"])
+async def test_only_loopback_is_loaded(url: str) -> None:
+    with pytest.raises(ValueError, match="loopback"):
+        await run(short(url))
+
+
+async def test_extra_headers_are_sent() -> None:
+    async with running("echo", "--era", "2025") as upstream:
+        unknown = ("Mcp-Session-Id: never-seen",)
+        report = await run(short(upstream.url, era="2026", headers=unknown))
+    assert report.calls == 0
+
+
+async def test_cpu_is_accounted_to_the_right_process() -> None:
+    async with running("echo") as upstream:
+        meter = Meter([upstream.pid])
+        report = await run(short(upstream.url, conc=8, secs=0.5), meter)
+        memory = memory_by_name([upstream.pid])
+    name = "tests.support.upstreams.echo"
+    assert report.usage is not None
+    assert set(report.usage.cpu_s) == {name} == set(memory)
+    assert 0.05 < report.usage.cpu_s[name] <= report.usage.secs + 0.1
+    assert report.usage.busy_s >= 0.05
+    assert 0 < memory[name].pss <= memory[name].rss
+
+
+async def test_a_tree_holds_the_children_and_what_they_used_before_they_ended() -> None:
+    burn = "import time\nwhile time.process_time() < 0.2: pass"
+    shell = f"{sys.executable} -c '{burn}'; echo done; read line"
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec("sh", "-c", shell, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.pid in tree([os.getpid()])
+    meter = Meter([process.pid])
+    assert await asyncio.wait_for(process.stdout.readline(), 20) == b"done\n"
+    assert sum(meter.read().cpu_s.values()) >= 0.1
+    process.stdin.write(b"\n")
+    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert tree([process.pid]) == {}
+
+
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [
+        (["/x/bin/python3", "-m", "a.b", "--port", "1"], "a.b"),
+        (["/x/bin/python", "/x/bin/callboard", "edge", "--port", "1"], "callboard edge"),
+        (["/x/bin/python", "-X", "dev", "-c", "pass"], "python"),
+        (["nats-server", "-p", "4222"], "nats-server"),
+    ],
+)
+async def test_processes_have_telling_names(argv: list[str], name: str) -> None:
+    comm = "python" if "python" in argv[0] else "nats-server"
+    assert label(comm, argv) == name

@@ -1,0 +1,252 @@
+"""A cheap MCP upstream for benchmarks and tests, both eras, over HTTP or stdio.
+
+    python -m tests.support.upstreams.echo --port 0 [--ledger FILE] [--era both|2025|2026]
+        [--tools N] [--page-size N] [--sse] [--stdio]
+
+Tools: `echo {text}`, `mark {text}`, `slow {seconds, text}`, `fail {}`, `rpc_error {}`, `big {bytes}`,
+`progress {steps, interval}`. `mark` and `slow` append `text` and a newline to the ledger when they start, and
+a cancelled `slow` appends `cancelled:text`. `--tools N` adds N copies of echo, `echo_00001` and so on.
+SIGUSR1 adds the tool `extra` and announces it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from tests.support.upstreams import wire
+from tests.support.upstreams.endpoint import Endpoint
+from tests.support.upstreams.rpc import (
+    INVALID_PARAMS,
+    PARSE_ERROR,
+    Arguments,
+    Message,
+    Peer,
+    Reply,
+    Tools,
+    dumps,
+    failure,
+    parse,
+    text_result,
+)
+
+_TEXT = {"text": {"type": "string"}}
+_READ_ONLY = {"readOnlyHint": True, "idempotentHint": True}
+_CHANGES = {"readOnlyHint": False, "idempotentHint": False, "destructiveHint": True}
+
+
+def tool(
+    name: str, description: str, properties: dict[str, Any], required: Sequence[str], hints: dict[str, bool]
+) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return {"name": name, "description": description, "inputSchema": schema, "annotations": hints}
+
+
+def _catalogue(copies: int) -> list[dict[str, Any]]:
+    number, whole = {"type": "number", "minimum": 0}, {"type": "integer", "minimum": 0}
+    steps = {"steps": whole, "interval": number}
+    return [
+        tool("echo", "Returns the text", _TEXT, ["text"], _READ_ONLY),
+        tool("mark", "Writes the text to the ledger", _TEXT, ["text"], _CHANGES),
+        tool("slow", "Waits, then returns the text", {"seconds": number, **_TEXT}, ["seconds"], _CHANGES),
+        tool("fail", "Returns a tool error", {}, [], _READ_ONLY),
+        tool("rpc_error", "Returns a JSON-RPC error", {}, [], _READ_ONLY),
+        tool("big", "Returns that many bytes", {"bytes": whole}, ["bytes"], _READ_ONLY),
+        tool("progress", "Reports progress, then returns", steps, [], _READ_ONLY),
+        *(tool(f"echo_{n:05}", f"Copy {n} of echo", _TEXT, ["text"], _READ_ONLY) for n in range(1, copies + 1)),
+    ]
+
+
+class Ledger:
+    """An append-only file: one write per line, so several processes can share it."""
+
+    def __init__(self, path: str | None) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        self._file = os.open(path, flags, 0o644) if path else None
+
+    def append(self, line: str) -> None:
+        if self._file is not None:
+            os.write(self._file, line.encode() + b"\n")
+
+
+class EchoTools(Tools):
+    name = "echo"
+
+    def __init__(self, ledger: Ledger, copies: int = 0, page_size: int = 0) -> None:
+        super().__init__()
+        self.ledger = ledger
+        self.page_size = page_size
+        self.tools = _catalogue(copies)
+        self._handlers: dict[str, Callable[[Arguments, Reply], None]] = {
+            "echo": _echo,
+            "mark": self._mark,
+            "slow": self._slow,
+            "fail": lambda _, reply: reply.result(text_result(b'"failed as asked"', failed=b"true")),
+            "rpc_error": lambda _, reply: reply.error(-32000, "refused as asked", {"reason": "asked"}),
+            "big": lambda arguments, reply: reply.result(text_result(b'"%b"' % (b"x" * arguments.bytes))),
+            "progress": _progress,
+        }
+        self._handlers |= {f"echo_{n:05}": _echo for n in range(1, copies + 1)}
+
+    def call(self, name: str, arguments: Arguments, reply: Reply) -> None:
+        handler = self._handlers.get(name)
+        if handler is None:
+            reply.error(INVALID_PARAMS, f"Unknown tool: {name}")
+        else:
+            handler(arguments, reply)
+
+    def add_extra(self) -> None:
+        if "extra" not in self._handlers:
+            self._handlers["extra"] = _echo
+            self.tools.append(tool("extra", "Came later", _TEXT, ["text"], _READ_ONLY))
+
+    def _mark(self, arguments: Arguments, reply: Reply) -> None:
+        text = _string(arguments.text)
+        self.ledger.append(text)
+        reply.result(text_result(dumps(text)))
+
+    def _slow(self, arguments: Arguments, reply: Reply) -> None:
+        text = _string(arguments.text)
+        self.ledger.append(text)
+        timer = asyncio.get_running_loop().call_later(arguments.seconds, reply.result, text_result(dumps(text)))
+
+        def cancel() -> None:
+            timer.cancel()
+            self.ledger.append(f"cancelled:{text}")
+
+        reply.on_cancel = cancel
+
+
+def _string(raw: msgspec.Raw) -> str:
+    return msgspec.json.decode(raw, type=str) if raw else ""
+
+
+def _echo(arguments: Arguments, reply: Reply) -> None:
+    text = bytes(arguments.text)
+    if text[:1] == b'"':
+        reply.result(text_result(text))
+    else:
+        reply.result(text_result(b'"text must be a string"', failed=b"true"))
+
+
+def _progress(arguments: Arguments, reply: Reply) -> None:
+    """All steps at once, or one every `interval` seconds."""
+    loop, total = asyncio.get_running_loop(), arguments.steps
+    timer: asyncio.TimerHandle | None = None
+
+    def step(done: int) -> None:
+        nonlocal timer
+        while done < total:
+            done += 1
+            reply.progress(done, total)
+            if arguments.interval > 0:
+                timer = loop.call_later(arguments.interval, step, done)
+                return
+        reply.result(text_result(b'"%d steps"' % total))
+
+    reply.on_cancel = lambda: timer.cancel() if timer is not None else None
+    step(0)
+
+
+class StdioReply(Reply):
+    __slots__ = ("calls",)
+
+    def __init__(self, message: Message, modern: bool, calls: dict[bytes, StdioReply]) -> None:
+        super().__init__(message, modern)
+        self.calls = calls
+        calls[bytes(self.id)] = self
+
+    def send(self, frame: bytes, last: bool, code: int = 0) -> None:
+        if last:
+            self.calls.pop(bytes(self.id), None)
+        write_line(frame)
+
+
+def write_line(frame: bytes) -> None:
+    sys.stdout.buffer.write(frame + b"\n")
+    sys.stdout.buffer.flush()
+
+
+class Stdio:
+    """Newline delimited JSON on stdin and stdout."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.calls: dict[bytes, StdioReply] = {}
+
+    def line(self, line: bytes) -> None:
+        try:
+            message = parse(line)
+        except msgspec.MsgspecError as problem:
+            write_line(failure(b"", PARSE_ERROR, str(problem)))
+            return
+        if not message.id or not message.method:
+            self._one_way(message)
+            return
+        reply = StdioReply(message, message.modern, self.calls)
+        if (refusal := self.peer.refuse(message)) is not None:
+            reply.error(*refusal)
+        else:
+            self.peer.dispatch(message, reply)
+
+    def _one_way(self, message: Message) -> None:
+        if message.method == "notifications/initialized":
+            self.peer.streams.add(write_line)
+        elif message.method == "notifications/cancelled":
+            reply = self.calls.pop(bytes(message.params.request_id), None)
+            if reply is not None:
+                reply.cancel()
+
+    async def run(self) -> None:
+        reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := await reader.readline():
+            if line.strip():
+                self.line(line)
+
+
+def _arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--ledger")
+    parser.add_argument("--era", choices=("both", "2025", "2026"), default="both")
+    parser.add_argument("--tools", type=int, default=0)
+    parser.add_argument("--page-size", type=int, default=0)
+    parser.add_argument("--sse", action="store_true", help="send every result as SSE")
+    parser.add_argument("--stdio", action="store_true")
+    return parser.parse_args(argv)
+
+
+async def main(options: argparse.Namespace) -> None:
+    tools = EchoTools(Ledger(options.ledger), options.tools, options.page_size)
+    peer = Peer(tools, options.era)
+
+    def changed() -> None:
+        tools.add_extra()
+        peer.tools_changed()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, changed)
+    if options.stdio:
+        await Stdio(peer).run()
+        return
+    endpoint = Endpoint(peer, options.sse)
+
+    def serve(connection: wire.Connection) -> None:
+        if connection.path == "/mcp":
+            endpoint.serve(connection)
+        else:
+            connection.respond(404)
+
+    await wire.until_terminated(lambda: wire.listen(serve, options.port))
+
+
+if __name__ == "__main__":
+    wire.run(main(_arguments()))
