@@ -17,6 +17,7 @@ import callboard
 from callboard.contracts.commands import InstanceStatus
 from callboard.platform.bus import Bus
 from callboard.platform.room import Clockwork, answer_status, cancel_all
+from callboard_edge.api.openapi import ContractSchemas
 from callboard_edge.api.routes import api_routes
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.entry import pushes
@@ -111,6 +112,7 @@ class Edge:
                 render_plugins=[SwaggerRenderPlugin()],
             ),
             request_max_body_size=self._settings.max_body_bytes,
+            plugins=[ContractSchemas()],
             logging_config=None,
         )
 

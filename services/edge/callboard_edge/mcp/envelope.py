@@ -95,7 +95,7 @@ def _checked(message: Message) -> Message:
         return message
     if not isinstance(message.method, str):
         raise Refused(INVALID_REQUEST, "`method` must be a string", message.raw_id)
-    if bytes(message.params[:1]) != b"{":
+    if bytes(message.params)[:1] != b"{":
         raise Refused(INVALID_REQUEST, "`params` must be an object", message.raw_id)
     return message
 

@@ -1,0 +1,144 @@
+"""One value of every event, head and record, and the files with the bytes they had when they were first written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from callboard.contracts import calls, events
+from callboard.contracts import definitions as d
+
+FOLDER = Path(__file__).parent / "golden"
+GOLDEN_EVENTS = FOLDER / "events.tsv"
+GOLDEN_HEADS = FOLDER / "heads.tsv"
+GOLDEN_RECORDS = FOLDER / "records.jsonl"
+WHEN = datetime(2026, 11, 20, 14, 5, tzinfo=UTC)
+
+
+def _content() -> d.PlaybookContent:
+    rules = d.ToolRules(allow=("git_*",), deny=("git_reset",), rename={"git_log": "history"}, describe={"git_log": "x"})
+    prompt = d.StoredPrompt(template="{{n}}", title="T", description="D", arguments=(d.PromptArgument(name="n"),))
+    definition = d.PlaybookDefinition(
+        title="T",
+        description="D",
+        instructions="I",
+        access="anonymous",
+        servers={"git": d.PlaybookServer(names="bare", tools=rules), "time": d.PlaybookServer()},
+        prompts={"sum": prompt},
+    )
+    exposed = d.Exposed(server="git", name="git_log", digest="sha256:1")
+    return d.PlaybookContent(
+        definition=definition, tools={"history": exposed}, prompts={}, resources={"a://b": exposed}
+    )
+
+
+def all_events() -> list[events.Event]:
+    """One of each type, with every field set."""
+    stdio = d.ServerDefinition(command=("mcp-server-git",), env={"A": "b", "K": d.SecretRef(secret="s")}, cwd="/tmp")
+    http = d.ServerDefinition(url="http://h/mcp", headers={"X": d.SecretRef(secret="s")}, deadline_seconds=5.0)
+    item = d.CatalogueItem(name="t", digest="sha256:2", raw=msgspec.Raw(b'{"name":"t", "z":1.0}'), problem="bad")
+    catalogue = d.Catalogue(
+        era=calls.MODERN, tools=(item,), capabilities=msgspec.Raw(b'{"tools":{}}'), instructions="i"
+    )
+    return [
+        events.OrganisationCreated(organisation="acme", title="Acme"),
+        events.ServerRegistered(server="git", definition=stdio),
+        events.ServerReconfigured(server="git", definition=http),
+        events.ServerRetired(server="git"),
+        events.ServerCatalogueDiscovered(server="git", digest="sha256:3", catalogue=catalogue),
+        events.PlaybookPublished(playbook="start", version=1, content=_content(), content_digest="sha256:4"),
+        events.PlaybookRolledBack(
+            playbook="start", version=3, to_version=1, content=_content(), content_digest="sha256:4"
+        ),
+        events.PlaybookRetired(playbook="start"),
+        events.ClientTokenIssued(client="c", key_id="k", scopes=("use",), playbooks=("start",), expires_at=WHEN),
+        events.ClientTokenRevoked(client="c", key_id="k"),
+        events.SecretStored(secret="s", version=2),
+        events.SecretDestroyed(secret="s"),
+        events.ConsumerAdmitted(consumer="a", public_key="U1"),
+        events.ConsumerDismissed(consumer="a", public_key="U1"),
+    ]
+
+
+def all_heads() -> list[msgspec.Struct]:
+    """The heads of the call path, in the order edge, router, connector."""
+    return [
+        calls.RpcHead(
+            "id",
+            "tools/call",
+            calls.MODERN,
+            "cl",
+            "pr",
+            5,
+            6,
+            "7",
+            "s",
+            8,
+            "tp",
+            b"{}",
+            b"{}",
+            "info",
+            True,
+            {"a": "b"},
+        ),
+        calls.CallHead(
+            "id", "tools/call", "o", "p", 1, "s", "u", "w", "d", "r", calls.LEGACY, "cl", "pr", 5, 6, 7, "8", "se", "tp"
+        ),
+        calls.ReplyHead("id", calls.ERROR, "server.unavailable", 4),
+    ]
+
+
+def all_records() -> list[calls.CallRecord]:
+    """A record with every field."""
+    return [
+        calls.CallRecord(
+            call_id="id",
+            organisation="acme",
+            playbook="start",
+            version=2,
+            method="tools/call",
+            server="git",
+            tool="history",
+            upstream_name="git_log",
+            digest="sha256:1",
+            client="agent",
+            principal="k",
+            era=calls.MODERN,
+            upstream_era=calls.LEGACY,
+            outcome="error",
+            error_code=-32000,
+            problem="server.unavailable",
+            started_at=WHEN,
+            router_us=1,
+            upstream_us=2,
+            total_us=3,
+            request_bytes=4,
+            response_bytes=5,
+            trace_id="t",
+            connector="c-1",
+        )
+    ]
+
+
+def main() -> None:
+    """Write golden lines that are missing; lines that exist are left alone."""
+    FOLDER.mkdir(exist_ok=True)
+    known = GOLDEN_EVENTS.read_text().splitlines() if GOLDEN_EVENTS.exists() else []
+    tags = {line.split("\t")[0] for line in known}
+    fresh = [
+        f"{events.type_of(event)}\t1\t{events.encode_event(event).decode()}"
+        for event in all_events()
+        if events.type_of(event) not in tags
+    ]
+    GOLDEN_EVENTS.write_text("\n".join([*known, *fresh]) + "\n")
+    if not GOLDEN_HEADS.exists():
+        lines = [f"{type(head).__name__}\t{msgspec.msgpack.encode(head).hex()}" for head in all_heads()]
+        GOLDEN_HEADS.write_text("\n".join(lines) + "\n")
+    if not GOLDEN_RECORDS.exists():
+        GOLDEN_RECORDS.write_text("\n".join(calls.encode_record(r).decode() for r in all_records()) + "\n")
+
+
+if __name__ == "__main__":
+    main()

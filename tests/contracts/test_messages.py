@@ -1,0 +1,75 @@
+"""Golden bytes: what was ever written must be readable for ever, and what is written now must not change by accident.
+
+A new message or event adds a line to its golden file (`python -m tests.contracts.golden` prints what is missing);
+an existing line never changes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from callboard.contracts import calls, commands, events
+from callboard.contracts.upcasts import read_event
+from tests.contracts.golden import GOLDEN_EVENTS, GOLDEN_HEADS, GOLDEN_RECORDS, all_events, all_heads, all_records
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("line", GOLDEN_EVENTS.read_text().splitlines())
+def test_every_event_that_was_ever_written_is_still_read(line: str) -> None:
+    tag, version, payload = line.split("\t")
+    assert events.type_of(read_event(tag, int(version), payload)) == tag
+
+
+def test_every_event_is_written_with_the_bytes_it_always_had() -> None:
+    golden = {line.split("\t")[0]: line.split("\t")[2] for line in GOLDEN_EVENTS.read_text().splitlines()}
+    for event in all_events():
+        assert golden[events.type_of(event)] == events.encode_event(event).decode()
+
+
+def test_every_event_type_has_golden_bytes() -> None:
+    assert {type(event) for event in all_events()} == set(events.Event.__args__)
+
+
+def test_the_heads_of_the_call_path_have_the_bytes_they_always_had() -> None:
+    golden = dict(line.split("\t") for line in GOLDEN_HEADS.read_text().splitlines())
+    for head in all_heads():
+        assert golden[type(head).__name__] == msgspec.msgpack.encode(head).hex()
+
+
+def test_call_records_have_the_bytes_they_always_had() -> None:
+    golden = GOLDEN_RECORDS.read_text().splitlines()
+    for record, line in zip(all_records(), golden, strict=True):
+        assert calls.encode_record(record).decode() == line
+        assert calls.decode_record(line) == record
+
+
+def test_a_frame_gives_back_its_head_and_body() -> None:
+    for head, unframe in zip(all_heads(), (calls.unframe_rpc, calls.unframe_call, calls.unframe_reply), strict=True):
+        assert unframe(calls.frame(head, b'{"a":1}')) == (head, b'{"a":1}')
+
+
+@pytest.mark.parametrize(("size", "count"), [(0, 1), (10, 1), (11, 2), (30, 3), (31, 4)])
+def test_a_long_answer_is_cut_and_nothing_of_it_is_lost(size: int, count: int) -> None:
+    body = bytes(range(size))
+    cut = [calls.unframe_reply(data) for data in calls.frames(calls.ReplyHead("c", calls.RESULT), body, 10)]
+    assert len(cut) == count
+    assert b"".join(part for _, part in cut) == body
+    assert [head.kind for head, _ in cut] == [calls.CHUNK] * (count - 1) + [calls.RESULT]
+
+
+def test_every_command_and_answer_is_frozen_and_has_a_tag_of_its_own() -> None:
+    tags: dict[object, type] = {}
+    for module in (commands, events, calls):
+        own = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
+        for value in own:
+            if not (isinstance(value, type) and issubclass(value, msgspec.Struct)):
+                continue
+            config = value.__struct_config__
+            assert config.frozen, value
+            if config.tag is not None:
+                assert config.tag not in tags, f"{value} and {tags.get(config.tag)} share a tag"
+                tags[config.tag] = value

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+
+from callboard_edge.mcp.envelope import Refused, parse, read_params
+
+
+def refusal(body: bytes) -> tuple[int, bytes]:
+    with pytest.raises(Refused) as refused:
+        read_params(parse(body))
+    return refused.value.code, refused.value.id
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", -32700),
+        (b"{", -32700),
+        (b"nonsense", -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping"} trailing', -32700),
+        (b'\xff\xfe{"jsonrpc":"2.0"}', -32700),
+        (b"[" * 100_000, -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + b"[" * 5000 + b"]" * 5000 + b"}}", -32700),
+        (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600),
+        (b"[]", -32600),
+        (b'"text"', -32600),
+        (b"null", -32600),
+        (b"{}", -32600),
+        (b'{"jsonrpc":"1.0","id":1,"method":"ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":{},"method":"ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":7}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":"x"}', -32600),
+        (b'{"jsonrpc":"2.0","id":1}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":7}}', -32602),
+    ],
+)
+def test_what_is_not_one_message_is_refused_with_the_right_code(body: bytes, code: int) -> None:
+    assert refusal(body)[0] == code
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":{"k":1,"k":2}}}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":1,"\\u0078":2}}}',
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_at_every_depth(body: bytes) -> None:
+    assert refusal(body)[0] == -32600
+
+
+def test_a_refusal_after_the_id_was_read_names_the_id() -> None:
+    assert refusal(b'{"jsonrpc":"2.0","id":"a\\u00e9","method":7}') == (-32600, b'"a\\u00e9"')
+
+
+def test_ids_and_params_stay_the_bytes_they_were() -> None:
+    message = parse(b'{"jsonrpc":"2.0","id": "x\\u0041" ,"method":"m","params": { "b" : 1.0,"a":[ ] } }')
+    assert message.raw_id == b'"x\\u0041"'
+    assert bytes(message.params) == b'{ "b" : 1.0,"a":[ ] }'
+    assert message.is_request
+
+
+def test_a_notification_and_a_response_are_told_apart() -> None:
+    assert not parse(b'{"jsonrpc":"2.0","method":"notifications/initialized"}').is_request
+    assert parse(b'{"jsonrpc":"2.0","id":1,"result":{}}').is_response

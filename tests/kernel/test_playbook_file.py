@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from callboard.kernel.playbook_file import FileRefused, parse
+
+GOOD = """\
+version: 1
+organisation: acme
+servers:
+  time:
+    command: [mcp-server-time]
+  web:
+    url: http://127.0.0.1:3200/mcp
+    headers: {X-Api-Key: {secret: web-key}}
+playbooks:
+  start:
+    servers:
+      time: {}
+      web:
+        names: bare
+        tools: {allow: ["a*"], deny: [b], rename: {a: z}, describe: {a: "A"}}
+    prompts:
+      sum:
+        arguments: [{name: count, required: true}]
+        template: "Sum up {{count}}."
+"""
+
+
+def test_a_good_file_is_read_whole() -> None:
+    file = parse(GOOD)
+    assert file.organisation == "acme"
+    assert list(file.servers) == ["time", "web"]
+    assert file.playbooks["start"].servers["web"].tools.rename == {"a": "z"}
+    assert file.line_of(("playbooks", "start", "servers", "web", "nowhere")) == 13
+
+
+def refused(text: str) -> list[tuple[int, str]]:
+    with pytest.raises(FileRefused) as error:
+        parse(text, "f.yaml")
+    assert str(error.value).startswith("f.yaml:")
+    return [(fault.line, fault.message) for fault in error.value.faults]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "word"),
+    [
+        ("version: 1", "version: 2", 1, "version"),
+        ("organisation: acme", "organisation: Ac.me", 2, "organisation"),
+        ("command: [mcp-server-time]", "comand: [x]", 5, "comand"),
+        ("command: [mcp-server-time]", "command: []", 5, "command"),
+        ("command: [mcp-server-time]", "command: mcp-server-time", 5, "array"),
+        ("command: [mcp-server-time]", "command: [x]\n    url: http://x", 4, "either"),
+        ("http://127.0.0.1:3200/mcp", "ftp://x/mcp", 7, "http"),
+        ("http://127.0.0.1:3200/mcp", "http://user:pw@x/mcp", 7, "password"),
+        ("{secret: web-key}", "{secrets: web-key}", 8, "secret"),
+        ('allow: ["a*"]', "allow: [1]", 15, "str"),
+        ("rename: {a: z}", "rename: {a: z, c: z}", 15, "renamed"),
+        ("names: bare", 'names: "a b"', 14, "names"),
+        ("{{count}}", "{{cuont}}", 19, "cuont"),
+        ("playbooks:", "playbook:", 9, "playbook"),
+        ("  start:", "  Start:", 10, "lower-case"),
+        ("      time: {}", "      time: {}\n      time: {}", 13, "twice"),
+        ("playbooks:", "playbooks: [", 11, "YAML"),
+    ],
+)
+def test_every_fault_is_named_with_its_line(old: str, new: str, line: int, word: str) -> None:
+    faults = refused(GOOD.replace(old, new))
+    assert faults[0][0] == line, faults
+    assert word in " ".join(message for _, message in faults)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    assert len(refused("version: 3\norganisation: 7\nserverz: {}\n")) == 3
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "text", "a: &x [*x]\n", "\x00", "a: !!python/object:os.system x\n"])
+def test_what_is_not_a_callboard_file_is_refused_and_nothing_else_happens(text: str) -> None:
+    assert refused(text)
