@@ -53,7 +53,7 @@ async def test_a_dry_run_shows_the_difference_and_changes_nothing(stack: Stack) 
     async with running("echo") as upstream:
         organisation = fresh("org")
         await stack.apply(file(organisation, upstream.url))
-        planned = await stack.apply(file(organisation, upstream.url, allow='["echo"]'), "why", "--dry-run")
+        planned = await stack.planned(file(organisation, upstream.url, allow='["echo"]'))
         changes = [change["path"] for line in planned["plan"] for change in line["changes"]]
         assert "tool echo__mark" in changes
         history = await stack.cli_json("playbook", "history", f"{organisation}/start")
@@ -221,21 +221,22 @@ async def test_an_analytics_consumer_reads_its_own_organisation_and_goes_on_wher
         durables = admitted["durables"]
         (events,) = [pair for subject, pair in durables.items() if subject.startswith("cb.evt.")]
         (calls,) = [pair for subject, pair in durables.items() if subject.startswith("cb.calls.")]
-        first = await _read(admitted["url"], str(creds), events, 1)
+        link = (admitted["url"], str(creds), admitted["inbox_prefix"])
+        first = await _read(*link, events, 1)
         assert first[0]["organisation"] == organisation
-        more = await _read(admitted["url"], str(creds), events, 1)
+        more = await _read(*link, events, 1)
         assert more[0]["seq"] == first[0]["seq"] + 1
         token = await stack.token(organisation)
         url = stack.endpoint(organisation, "start")
         await stack.rpc(url, "tools/call", {"name": "echo__echo", "arguments": {"text": "x"}}, token)
-        (record,) = await _read(admitted["url"], str(creds), calls, 1)
+        (record,) = await _read(*link, calls, 1)
         assert (record["organisation"], record["tool"]) == (organisation, "echo__echo")
-        await _cannot_read_another_organisation(admitted["url"], str(creds), other)
+        await _cannot_read_another_organisation(*link, other)
 
 
-async def _read(url: str, creds: str, durable: list[str], count: int) -> list[dict[str, Any]]:
+async def _read(url: str, creds: str, inbox: str, durable: list[str], count: int) -> list[dict[str, Any]]:
     """One run of the consumer: connect, read, acknowledge, disconnect."""
-    client = await nats.connect(url, user_credentials=creds, inbox_prefix="_INBOX.consumer")
+    client = await nats.connect(url, user_credentials=creds, inbox_prefix=inbox)
     try:
         stream, name = durable
         subscription = await client.jetstream().pull_subscribe_bind(name, stream)
@@ -248,14 +249,14 @@ async def _read(url: str, creds: str, durable: list[str], count: int) -> list[di
         await client.close()
 
 
-async def _cannot_read_another_organisation(url: str, creds: str, other: str) -> None:
+async def _cannot_read_another_organisation(url: str, creds: str, inbox: str, other: str) -> None:
     refused = asyncio.Event()
 
     async def on_error(error: Exception) -> None:
         if "permissions violation" in str(error).lower():
             refused.set()
 
-    client = await nats.connect(url, user_credentials=creds, inbox_prefix="_INBOX.consumer", error_cb=on_error)
+    client = await nats.connect(url, user_credentials=creds, inbox_prefix=inbox, error_cb=on_error)
     try:
         await client.subscribe(f"cb.evt.{other}.>")
         await asyncio.wait_for(refused.wait(), 5)

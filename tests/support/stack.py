@@ -95,6 +95,14 @@ class Stack:
         _, out, _ = await self.cli(*words, "--json")
         return json.loads(out)
 
+    async def planned(self, text: str) -> Any:
+        """What applying a file would do; a difference is told with exit code 4."""
+        file = self.directory / f"plan-{os.urandom(4).hex()}.yaml"
+        file.write_text(textwrap.dedent(text))
+        code, out, err = await self.cli("apply", "-f", str(file), "-m", "plan", "--dry-run", "--json", ok=False)
+        assert code == 4, err
+        return json.loads(out)
+
     async def apply(self, text: str, why: str = "a test", *more: str) -> Any:
         """Apply a Callboard file given as text."""
         file = self.directory / f"apply-{os.urandom(4).hex()}.yaml"

@@ -1,1 +1,5 @@
-"""The connectors: own every upstream connection, HTTP or stdio, discover what servers offer, run the calls."""
+"""The connectors room: holds the connections to upstream MCP servers and makes the calls.
+
+Above: the router sends calls on `cb.call.<organisation>.<server>`; answers go straight to the edge's inbox.
+Below: upstream servers over Streamable HTTP and stdio, the log (which servers there are), authsvc (secrets).
+"""

@@ -172,6 +172,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.ask.connectors.>",
             f"{HINT}.>",
             "cb.worker.*",
+            # Renewals of leases are seen as they are written, so that nobody has to read them all the time.
+            f"$KV.{BUCKET_LEASES}.>",
             STATUS,
         ),
     ),

@@ -36,7 +36,8 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     """What to run and how to know that it is up.
 
     `env` is the whole environment. `prepare` runs before every start, restarts included, in a worker thread.
-    `after` names the children that have to be ready before the first start.
+    `after` names the children that have to be ready before the first start. Neighbours of one `group` are
+    stopped at the same time.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str, ...] = ()
     stop_signal: signal.Signals = signal.SIGTERM
     run_as: int | None = None
+    group: str = ""
 
 
 def spawn(child: Child) -> subprocess.Popen[bytes]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import subprocess
 import time
@@ -220,11 +221,13 @@ class Supervisor:
     async def _ask_to_stop(self, deadline: float) -> None:
         # A child that hangs delays those before it by a share of the time only; it keeps draining meanwhile.
         slots = list(reversed(self._slots.values()))
-        for index, slot in enumerate(slots):
-            if slot.process is not None and slot.process.poll() is None:
-                slot.process.send_signal(slot.child.stop_signal)
-            share = max(0.0, deadline - time.monotonic()) / (len(slots) - index + 1)
-            await self._wait_idle([slot], share)
+        groups = [list(group) for _, group in itertools.groupby(slots, lambda s: s.child.group or s.child.name)]
+        for index, group in enumerate(groups):
+            for slot in group:
+                if slot.process is not None and slot.process.poll() is None:
+                    slot.process.send_signal(slot.child.stop_signal)
+            share = max(0.0, deadline - time.monotonic()) / (len(groups) - index + 1)
+            await self._wait_idle(group, share)
         await self._wait_idle(slots, deadline - time.monotonic())
 
     async def _wait_idle(self, slots: Sequence[_Slot], within: float) -> None:

@@ -19,12 +19,13 @@ import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import nats
 import nkeys
-from nats.aio.client import RawCredentials
+
+if TYPE_CHECKING:
+    from nats.aio.client import RawCredentials
 
 MAIN_ACCOUNT: Final = "CALLBOARD"
 SYSTEM_ACCOUNT: Final = "SYS"
@@ -73,6 +74,9 @@ class UserCredentials(msgspec.Struct, frozen=True, kw_only=True):
 
     def raw(self) -> RawCredentials:
         """The same credentials for `user_credentials=` without a file."""
+        # The client library costs every start of `callboard up` 0.15 s, and only this and `push_account` need it.
+        from nats.aio.client import RawCredentials
+
         return RawCredentials(self.text)
 
 
@@ -179,6 +183,8 @@ async def push_account(
     The map replaces the one before it, so give all revocations and not only the new one. The server keeps the
     account in its resolver directory; it needs `resolver: {type: full}`.
     """
+    import nats
+
     system = system_user_creds(trust, expires_at=int(time.time()) + _SYSTEM_USER_SECONDS)
     connection = await nats.connect(
         nats_url,

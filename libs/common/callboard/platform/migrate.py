@@ -29,6 +29,11 @@ def _texts() -> dict[str, str]:
     return {file.name: file.read_text(encoding="utf-8") for file in files}
 
 
+def fingerprint() -> str:
+    """Changes with every migration that is added: a database that was migrated under the same one is up to date."""
+    return hashlib.sha256("\0".join(text for pair in _texts().items() for text in pair).encode()).hexdigest()
+
+
 async def migrate(dsn: str) -> list[str]:
     """Apply what is missing, each in a transaction; returns the names applied now."""
     connection = await asyncpg.connect(dsn, timeout=10)

@@ -26,6 +26,7 @@ UNREACHABLE: tuple[type[BaseException], ...] = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what the first user of a connection gets that the server just terminated
 )
 """Failures that mean "the database is away for the moment", not "the statement is wrong"."""
 

@@ -120,11 +120,17 @@ def run_room(name: str, load_settings: Callable[[], CommonSettings], build: Call
 
 
 async def cancel_all(*tasks: asyncio.Task[None] | None) -> None:
-    """Cancel tasks and wait until they are gone."""
-    alive = [task for task in tasks if task is not None]
-    for task in alive:
-        task.cancel()
-    await asyncio.gather(*alive, return_exceptions=True)
+    """Cancel tasks and wait until they are gone.
+
+    Again and again: Python 3.11's `wait_for` loses a cancellation that comes together with its result.
+    """
+    alive = {task for task in tasks if task is not None}
+    while alive:
+        for task in alive:
+            task.cancel()
+        _, alive = await asyncio.wait(alive, timeout=0.2)
+    # Their errors were logged where they happened; asked for here, so that none is reported as never retrieved.
+    await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
 
 
 Closer = Callable[[], Awaitable[None]]

@@ -1,13 +1,15 @@
 """Settings: one frozen struct per room, read from `CALLBOARD_*`; a bad one is refused at start by name.
 
 `CALLBOARD_<ROOM>_<NAME>` wins over the shared `CALLBOARD_<NAME>`; an unknown `CALLBOARD_<ROOM>_…` is refused,
-so that a misspelt setting is never silently ignored. Nothing else reads the environment.
+so that a misspelt setting is never silently ignored. `CALLBOARD_<ROOM>_<NAME>_FILE` names a file with the value.
+Nothing else reads the environment.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -57,6 +59,18 @@ def _sensitive(kind: type, value: Any) -> Any:
     raise NotImplementedError(f"settings cannot be of type {kind.__name__}")
 
 
+def _variables(own: str, name: str) -> tuple[str, ...]:
+    upper = name.upper()
+    return (f"{own}{upper}", f"{own}{upper}_FILE", f"CALLBOARD_{upper}")
+
+
+def _value(source: Mapping[str, str], variable: str, name: str) -> str:
+    """The value itself, or what stands in the file that `…_FILE` names: how containers hand over secrets."""
+    if variable.endswith("_FILE") and not name.endswith("_file"):
+        return Path(source[variable]).read_text(encoding="utf-8").strip()
+    return source[variable]
+
+
 def load(kind: type[Settings], room: str, environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of a room; raises `SettingsRefused` naming every bad variable."""
     source = os.environ if environ is None else environ
@@ -65,18 +79,22 @@ def load(kind: type[Settings], room: str, environ: Mapping[str, str] | None = No
     faults = [
         f"{name} is not a setting of {room}"
         for name in source
-        if name.startswith(own) and name[len(own) :].lower() not in fields
+        if name.startswith(own)
+        and name[len(own) :].removesuffix("_FILE").lower() not in fields
+        and name[len(own) :].lower() not in fields
     ]
     values: dict[str, Any] = {}
     for name, field in fields.items():
-        variable = own + name.upper() if own + name.upper() in source else f"CALLBOARD_{name.upper()}"
-        if variable not in source:
+        variable = next((v for v in _variables(own, name) if v in source), None)
+        if variable is None:
             continue
         try:
-            text = _text_to(source[variable], field.type)
+            text = _text_to(_value(source, variable, name), field.type)
             values[name] = msgspec.convert(text, field.type, strict=False, dec_hook=_sensitive)
         except msgspec.ValidationError as error:
             faults.append(f"{variable}: {str(error).lower()}")
+        except OSError as error:
+            faults.append(f"{variable}: the file cannot be read ({error.strerror})")
     if faults:
         raise SettingsRefused("; ".join(sorted(faults)))
     try:

@@ -54,6 +54,8 @@ def configure_logs(room: str, instance: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(room=room, instance=instance)
+    # The pool tells of every attempt to reach a database that is away; the rooms say that once themselves.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     logging.basicConfig(level=max(numeric, logging.WARNING), stream=sys.stderr, format="%(message)s")
 
 

@@ -34,3 +34,10 @@ create table cb.relay_stream (
   created timestamptz not null,
   last_seq bigint not null default 0
 );
+
+-- Row triggers of a partitioned table reach its partitions, statement triggers do not: without these, a partition of
+-- the log can be truncated by name.
+create trigger no_truncate before truncate on cb.event_0 for each statement execute function cb.forbid();
+create trigger no_truncate before truncate on cb.event_1 for each statement execute function cb.forbid();
+create trigger no_truncate before truncate on cb.event_2 for each statement execute function cb.forbid();
+create trigger no_truncate before truncate on cb.event_3 for each statement execute function cb.forbid();

@@ -1,0 +1,38 @@
+# Two commands: `make up` runs Callboard, `make test` proves it. Nothing has to be installed but Python 3.11 and git.
+# Options for `callboard up`:  make up ARGS="--port 8800 --data-dir DIR --file callboard.yaml"
+
+ARGS ?=
+BENCH_ARGS ?=
+PYTEST_ARGS ?=
+BIN := .venv/bin
+
+.PHONY: up test check bench clean
+.DEFAULT_GOAL := up
+
+# exec: Ctrl-C goes to Callboard itself, and its exit code is this command's.
+up: .venv/installed
+	@exec $(BIN)/callboard up $(ARGS)
+
+test: .venv/installed-dev
+	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+
+check: .venv/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/vulture
+	$(BIN)/pytest -q tests/architecture
+
+bench: .venv/installed-dev
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+# The stamps make a warm start need no network: they are newer than what they were made from until that changes.
+.venv/installed: pyproject.toml uv.lock bin/install
+	@bin/install
+
+.venv/installed-dev: pyproject.toml uv.lock bin/install
+	@bin/install --dev
+
+clean:
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache tests/support/node/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The `callboard` command. Nothing heavy is imported before a command is chosen."""

@@ -1,0 +1,42 @@
+"""What a failed command says on stderr, and its exit code. What is not expected here keeps its traceback."""
+
+from __future__ import annotations
+
+import sys
+
+from callboard.cli import exit_codes
+from callboard.cli.refusals import Refused, WrongUsage
+from callboard.client import McpError, Unreachable
+from callboard.contracts.problems import Problem
+from callboard.kernel.playbook_file import FileRefused
+from callboard.local.process import LocalServerError
+from callboard.platform.bus_identity import BusIdentityError
+from callboard.platform.settings import SettingsRefused
+
+
+def explain(error: Exception) -> int:
+    """Print the reason; raises the error again when it is none of the expected ones."""
+    match error:
+        case Problem():
+            lines, code = [f"callboard: {error.message} ({error.code})", f"  {error.hint}"], exit_codes.FAILED
+        case McpError():
+            lines, code = [f"callboard: {error.message} ({error.code})", *_hint(error)], exit_codes.FAILED
+        case Refused() | LocalServerError() | BusIdentityError():
+            lines, code = [f"callboard: {error}"], exit_codes.FAILED
+        case Unreachable():
+            hint = "  Is it running? `callboard up` starts it, `callboard doctor` looks what is wrong."
+            lines, code = [f"callboard: {error}", hint], exit_codes.UNREACHABLE
+        case FileRefused():
+            lines, code = [str(error)], exit_codes.USAGE
+        case WrongUsage() | SettingsRefused():
+            lines, code = [f"callboard: {error}"], exit_codes.USAGE
+        case _:
+            raise error
+    for line in lines:
+        print(line, file=sys.stderr)
+    return code
+
+
+def _hint(error: McpError) -> list[str]:
+    hint = error.data.get("hint") if isinstance(error.data, dict) else None
+    return [f"  {hint}"] if hint else []

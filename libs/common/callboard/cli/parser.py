@@ -1,0 +1,199 @@
+"""The command line: which commands there are, what they take, and which function runs them.
+
+A command is named as `module:function` and imported only when it is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final
+
+from callboard import __version__
+from callboard.cli.exit_codes import EXPLAINED
+
+_CLI: Final = "callboard.cli"
+ROOMS: Final = ("edge", "router", "connectors", "authsvc", "projections")
+_REFERENCE: Final = "[ORG/]NAME"
+Commands = Any  # argparse gives its sub-parsers no public type
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="callboard",
+        description="An MCP gateway: one endpoint per playbook, every change an event, every version kept.",
+        epilog=EXPLAINED,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"callboard {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_run, _apply, _organisations, _playbooks, _mcp, _records, _access, _installation, _tools):
+        add(commands)
+    return parser
+
+
+def _command(commands: Commands, name: str, function: str, text: str, *, org: bool = False) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=EXPLAINED,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=f"{_CLI}.{function}", org=None)
+    parser.add_argument("--json", action="store_true", help="print data as JSON")
+    parser.add_argument("--data-dir", metavar="DIR", help="read DIR/admin.env instead of CALLBOARD_URL and _TOKEN")
+    if org:
+        parser.add_argument("--org", help="the organisation (default: CALLBOARD_ORG, or the only one)")
+    return parser
+
+
+def _group(commands: Commands, name: str, text: str) -> Commands:
+    parser = commands.add_parser(name, help=text)
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def _why(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument("-m", "--message", metavar="WHY", default="", required=required, help="why; kept in the log")
+
+
+def _run(commands: Commands) -> None:
+    up = _command(commands, "up", "up:up", "start everything on this machine")
+    up.add_argument("--host", default="127.0.0.1", help="address the edge listens on (default: %(default)s)")
+    up.add_argument("--port", type=int, default=8700, help="port of the first edge (default: %(default)s)")
+    up.add_argument("--file", metavar="FILE", help="apply this file instead of the demo")
+    up.add_argument("--replicas", type=int, default=1, metavar="N", help="processes of each service (default: 1)")
+    up.add_argument("--nats-url", metavar="URL", help="use this NATS instead of starting one")
+    up.add_argument("--nats-credentials", metavar="DIR", help="with --nats-url: DIR/<service>.creds for each service")
+    up.add_argument("--database-url", metavar="URL", help="use this Postgres instead of starting one")
+    up.add_argument("--no-demo", action="store_true", help="do not make the demo organisation")
+    run = _command(commands, "run", "rooms:run", "run one service in this process")
+    run.add_argument("room", choices=ROOMS)
+    _command(commands, "migrate", "rooms:migrate", "bring the database of CALLBOARD_DATABASE_URL up to date")
+    health = _command(commands, "health", "rooms:health", "ask the service of this host whether it is ready")
+    health.add_argument("room", choices=ROOMS)
+
+
+def _apply(commands: Commands) -> None:
+    apply = _command(commands, "apply", "apply:apply", "make servers and playbooks look like a file")
+    apply.add_argument("-f", "--file", required=True, metavar="FILE", help="the file, or - for stdin")
+    _why(apply, required=False)
+    apply.add_argument("--dry-run", action="store_true", help="only say what would change")
+    apply.add_argument("--prune", action="store_true", help="retire what is not in the file")
+
+
+def _organisations(commands: Commands) -> None:
+    org = _group(commands, "org", "organisations")
+    _command(org, "ls", "organisations:list_organisations", "list organisations")
+    create = _command(org, "create", "organisations:create_organisation", "create an organisation")
+    create.add_argument("name")
+    create.add_argument("--title", default="")
+    server = _group(commands, "server", "upstream MCP servers")
+    _command(server, "ls", "organisations:list_servers", "list servers", org=True)
+    retire = _command(server, "rm", "organisations:retire_server", "forget a server", org=True)
+    retire.add_argument("name", metavar=_REFERENCE)
+    _why(retire)
+
+
+def _playbooks(commands: Commands) -> None:
+    group = _group(commands, "playbook", "playbooks and their versions")
+    _command(group, "ls", "playbooks:list_playbooks", "list playbooks", org=True)
+    history = _command(group, "history", "playbooks:history", "list every version", org=True)
+    history.add_argument("name", metavar=_REFERENCE)
+    show = _command(group, "show", "playbooks:show", "show one version", org=True)
+    show.add_argument("name", metavar=f"{_REFERENCE}[@N]")
+    diff = _command(group, "diff", "playbooks:diff", "show what changes between two versions", org=True)
+    diff.add_argument("before", metavar=f"{_REFERENCE}[@N]")
+    diff.add_argument("after", metavar=f"{_REFERENCE}[@N]", nargs="?", help="default: the current version")
+    rollback = _command(group, "rollback", "playbooks:roll_back", "publish an old version's content again", org=True)
+    rollback.add_argument("name", metavar=_REFERENCE)
+    rollback.add_argument("--to", type=int, required=True, metavar="N", help="the version whose content to publish")
+    rollback.add_argument("--expected", type=int, metavar="N", help="refuse unless N is the current version")
+    _why(rollback)
+    retire = _command(group, "rm", "playbooks:retire", "stop serving a playbook; its versions stay", org=True)
+    retire.add_argument("name", metavar=_REFERENCE)
+    _why(retire)
+
+
+def _mcp(commands: Commands) -> None:
+    tools = _group(commands, "tools", "the tools of a playbook, as an agent sees them")
+    _listing(tools, "ls", "mcp:list_tools", "list tools")
+    call = _listing(tools, "call", "mcp:call_tool", "call a tool")
+    call.add_argument("tool")
+    call.add_argument("--arg", action="append", default=[], metavar="KEY=VALUE", help="one argument; repeat it")
+    call.add_argument("--json-args", metavar="JSON", default="{}", help="arguments as a JSON object")
+    prompts = _group(commands, "prompts", "the prompts of a playbook")
+    _listing(prompts, "ls", "mcp:list_prompts", "list prompts")
+    get = _listing(prompts, "get", "mcp:get_prompt", "get a prompt")
+    get.add_argument("prompt")
+    get.add_argument("--arg", action="append", default=[], metavar="KEY=VALUE", help="one argument; repeat it")
+    resources = _group(commands, "resources", "the resources of a playbook")
+    _listing(resources, "ls", "mcp:list_resources", "list resources and templates")
+    read = _listing(resources, "read", "mcp:read_resource", "read a resource")
+    read.add_argument("uri")
+
+
+def _listing(group: Commands, name: str, function: str, text: str) -> argparse.ArgumentParser:
+    parser = _command(group, name, function, text, org=True)
+    parser.add_argument("playbook", metavar=_REFERENCE)
+    return parser
+
+
+def _records(commands: Commands) -> None:
+    calls = _group(commands, "calls", "call records")
+    recent = _command(calls, "ls", "records:list_calls", "list recent calls", org=True)
+    recent.add_argument("--playbook", default="", metavar="NAME")
+    recent.add_argument("--limit", type=int, default=50, metavar="N")
+    tail = _command(calls, "tail", "records:tail_calls", "follow calls as they happen", org=True)
+    tail.add_argument("--count", type=int, metavar="N", help="end after N calls")
+    show = _command(calls, "show", "records:show_call", "show one call", org=True)
+    show.add_argument("call_id")
+    events = _group(commands, "events", "the log of an organisation")
+    log = _command(events, "ls", "records:list_events", "list events", org=True)
+    log.add_argument("--after", type=int, default=0, metavar="SEQ")
+    log.add_argument("--limit", type=int, default=200, metavar="N")
+    follow = _command(events, "tail", "records:tail_events", "follow events as they are published", org=True)
+    follow.add_argument("--count", type=int, metavar="N", help="end after N events")
+
+
+def _access(commands: Commands) -> None:
+    token = _group(commands, "token", "client tokens")
+    issue = _command(token, "issue", "access:issue_token", "issue a token; it is shown this once", org=True)
+    issue.add_argument("client", help="who will use it")
+    issue.add_argument("--scope", action="append", choices=("use", "read", "manage"), help="default: use")
+    issue.add_argument("--playbook", action="append", default=[], metavar="GLOB", help="limit to these playbooks")
+    issue.add_argument("--expires", metavar="TIME", help="like 30d, 12h, 15m or 60s (default: never)")
+    _command(token, "ls", "access:list_tokens", "list tokens", org=True)
+    revoke = _command(token, "revoke", "access:revoke_token", "refuse a token from now on", org=True)
+    revoke.add_argument("key_id")
+    _why(revoke, required=False)
+    secret = _group(commands, "secret", "the vault")
+    store = _command(secret, "set", "access:store_secret", "store a secret; the value is read from stdin", org=True)
+    store.add_argument("name")
+    _command(secret, "ls", "access:list_secrets", "list secrets, without their values", org=True)
+    destroy = _command(secret, "rm", "access:destroy_secret", "delete every version of a secret", org=True)
+    destroy.add_argument("name")
+    consumer = _group(commands, "consumer", "analytics consumers of the bus")
+    admit = _command(consumer, "add", "access:admit_consumer", "make credentials; they are shown this once", org=True)
+    admit.add_argument("name")
+    admit.add_argument("--out", metavar="FILE", help="write the credentials to FILE (mode 0600)")
+    _command(consumer, "ls", "access:list_consumers", "list consumers", org=True)
+    dismiss = _command(consumer, "rm", "access:dismiss_consumer", "refuse a consumer from now on", org=True)
+    dismiss.add_argument("name")
+
+
+def _installation(commands: Commands) -> None:
+    _command(commands, "status", "installation:status", "show every service, server and projection")
+    audit = _group(commands, "audit", "the tamper-evident log")
+    _command(audit, "verify", "installation:verify_audit", "recompute the hash chains", org=True)
+    projection = _group(commands, "projection", "read models")
+    _command(projection, "ls", "installation:list_projections", "list projections with their lag")
+    rebuild = _command(projection, "rebuild", "installation:rebuild_projection", "fold the log from zero and switch")
+    rebuild.add_argument("name")
+
+
+def _tools(commands: Commands) -> None:
+    _command(commands, "asyncapi", "rooms:asyncapi", "print the AsyncAPI document of the bus")
+    doctor = _command(commands, "doctor", "doctor:doctor", "look for what is wrong, and say what to do")
+    doctor.add_argument("--port", type=int, default=8700, help="the port `up` would use (default: %(default)s)")
+    _command(commands, "version", "rooms:version", "print the version")

@@ -1,0 +1,65 @@
+"""`callboard up`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from callboard.cli.exit_codes import OK
+from callboard.cli.output import Output
+from callboard.cli.refusals import Refused, WrongUsage
+from callboard.cli.target import DEFAULT_DATA_DIR
+from callboard.local.up import Installation, Options
+
+if TYPE_CHECKING:
+    from callboard.kernel.playbook_file import PlaybookFile
+    from callboard.local.furnish import Furnished
+
+
+def up(args: Namespace, out: Output) -> int:
+    """`up`: progress on stderr, then one screen (or one JSON document) on stdout; runs until Ctrl-C."""
+    options = Options(
+        data_dir=args.data_dir or DEFAULT_DATA_DIR,
+        host=args.host,
+        port=args.port,
+        replicas=args.replicas,
+        file=_file(args.file),
+        nats_url=args.nats_url,
+        nats_credentials=args.nats_credentials,
+        database_url=args.database_url,
+        demo=not args.no_demo,
+        environ=dict(os.environ),
+    )
+    if options.replicas < 1:
+        raise WrongUsage("--replicas is at least 1")
+    installation = Installation(options, out.talk, lambda f, s: _print(f, s, options, installation, out))
+    out.talk(f"starting Callboard in {installation.directory.path}")
+    try:
+        asyncio.run(installation.run())
+    except TimeoutError:
+        raise Refused(f"not ready in time; look into {installation.directory.logs}") from None
+    return OK
+
+
+def _file(name: str | None) -> tuple[str, PlaybookFile] | None:
+    if name is None:
+        return None
+    # Refused before anything is started.
+    from callboard.cli.apply import read_file
+    from callboard.kernel.playbook_file import parse
+
+    shown, text = read_file(name)
+    return shown, parse(text, shown)
+
+
+def _print(furnished: Furnished, seconds: float, options: Options, installation: Installation, out: Output) -> None:
+    from callboard.local.welcome import welcome
+
+    if out.as_json:
+        endpoint = f"{options.url}/p/{furnished.organisation}/{furnished.playbook}/mcp"
+        told = {"url": options.url, "mcp_url": endpoint if furnished.playbook else "", "token": furnished.token}
+        out.json_line({**told, "seconds": round(seconds, 2), "logs": str(installation.directory.logs)})
+    else:
+        out.text(welcome(options.url, installation.directory.logs, options.data_dir, furnished, seconds))

@@ -1,0 +1,280 @@
+"""The management API as one class, one method per route; answers are the structs of `contracts`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from callboard.client.mcp import McpEndpoint
+from callboard.client.transport import Transport
+from callboard.contracts.calls import CallRecord
+from callboard.contracts.commands import (
+    Applied,
+    AuditVerdict,
+    Calls,
+    ConsumerAdmission,
+    Consumers,
+    Diff,
+    Done,
+    Events,
+    History,
+    Organisations,
+    Playbooks,
+    Rebuilt,
+    RolledBack,
+    Secrets,
+    Servers,
+    TokenIssued,
+    Tokens,
+    Version,
+)
+from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+from callboard.contracts.events import PublishedEvent
+from callboard.contracts.management import (
+    NewConsumer,
+    NewOrganisation,
+    NewToken,
+    RollBack,
+    Scope,
+    SecretValue,
+    SystemStatus,
+    WantedState,
+    WhichChain,
+)
+
+Answer = TypeVar("Answer")
+API: Final = "/api/v1"
+_SLOW_SECONDS: Final = 150.0
+"""Applying and verifying may take the edge two minutes."""
+
+
+class Callboard:
+    """A Callboard at `url`. Every method raises `Problem` when refused and `Unreachable` when nobody answers."""
+
+    def __init__(self, url: str, token: str = "", *, timeout: float = 30.0) -> None:
+        self._transport = Transport(url, token, timeout=timeout)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """Where this Callboard is."""
+        return self._transport.url
+
+    def playbook_endpoint(self, organisation: str, playbook: str) -> McpEndpoint:
+        """The MCP endpoint of a playbook, as an agent sees it."""
+        return McpEndpoint(self._transport, f"/p/{_part(organisation)}/{_part(playbook)}/mcp")
+
+    # --- organisations ---------------------------------------------------------------------------------
+
+    def organisations(self) -> Organisations:
+        """The organisations that the token reaches."""
+        return self._get("/organisations", Organisations)
+
+    def create_organisation(self, organisation: str, title: str = "") -> Done:
+        """Create an organisation; `seq` 0 when it exists."""
+        return self._post("/organisations", NewOrganisation(organisation=organisation, title=title), Done)
+
+    def apply(
+        self,
+        organisation: str,
+        servers: dict[str, ServerDefinition],
+        playbooks: dict[str, PlaybookDefinition],
+        comment: str = "",
+        *,
+        dry_run: bool = False,
+        prune: bool = False,
+    ) -> Applied:
+        """Make the organisation look like this; `dry_run` only says what would change."""
+        body = WantedState(servers=servers, playbooks=playbooks, comment=comment, dry_run=dry_run, prune=prune)
+        return self._post(f"{_organisation(organisation)}/apply", body, Applied, timeout=_SLOW_SECONDS)
+
+    # --- servers and playbooks -------------------------------------------------------------------------
+
+    def servers(self, organisation: str) -> Servers:
+        """Registered servers."""
+        return self._get(f"{_organisation(organisation)}/servers", Servers)
+
+    def retire_server(self, organisation: str, server: str, comment: str) -> Done:
+        """Forget a server that no playbook uses."""
+        return self._delete(f"{_organisation(organisation)}/servers/{_part(server)}", comment=comment)
+
+    def playbooks(self, organisation: str) -> Playbooks:
+        """Playbooks with their current versions."""
+        return self._get(f"{_organisation(organisation)}/playbooks", Playbooks)
+
+    def history(self, organisation: str, playbook: str) -> History:
+        """Every version, newest first."""
+        return self._get(f"{_playbook(organisation, playbook)}/versions", History)
+
+    def version(self, organisation: str, playbook: str, number: int = 0) -> Version:
+        """One version whole; 0 is the current one."""
+        return self._get(f"{_playbook(organisation, playbook)}/versions/{number}", Version)
+
+    def diff(self, organisation: str, playbook: str, before: int, after: int) -> Diff:
+        """What changes from one version to another."""
+        query = {"before": before, "after": after}
+        return self._get(f"{_playbook(organisation, playbook)}/diff", Diff, query)
+
+    def roll_back(
+        self, organisation: str, playbook: str, to: int, comment: str, *, expected: int | None = None
+    ) -> RolledBack:
+        """Publish the content of version `to` as the next version."""
+        body = RollBack(to=to, comment=comment, expected=expected)
+        return self._post(f"{_playbook(organisation, playbook)}/rollback", body, RolledBack)
+
+    def retire_playbook(self, organisation: str, playbook: str, comment: str) -> Done:
+        """Stop serving a playbook; its versions stay."""
+        return self._delete(_playbook(organisation, playbook), comment=comment)
+
+    # --- the log and the calls -------------------------------------------------------------------------
+
+    def events(self, organisation: str, after: int = 0, limit: int = 200) -> Events:
+        """The log after `after`, oldest first."""
+        return self._get(f"{_organisation(organisation)}/events", Events, {"after": after, "limit": limit})
+
+    def calls(self, organisation: str, playbook: str = "", call_id: str = "", limit: int = 50) -> Calls:
+        """Recent calls, newest first."""
+        query = {"playbook": playbook, "call_id": call_id, "limit": limit}
+        return self._get(f"{_organisation(organisation)}/calls", Calls, query)
+
+    def tail_calls(self, organisation: str) -> Iterator[CallRecord | None]:
+        """Calls as they happen, for ever. The first item is None: from there on none is missed."""
+        return self._tail(f"{_organisation(organisation)}/calls/tail", CallRecord)
+
+    def tail_events(self, organisation: str) -> Iterator[PublishedEvent | None]:
+        """Events as they are published, for ever. The first item is None: from there on none is missed."""
+        return self._tail(f"{_organisation(organisation)}/events/tail", PublishedEvent)
+
+    # --- access ----------------------------------------------------------------------------------------
+
+    def tokens(self, organisation: str) -> Tokens:
+        """Tokens, without their values."""
+        return self._get(f"{_organisation(organisation)}/tokens", Tokens)
+
+    def issue_token(
+        self,
+        organisation: str,
+        client: str,
+        scopes: Sequence[Scope] = ("use",),
+        playbooks: Sequence[str] = (),
+        expires_in_seconds: int | None = None,
+    ) -> TokenIssued:
+        """A new client token; its value is shown this once."""
+        body = NewToken(
+            client=client,
+            scopes=tuple(scopes),
+            playbooks=tuple(playbooks),
+            expires_in_seconds=expires_in_seconds,
+        )
+        return self._post(f"{_organisation(organisation)}/tokens", body, TokenIssued)
+
+    def revoke_token(self, organisation: str, key_id: str, comment: str = "") -> Done:
+        """Refuse a token from now on."""
+        return self._delete(f"{_organisation(organisation)}/tokens/{_part(key_id)}", comment=comment)
+
+    def secrets(self, organisation: str) -> Secrets:
+        """Names of the secrets."""
+        return self._get(f"{_organisation(organisation)}/secrets", Secrets)
+
+    def store_secret(self, organisation: str, secret: str, value: str) -> Done:
+        """Put a value into the vault."""
+        path = f"{_organisation(organisation)}/secrets/{_part(secret)}"
+        return self._change("PUT", path, Done, SecretValue(value=value))
+
+    def destroy_secret(self, organisation: str, secret: str) -> Done:
+        """Delete every version of a secret."""
+        return self._delete(f"{_organisation(organisation)}/secrets/{_part(secret)}")
+
+    def consumers(self, organisation: str) -> Consumers:
+        """Analytics consumers."""
+        return self._get(f"{_organisation(organisation)}/consumers", Consumers)
+
+    def admit_consumer(self, organisation: str, consumer: str) -> ConsumerAdmission:
+        """Credentials for the bus; shown this once."""
+        return self._post(f"{_organisation(organisation)}/consumers", NewConsumer(consumer=consumer), ConsumerAdmission)
+
+    def dismiss_consumer(self, organisation: str, consumer: str) -> Done:
+        """Refuse a consumer from now on."""
+        return self._delete(f"{_organisation(organisation)}/consumers/{_part(consumer)}")
+
+    # --- the installation ------------------------------------------------------------------------------
+
+    def status(self) -> SystemStatus:
+        """Every instance that answers."""
+        return self._get("/status", SystemStatus)
+
+    def verify_audit(self, organisation: str = "") -> AuditVerdict:
+        """Recompute the hash chain of an organisation, or of all."""
+        body = WhichChain(organisation=organisation)
+        return self._transport.ask("POST", f"{API}/audit/verify", AuditVerdict, body=body, timeout=_SLOW_SECONDS)
+
+    def rebuild_projection(self, projection: str) -> Rebuilt:
+        """Begin to rebuild a read model."""
+        return self._transport.ask("POST", f"{API}/projections/{_part(projection)}/rebuild", Rebuilt)
+
+    def rebuild_state(self, projection: str) -> Rebuilt:
+        """How far a rebuild is."""
+        return self._get(f"/projections/{_part(projection)}/rebuild", Rebuilt)
+
+    # ---------------------------------------------------------------------------------------------------
+
+    def _get(self, path: str, answer: type[Answer], query: Mapping[str, Any] | None = None) -> Answer:
+        return self._transport.ask("GET", API + path, answer, query=query)
+
+    def _post(self, path: str, body: msgspec.Struct, answer: type[Answer], timeout: float | None = None) -> Answer:
+        return self._change("POST", path, answer, body, timeout=timeout)
+
+    def _delete(self, path: str, **query: str) -> Done:
+        return self._change("DELETE", path, Done, query=query)
+
+    def _change(
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        body: msgspec.Struct | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        return self._transport.ask(method, API + path, answer, body=body, query=query, headers=headers, timeout=timeout)
+
+    def _tail(self, path: str, item: type[Answer]) -> Iterator[Answer | None]:
+        decode = msgspec.json.Decoder(item).decode
+        with self._transport.stream("GET", API + path) as response:
+            if response.status_code != 200:
+                response.read()
+                raise self._transport.problem_of(response)
+            # An event of ours is always one line, so nothing has to be joined.
+            for line in response.iter_lines():
+                if line.startswith("data: "):
+                    yield decode(line[6:])
+                elif line == ": following":
+                    yield None
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _organisation(name: str) -> str:
+    return f"/organisations/{_part(name)}"
+
+
+def _playbook(organisation: str, name: str) -> str:
+    return f"{_organisation(organisation)}/playbooks/{_part(name)}"

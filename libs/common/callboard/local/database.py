@@ -1,0 +1,101 @@
+"""The database of a local installation: made and migrated as soon as Postgres answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from callboard.local.data_dir import DataDirectory
+from callboard.local.postgres_server import EmbeddedPostgres
+from callboard.local.process import LocalServerError
+from callboard.platform.bus_identity import write_private_file
+
+DATABASE: Final = "callboard"
+_EXTERNAL_SECONDS: Final = 60.0
+
+
+class EmbeddedDatabase:
+    """The database in the embedded Postgres. `ready` is the ready check of the server's process."""
+
+    def __init__(self, server: EmbeddedPostgres, directory: DataDirectory) -> None:
+        self._server = server
+        self._directory = directory
+        self.failure: Exception | None = None
+
+    @property
+    def dsn(self) -> str:
+        """Where the rooms connect to. It holds the password."""
+        return self._server.dsn_for(DATABASE)
+
+    @property
+    def known_migrated(self) -> bool:
+        """Whether an earlier start applied every migration of this version: the rooms need not wait then."""
+        return self._server.data_dir.exists() and _remembered(self._directory) == _fingerprint()
+
+    async def ready(self) -> bool:
+        """Whether the server answers and the database has every table; a failed migration is kept in `failure`."""
+        if not await asyncio.to_thread(self._server.is_ready):
+            return False
+        try:
+            await _create(self._server.dsn)
+            await migrate(self.dsn)
+        except (OSError, TimeoutError):
+            return False
+        except Exception as error:  # whatever it is, the start has failed and must say why
+            self.failure = error
+            raise
+        write_private_file(self._directory.migrated, _fingerprint().encode())
+        return True
+
+
+async def _create(dsn: str) -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        if not await connection.fetchval("select true from pg_database where datname = $1", DATABASE):
+            await connection.execute(f"create database {DATABASE}")
+    finally:
+        await connection.close()
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Bring the tables up to date, without the log lines that a service would write; returns what was applied."""
+    import structlog
+
+    from callboard.platform.migrate import migrate as apply_migrations
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    return await apply_migrations(dsn)
+
+
+async def migrate_external(dsn: str, say: Callable[[str], None]) -> list[str]:
+    """The same for a Postgres that is managed elsewhere; waits for it at most a minute."""
+    from callboard.platform.postgres import UNREACHABLE
+
+    deadline = time.monotonic() + _EXTERNAL_SECONDS
+    while True:
+        try:
+            return await migrate(dsn)
+        except UNREACHABLE as error:
+            reason = str(error) or type(error).__name__
+            if time.monotonic() > deadline:
+                raise LocalServerError(f"the database does not answer: {reason}") from None
+            say(f"waiting for Postgres ({reason})")
+            await asyncio.sleep(1.0)
+
+
+def _fingerprint() -> str:
+    from callboard.platform.migrate import fingerprint
+
+    return fingerprint()
+
+
+def _remembered(directory: DataDirectory) -> str:
+    try:
+        return directory.migrated.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,1 @@
+"""Postgres, files and NATS as the features see them. Made in `app.py` only."""

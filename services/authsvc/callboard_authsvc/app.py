@@ -1,0 +1,215 @@
+"""One running instance of the authsvc: the only place that makes adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import asyncpg
+import msgspec
+import nats.errors
+import structlog
+
+from callboard.contracts import subjects
+from callboard.contracts.commands import InstanceStatus, LogHint
+from callboard.platform.bus import Bus
+from callboard.platform.bus_identity import BusIdentityError, Trust
+from callboard.platform.event_store import EventStore
+from callboard.platform.postgres import open_pool
+from callboard.platform.room import Clockwork, answer_status, cancel_all
+from callboard.platform.settings import SettingsRefused
+from callboard_authsvc.adapters.consumer_access import ConsumerAccess
+from callboard_authsvc.adapters.consumer_table import ConsumerTable
+from callboard_authsvc.adapters.key_file import FINGERPRINT, PEPPER, SETTING, KeyFile
+from callboard_authsvc.adapters.revocation_push import RevocationPush
+from callboard_authsvc.adapters.secret_table import SecretTable
+from callboard_authsvc.adapters.token_table import TokenTable
+from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
+from callboard_authsvc.consumers.dependencies import ConsumerDependencies
+from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
+from callboard_authsvc.entry.asks import register_consumer_asks, register_token_asks, register_vault_asks
+from callboard_authsvc.entry.commands import (
+    register_consumer_commands,
+    register_organisation_commands,
+    register_token_commands,
+    register_vault_commands,
+)
+from callboard_authsvc.journal import Journal
+from callboard_authsvc.organisations.known import KnownOrganisations
+from callboard_authsvc.settings import AuthsvcSettings
+from callboard_authsvc.tokens.bootstrap import announce_recent_revocations, ensure_administrator
+from callboard_authsvc.tokens.dependencies import TokenDependencies
+from callboard_authsvc.tokens.verifier import Verifier
+from callboard_authsvc.vault.data_keys import DataKeys
+from callboard_authsvc.vault.dependencies import VaultDependencies
+from callboard_authsvc.vault.fingerprint import Fingerprint
+
+log = structlog.get_logger()
+
+_MIGRATION_SECONDS = 60.0
+_MIGRATION_PAUSE = 0.1
+_DRAIN_SECONDS = 2.0
+_POOL_CLOSE_SECONDS = 0.5
+
+
+class Materials(msgspec.Struct, frozen=True):
+    """The settings and what the files they name hold."""
+
+    settings: AuthsvcSettings
+    keys: KeyFile
+    trust: Trust | None
+
+
+def read_materials(settings: AuthsvcSettings, chance: Chance = system_chance) -> Materials:
+    """Read the key file and the trust; raises `SettingsRefused`, which names the setting and what to do."""
+    keys = KeyFile.load(Path(settings.key_file), chance, create=settings.create_keys)
+    try:
+        trust = Trust.load(Path(settings.trust_dir)) if settings.trust_dir else None
+    except (BusIdentityError, OSError) as error:
+        raise SettingsRefused(f"CALLBOARD_AUTHSVC_TRUST_DIR: {error}") from None
+    return Materials(settings, keys, trust)
+
+
+class Authsvc:
+    """The room. Any number of instances may run: all state is in Postgres."""
+
+    def __init__(
+        self, materials: Materials, instance: str, *, clock: Clock = utc_now, chance: Chance = system_chance
+    ) -> None:
+        self._materials = materials
+        self._instance = instance
+        self._clock = clock
+        self._chance = chance
+        self._clockwork = Clockwork("authsvc", instance)
+        self.bus = Bus("authsvc", instance, materials.settings)
+        self._pool: asyncpg.Pool | None = None
+        self._push = RevocationPush(self.bus)
+        self._upkeep: ConsumerUpkeep | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ready = False
+
+    async def start(self) -> None:
+        """Wait for Postgres, its tables and NATS; make sure of the administrator; serve."""
+        settings = self._materials.settings
+        self._pool = await open_pool(settings.database_url, settings.database_pool)
+        secret_table = SecretTable(self._pool)
+        await self._check_key_file(secret_table)
+        await self.bus.connect()
+        store = EventStore(self._pool, self._appended)
+        journal = Journal(store, f"authsvc/{self._instance}")
+        organisations = KnownOrganisations(journal)
+        tokens = self._token_dependencies(journal, organisations, self._pool)
+        await ensure_administrator(settings.bootstrap_token, tokens)
+        await announce_recent_revocations(tokens)
+        vault = self._vault_dependencies(journal, organisations, secret_table)
+        consumers = self._consumer_dependencies(journal, organisations, self._pool)
+        self._register(journal, tokens, vault, consumers)
+        self._upkeep = consumers.upkeep
+        self.bus.on_reconnect(consumers.upkeep.wake)
+        self._tasks = [asyncio.create_task(self._push.run()), asyncio.create_task(consumers.upkeep.run())]
+        await self.bus.serve()
+        self._ready = True
+
+    async def stop(self) -> None:
+        """Finish what runs, within three seconds whatever Postgres and NATS do."""
+        self._ready = False
+        try:
+            await asyncio.wait_for(self.bus.close(), _DRAIN_SECONDS)
+        except TimeoutError:
+            # A handler waits for Postgres, perhaps. Its caller asks another instance when the connection is gone.
+            if self.bus.connected:
+                await self.bus.client.close()
+        await cancel_all(*self._tasks)
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), _POOL_CLOSE_SECONDS)
+            except TimeoutError:
+                self._pool.terminate()
+
+    def status(self) -> InstanceStatus:
+        """Ready from the end of `start` on; a problem while NATS lags behind what was decided here."""
+        problem = self._upkeep.problem if self._upkeep is not None else ""
+        figures = {"revocations_waiting": float(self._push.waiting)}
+        return self._clockwork.status(ready=self._ready, problem=problem, figures=figures)
+
+    def _register(
+        self, journal: Journal, tokens: TokenDependencies, vault: VaultDependencies, consumers: ConsumerDependencies
+    ) -> None:
+        register_organisation_commands(self.bus, journal)
+        register_token_commands(self.bus, tokens)
+        register_token_asks(self.bus, tokens)
+        register_vault_commands(self.bus, vault)
+        register_vault_asks(self.bus, vault)
+        register_consumer_commands(self.bus, consumers)
+        register_consumer_asks(self.bus, consumers)
+        answer_status(self)
+
+    def _token_dependencies(
+        self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool
+    ) -> TokenDependencies:
+        return TokenDependencies(
+            journal=journal,
+            organisations=organisations,
+            table=TokenTable(pool),
+            push=self._push,
+            verifier=Verifier(self._materials.keys.derive(PEPPER)),
+            clock=self._clock,
+            chance=self._chance,
+        )
+
+    def _vault_dependencies(
+        self, journal: Journal, organisations: KnownOrganisations, table: SecretTable
+    ) -> VaultDependencies:
+        keys = self._materials.keys
+        return VaultDependencies(
+            journal=journal,
+            organisations=organisations,
+            table=table,
+            data_keys=DataKeys(table, keys, self._chance),
+            fingerprint=Fingerprint(keys.derive(FINGERPRINT)),
+            clock=self._clock,
+            chance=self._chance,
+        )
+
+    def _consumer_dependencies(
+        self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool
+    ) -> ConsumerDependencies:
+        settings = self._materials.settings
+        public_url = settings.consumer_nats_url or settings.nats_url
+        access = ConsumerAccess(self.bus, self._materials.trust, settings.nats_url, public_url)
+        table = ConsumerTable(pool)
+        return ConsumerDependencies(
+            journal=journal,
+            organisations=organisations,
+            table=table,
+            access=access,
+            upkeep=ConsumerUpkeep(table, access),
+            clock=self._clock,
+        )
+
+    async def _check_key_file(self, table: SecretTable) -> None:
+        """Refuse a key file that is not the one the database was written with."""
+        if foreign := await _when_migrated(table) - {self._materials.keys.current()}:
+            raise SettingsRefused(
+                f"{SETTING}: the database holds data keys of another key file ({', '.join(sorted(foreign))}); "
+                "restore that file"
+            )
+
+    async def _appended(self, organisation: str, seq: int) -> None:
+        # Lossy on purpose: whoever follows the log finds the event without the hint too.
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self.bus.tell(subjects.hint(organisation), LogHint(organisation=organisation, seq=seq))
+
+
+async def _when_migrated(table: SecretTable) -> set[str]:
+    """The wrapping keys in use; waits for `callboard migrate`, which may run at the same time."""
+    deadline = asyncio.get_running_loop().time() + _MIGRATION_SECONDS
+    while True:
+        try:
+            return await table.wrapping_keys()
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            log.info("waiting_for_migrations")
+            await asyncio.sleep(_MIGRATION_PAUSE)

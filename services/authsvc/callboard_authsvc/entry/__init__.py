@@ -1,0 +1,1 @@
+"""From the bus to one call of a verb, and back."""

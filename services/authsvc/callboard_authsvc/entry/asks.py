@@ -1,0 +1,61 @@
+"""Questions: one handler each, one call."""
+
+from __future__ import annotations
+
+from callboard.contracts import subjects
+from callboard.contracts.commands import (
+    AskConsumers,
+    AskSecrets,
+    AskTokens,
+    Consumers,
+    OpenedSecrets,
+    OpenSecrets,
+    Principal,
+    Secrets,
+    Tokens,
+    VerifyToken,
+)
+from callboard.platform.bus import Bus, register
+from callboard_authsvc.consumers.dependencies import ConsumerDependencies
+from callboard_authsvc.consumers.list import list_consumers
+from callboard_authsvc.tokens.dependencies import TokenDependencies
+from callboard_authsvc.tokens.list import list_tokens
+from callboard_authsvc.tokens.verify import verify_token
+from callboard_authsvc.vault.dependencies import VaultDependencies
+from callboard_authsvc.vault.list import list_secrets
+from callboard_authsvc.vault.open import open_secrets
+
+
+def register_token_asks(bus: Bus, use: TokenDependencies) -> None:
+    """Verify, list."""
+
+    async def verify(question: VerifyToken) -> Principal:
+        return await verify_token(question, use)
+
+    async def tokens(question: AskTokens) -> Tokens:
+        return await list_tokens(question, use)
+
+    register(bus, subjects.VERIFY_TOKEN, verify)
+    register(bus, subjects.TOKENS, tokens)
+
+
+def register_vault_asks(bus: Bus, use: VaultDependencies) -> None:
+    """Open, list."""
+
+    async def opened(question: OpenSecrets) -> OpenedSecrets:
+        return await open_secrets(question, use)
+
+    async def secrets(question: AskSecrets) -> Secrets:
+        return await list_secrets(question, use)
+
+    register(bus, subjects.OPEN_SECRETS, opened)
+    register(bus, subjects.SECRETS, secrets)
+
+
+def register_consumer_asks(bus: Bus, use: ConsumerDependencies) -> None:
+    """List."""
+
+    async def consumers(question: AskConsumers) -> Consumers:
+        return await list_consumers(question, use)
+
+    register(bus, subjects.CONSUMERS, consumers)

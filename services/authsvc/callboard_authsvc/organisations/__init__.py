@@ -1,0 +1,1 @@
+"""Organisations: everything belongs to one, and nothing crosses from one to another."""

@@ -1,0 +1,15 @@
+"""Create an organisation."""
+
+from __future__ import annotations
+
+from callboard.contracts.commands import CreateOrganisation, Done
+from callboard_authsvc.journal import Journal
+from callboard_authsvc.organisations.domain import ORGANISATION, Create, check, stream_of
+
+
+async def create_organisation(command: CreateOrganisation, journal: Journal) -> Done:
+    """`OrganisationCreated` opens the organisation's log. One that exists: `Done` with seq 0."""
+    order = Create(organisation=command.organisation, title=command.title)
+    check(order)
+    outcome = await journal.record(command, stream_of(command.organisation), ORGANISATION, order)
+    return Done(seq=outcome.seq)

@@ -1,0 +1,28 @@
+"""The settings of the authsvc, `CALLBOARD_AUTHSVC_*`."""
+
+from __future__ import annotations
+
+from callboard.kernel.tokens import key_id_of
+from callboard.platform.settings import DatabaseSettings, Sensitive
+
+
+class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
+    """Where the keys are, who the administrator is, and what analytics consumers are told.
+
+    `key_file`: the key-encryption key, 32 bytes raw or in base64, mode 0600; made when it is absent and
+    `create_keys` is on. `bootstrap_token`: the administrator's token; empty leaves the administrator as is.
+    `trust_dir`: the operator's keys of NATS; empty when this installation's NATS is managed elsewhere.
+    `consumer_nats_url`: where consumers reach NATS; empty means `nats_url`.
+    """
+
+    # With a password in it, so it does not print here.
+    database_url: Sensitive = Sensitive("postgresql://callboard@127.0.0.1:5432/callboard")
+    key_file: str = ".callboard/keys/vault.key"
+    create_keys: bool = False
+    bootstrap_token: Sensitive = Sensitive("")
+    trust_dir: str = ""
+    consumer_nats_url: str = ""
+
+    def __post_init__(self) -> None:
+        if self.bootstrap_token and key_id_of(self.bootstrap_token) is None:
+            raise ValueError("CALLBOARD_AUTHSVC_BOOTSTRAP_TOKEN does not have the form of a token (cbk_…)")

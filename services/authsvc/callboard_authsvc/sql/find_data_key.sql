@@ -1,0 +1,1 @@
+select kek_id, wrapped from cb.data_key where organisation = $1

@@ -1,0 +1,1 @@
+insert into cb.secret (organisation, secret, version, nonce, ciphertext, stored_at) values ($1, $2, $3, $4, $5, $6)

@@ -1,0 +1,1 @@
+select distinct kek_id from cb.data_key

@@ -1,0 +1,73 @@
+"""Issue a client token: the event and the verifier's row in one transaction, the value in the answer only."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from callboard.contracts.commands import IssueToken, TokenIssued
+from callboard.contracts.events import ClientTokenIssued
+from callboard.contracts.problems import Problem
+from callboard.kernel.tokens import compose, key_id_of
+from callboard.platform.event_store import Connection
+from callboard_authsvc.adapters.token_table import TokenRow
+from callboard_authsvc.journal import Outcome
+from callboard_authsvc.tokens.dependencies import TokenDependencies
+from callboard_authsvc.tokens.domain import CLIENT, Issue, TokenEvent, check, stream_of
+
+_RANDOM_BYTES = 40
+
+
+async def issue_token(command: IssueToken, use: TokenDependencies) -> TokenIssued:
+    """Raises `organisation.unknown`, `argument.invalid`, or `command.reused` for a second delivery."""
+    await use.organisations.require(command.organisation)
+    check(command.client, command.scopes, command.playbooks, command.expires_in_seconds)
+    token = compose(use.chance(_RANDOM_BYTES))
+    order = _order(command, token, use)
+    row = TokenRow(
+        key_id=order.key_id,
+        organisation=command.organisation,
+        client=command.client,
+        verifier=use.verifier.of(token),
+        scopes=order.scopes,
+        playbooks=order.playbooks,
+        created_at=use.clock(),
+        expires_at=order.expires_at,
+    )
+
+    async def insert(connection: Connection, events: tuple[TokenEvent, ...]) -> None:
+        await use.table.insert(connection, row)
+
+    outcome = await use.journal.record(command, stream_of(command.client), CLIENT, order, insert)
+    if outcome.replayed:
+        raise _shown_before(outcome)
+    return TokenIssued(
+        token=token,
+        key_id=order.key_id,
+        client=order.client,
+        scopes=order.scopes,
+        playbooks=order.playbooks,
+        expires_at=order.expires_at,
+    )
+
+
+def _order(command: IssueToken, token: str, use: TokenDependencies) -> Issue:
+    key_id = key_id_of(token)
+    assert key_id is not None, "a composed token has its form"
+    seconds = command.expires_in_seconds
+    return Issue(
+        client=command.client,
+        key_id=key_id,
+        scopes=command.scopes,
+        playbooks=command.playbooks,
+        expires_at=None if seconds is None else use.clock() + timedelta(seconds=seconds),
+    )
+
+
+def _shown_before(outcome: Outcome) -> Problem:
+    issued = [event.key_id for event in outcome.events if isinstance(event, ClientTokenIssued)]
+    return Problem(
+        "command.reused",
+        f"this command already issued token {issued[0]}, and a value is shown only once; "
+        "revoke that token and issue another one with a new command id",
+        key_id=issued[0],
+    )

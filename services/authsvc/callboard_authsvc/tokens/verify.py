@@ -1,0 +1,33 @@
+"""Whose token is this?"""
+
+from __future__ import annotations
+
+from callboard.contracts.commands import Principal, VerifyToken
+from callboard.contracts.problems import Problem
+from callboard.kernel.tokens import key_id_of
+from callboard_authsvc.tokens.dependencies import TokenDependencies
+from callboard_authsvc.tokens.domain import is_live
+
+
+async def verify_token(question: VerifyToken, use: TokenDependencies) -> Principal:
+    """Raises `auth.invalid`, with one message for malformed, unknown, expired and revoked."""
+    key_id = key_id_of(question.token)
+    if key_id is None:
+        # Junk does not cost a look-up.
+        raise _invalid()
+    row = await use.table.find(key_id)
+    genuine = use.verifier.fits(question.token, row.verifier if row is not None else None)
+    if row is None or not genuine or not is_live(row.revoked_at, row.expires_at, use.clock()):
+        raise _invalid()
+    return Principal(
+        key_id=row.key_id,
+        client=row.client,
+        organisation=row.organisation,
+        scopes=row.scopes,
+        playbooks=row.playbooks,
+        expires_at=row.expires_at,
+    )
+
+
+def _invalid() -> Problem:
+    return Problem("auth.invalid", "the token is unknown, expired or revoked")

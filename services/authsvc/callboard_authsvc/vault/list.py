@@ -1,0 +1,17 @@
+"""The names in an organisation's vault."""
+
+from __future__ import annotations
+
+from callboard.contracts.commands import AskSecrets, SecretLine, Secrets
+from callboard_authsvc.vault.dependencies import VaultDependencies
+
+
+async def list_secrets(question: AskSecrets, use: VaultDependencies) -> Secrets:
+    """By name, each with its newest version. Raises `organisation.unknown`."""
+    await use.organisations.require(question.organisation)
+    rows = await use.table.names(question.organisation)
+    return Secrets(
+        secrets=tuple(
+            SecretLine(secret=secret, version=version, stored_at=stored_at) for secret, version, stored_at in rows
+        )
+    )

@@ -1,0 +1,31 @@
+"""Open secrets for a connector, which uses the values and does not keep them."""
+
+from __future__ import annotations
+
+from callboard.contracts.commands import OpenedSecrets, OpenSecrets
+from callboard.contracts.problems import Problem
+from callboard_authsvc.adapters.secret_table import SealedSecret
+from callboard_authsvc.vault.dependencies import VaultDependencies
+from callboard_authsvc.vault.domain import is_name, unknown
+from callboard_authsvc.vault.sealing import NotOpened, open_sealed, place_of_secret
+
+
+async def open_secrets(question: OpenSecrets, use: VaultDependencies) -> OpenedSecrets:
+    """The newest version of each. All or none: raises `secret.unknown` naming every one that is missing."""
+    names = set(question.secrets)
+    rows = await use.table.newest(question.organisation, sorted(name for name in names if is_name(name)))
+    if missing := names - {row.secret for row in rows}:
+        raise unknown(missing)
+    data_key = await use.data_keys.existing(question.organisation) if rows else None
+    return OpenedSecrets(values={row.secret: _value(row, data_key) for row in rows})
+
+
+def _value(row: SealedSecret, data_key: bytes | None) -> str:
+    place = place_of_secret(row.organisation, row.secret, row.version)
+    try:
+        if data_key is None:
+            raise NotOpened
+        return open_sealed(data_key, row.nonce, row.ciphertext, place).decode()
+    except NotOpened:
+        message = f"secret {row.secret} does not open with the data key of {row.organisation}"
+        raise Problem("secret.unreadable", message) from None

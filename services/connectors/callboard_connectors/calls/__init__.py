@@ -1,0 +1,1 @@
+"""One call: rebuild the request, send it once, answer the edge, leave a record."""

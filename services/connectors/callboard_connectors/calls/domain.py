@@ -1,0 +1,263 @@
+"""What happens to the bytes of a call on the way up and down; pure.
+
+The client's `params` and the upstream's `result` stay the bytes they are: keys are replaced or added beside
+them, nothing inside is decoded. Sources: MCP 2025-11-25 and 2026-07-28, basic/index (`_meta`), server/tools.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from callboard.contracts.calls import MODERN, CallHead, Outcome
+from callboard.contracts.problems import Problem
+from callboard_connectors.sessions.domain import (
+    ERA_KEYS,
+    META_CAPABILITIES,
+    META_CLIENT_INFO,
+    META_LOG_LEVEL,
+    META_VERSION,
+)
+from callboard_connectors.sessions.negotiate import CLIENT_INFO
+from callboard_connectors.transports.envelope import NOTHING, Envelope, encode
+
+NAMED_METHODS = frozenset({"tools/call", "prompts/get"})
+EXECUTING = "tools/call"
+"""The only method that may change something; all others just read."""
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_text = msgspec.json.Decoder(str).decode
+
+_OUR_VERSION = msgspec.Raw(encode(MODERN))
+_OUR_INFO = msgspec.Raw(encode(CLIENT_INFO))
+_NO_CAPABILITIES = msgspec.Raw(b"{}")
+# A handshake client that never said a level gets what its server likes; a stateless server must be told one.
+_DEFAULT_LEVEL = "info"
+_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+
+class Built(NamedTuple):
+    """A request for the upstream: its bytes, the client's progress token (raw, or empty), the name it names."""
+
+    message: bytes
+    client_token: bytes
+    name: str
+    arguments: msgspec.Raw | None
+
+
+def build_request(head: CallHead, params: bytes, request_id: int, modern: bool) -> Built:
+    """The upstream's request out of the client's `params`; raises `Problem("argument.invalid")`."""
+    try:
+        fields: dict[str, object] = dict(_fields(params)) if params else {}
+        meta = dict(_fields(raw)) if isinstance(raw := fields.get("_meta"), msgspec.Raw) else {}
+        name = _name(head, fields)
+    except msgspec.DecodeError:
+        raise Problem(
+            "argument.invalid", "`params`, `_meta` and `ref` are JSON objects", call_id=head.call_id
+        ) from None
+    token = meta.get("progressToken")
+    rewritten = _rewritten_meta(head, meta, request_id, modern)
+    if rewritten:
+        fields["_meta"] = rewritten
+    else:
+        fields.pop("_meta", None)
+    message = encode({"jsonrpc": "2.0", "id": request_id, "method": head.method, "params": fields})
+    arguments = fields.get("arguments")
+    return Built(
+        message, b"" if token is None else bytes(token), name, arguments if isinstance(arguments, msgspec.Raw) else None
+    )
+
+
+def _name(head: CallHead, fields: dict[str, object]) -> str:
+    """Put the upstream's own name in; the name (or URI) that the request is about."""
+    method = head.method
+    if method in NAMED_METHODS:
+        fields["name"] = head.upstream_name
+        return head.upstream_name
+    if method == "resources/read":
+        raw = fields.get("uri")
+        return _text(raw) if isinstance(raw, msgspec.Raw) else head.upstream_name
+    if method == "completion/complete" and isinstance(raw := fields.get("ref"), msgspec.Raw):
+        ref: dict[str, object] = dict(_fields(raw))
+        if ref.get("type") == msgspec.Raw(b'"ref/prompt"') and head.upstream_name:
+            fields["ref"] = {**ref, "name": head.upstream_name}
+    return ""
+
+
+def _rewritten_meta(head: CallHead, meta: dict[str, msgspec.Raw], request_id: int, modern: bool) -> dict[str, object]:
+    rewritten: dict[str, object] = dict(meta)
+    if "progressToken" in rewritten:
+        rewritten["progressToken"] = request_id
+    if modern:
+        rewritten[META_VERSION] = _OUR_VERSION
+        rewritten[META_CLIENT_INFO] = _OUR_INFO
+        rewritten[META_CAPABILITIES] = msgspec.Raw(head.capabilities) if head.capabilities else _NO_CAPABILITIES
+        if head.era != MODERN:
+            rewritten[META_LOG_LEVEL] = head.log_level or _DEFAULT_LEVEL
+    else:
+        for key in ERA_KEYS:
+            rewritten.pop(key, None)
+    if head.traceparent:
+        rewritten["traceparent"] = head.traceparent
+    return rewritten
+
+
+# ------------------------------------------------------------------------------------------ coming back
+
+
+class _Progress(msgspec.Struct):
+    token: msgspec.Raw = msgspec.field(default=NOTHING, name="progressToken")
+
+
+class _LogMessage(msgspec.Struct):
+    level: str = "info"
+
+
+_progress = msgspec.json.Decoder(_Progress).decode
+_log_message = msgspec.json.Decoder(_LogMessage).decode
+
+
+def forwarded(head: CallHead, found: Envelope, raw: bytes, our_token: int, client_token: bytes) -> bytes | None:
+    """A notification as the client gets it, or None when it is not for this client.
+
+    Progress gets the client's token back. A stateless client gets log messages only at the level it asked for.
+    """
+    try:
+        if found.method == "notifications/progress":
+            return _mapped_progress(found, raw, our_token, client_token)
+        if found.method == "notifications/message" and head.era == MODERN:
+            return raw if _loud_enough(_log_message(found.params).level, head.log_level) else None
+    except msgspec.DecodeError:
+        return None
+    return raw
+
+
+def _mapped_progress(found: Envelope, raw: bytes, our_token: int, client_token: bytes) -> bytes | None:
+    if not client_token:
+        return None
+    token = bytes(_progress(found.params).token)
+    ours = b"%d" % our_token
+    if token not in (ours, b'"%b"' % ours):
+        return None
+    params: dict[str, object] = dict(_fields(found.params))
+    params["progressToken"] = msgspec.Raw(client_token)
+    return encode({"jsonrpc": "2.0", "method": found.method, "params": params})
+
+
+def _loud_enough(level: str, wanted: str) -> bool:
+    if wanted not in _LEVELS:
+        return False
+    return level not in _LEVELS or _LEVELS.index(level) >= _LEVELS.index(wanted)
+
+
+class _ResultPeek(msgspec.Struct, gc=False):
+    result_type: msgspec.Raw = msgspec.field(default=NOTHING, name="resultType")
+    is_error: msgspec.Raw = msgspec.field(default=NOTHING, name="isError")
+    ttl: msgspec.Raw = msgspec.field(default=NOTHING, name="ttlMs")
+    scope: msgspec.Raw = msgspec.field(default=NOTHING, name="cacheScope")
+
+
+_peek_result = msgspec.json.Decoder(_ResultPeek).decode
+_NO_PEEK = _ResultPeek()
+
+
+class Settled(NamedTuple):
+    """A result as the client gets it, and how the call is recorded."""
+
+    body: bytes
+    outcome: Outcome
+
+
+def settle(head: CallHead, raw: bytes, modern_upstream: bool) -> Settled:
+    """Check and complete a result for the client's era.
+
+    Raises `Problem("server.invalid_answer")`: not an object, not UTF-8, or a question that a handshake client
+    cannot be asked yet.
+    """
+    if raw[:1] != b"{" or not _is_utf8(raw):
+        raise Problem(
+            "server.invalid_answer", f"server {head.server!r} answered a result that is not JSON", server=head.server
+        )
+    peek = _NO_PEEK
+    modern_client = head.era == MODERN
+    if modern_client or b'"resultType"' in raw or b'"isError"' in raw:
+        peek = _peek_result(raw)
+    if not modern_client and bytes(peek.result_type) == b'"input_required"':
+        message = f"server {head.server!r} asks the user for input; for a handshake client this needs the bridge"
+        raise Problem("server.invalid_answer", message, server=head.server)
+    outcome: Outcome = "tool_error" if bytes(peek.is_error) == b"true" else "ok"
+    return Settled(_completed(head, raw, peek) if modern_client else raw, outcome)
+
+
+def _completed(head: CallHead, raw: bytes, peek: _ResultPeek) -> bytes:
+    """What the stateless revision requires of a result, put in front of what is there."""
+    missing = b"" if bytes(peek.result_type) else b'"resultType":"complete",'
+    if head.method == "resources/read":
+        missing += b"" if bytes(peek.ttl) else b'"ttlMs":0,'
+        missing += b"" if bytes(peek.scope) else b'"cacheScope":"private",'
+    return splice(raw, missing) if missing else raw
+
+
+def splice(raw: bytes, members: bytes) -> bytes:
+    """Members (each with its comma) put after the `{` of a JSON object."""
+    rest = raw[1:]
+    if rest.lstrip()[:1] == b"}":
+        members = members[:-1]
+    return b"{" + members + rest
+
+
+def _is_utf8(raw: bytes) -> bool:
+    if raw.isascii():
+        return True
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+# ---------------------------------------------------------------------------------------------- endings
+
+
+class Ended(msgspec.Struct, gc=False):
+    """How a call ended: the kind and body of its last message, and what the record says."""
+
+    kind: int
+    body: bytes
+    outcome: Outcome
+    problem: str = ""
+    error_code: int | None = None
+    upstream_us: int = 0
+
+
+def lost_call(head: CallHead, reason: str, *, sent: bool) -> Problem:
+    """The upstream went away. If the tool may have run, that is the answer: nobody knows, and it is not sent again."""
+    if sent and head.method == EXECUTING:
+        message = f"server {head.server!r} went away while the tool ran: {reason}"
+        return Problem("call.outcome_unknown", message, server=head.server)
+    return Problem("server.unavailable", f"server {head.server!r} is not available: {reason}", server=head.server)
+
+
+def error_body(problem: Problem, head: CallHead) -> bytes:
+    """A failure of ours as a JSON-RPC error object."""
+    data = {
+        "code": problem.code,
+        "hint": problem.hint,
+        "server": head.server,
+        "call_id": head.call_id,
+        **problem.data,
+    }
+    return encode({"code": problem.rpc_code, "message": problem.message, "data": data})
+
+
+_OUTCOMES: dict[str, Outcome] = {
+    "call.deadline_exceeded": "timeout",
+    "call.cancelled": "cancelled",
+    "call.outcome_unknown": "unknown",
+}
+
+
+def outcome_of(problem: Problem) -> Outcome:
+    """How a failure of ours is recorded."""
+    return _OUTCOMES.get(problem.code, "error")

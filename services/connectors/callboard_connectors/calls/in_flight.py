@@ -1,0 +1,111 @@
+"""The calls this worker works on, and those it finished lately."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Literal, NamedTuple
+
+from callboard.contracts.calls import NOTIFICATION, CallHead, ReplyHead, frame
+from callboard_connectors.calls.domain import forwarded
+from callboard_connectors.transports.envelope import Envelope
+
+Publish = Callable[[str, bytes], Awaitable[None]]
+Ending = Literal["", "cancelled", "timeout", "stopping"]
+
+KEPT_SECONDS = 30.0
+KEPT_CALLS = 2048
+KEPT_BYTES = 64 * 1024
+
+
+class Call:
+    """One call in flight. It listens to its own request (see `sessions.session.Listener`)."""
+
+    __slots__ = ("client_token", "ending", "head", "number", "publish", "sent", "task")
+
+    def __init__(self, head: CallHead, publish: Publish) -> None:
+        self.head = head
+        self.publish = publish
+        self.task: asyncio.Task[None] | None = None
+        self.ending: Ending = ""
+        self.sent = False
+        self.number = 0
+        self.client_token = b""
+
+    def end(self, why: Ending) -> None:
+        """Stop working on it; the answer will say why."""
+        if not self.ending and self.task is not None:
+            self.ending = why
+            self.task.cancel()
+
+    def expire(self) -> None:
+        """Its deadline passed."""
+        self.end("timeout")
+
+    def written(self) -> None:
+        """From here on it may have been executed."""
+        self.sent = True
+
+    async def notified(self, envelope: Envelope, raw: bytes) -> None:
+        """Pass a notification on to the edge."""
+        body = forwarded(self.head, envelope, raw, self.number, self.client_token)
+        if body is not None:
+            head = ReplyHead(self.head.call_id, NOTIFICATION)
+            await self.publish(self.head.reply_to, frame(head, body))
+
+
+class Finished(NamedTuple):
+    """The last message of a call, for whoever missed it; None when it was too large to keep."""
+
+    at: float
+    reply_to: str
+    frame: bytes | None
+
+
+class InFlight:
+    """The table of calls, by their id."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, Call] = {}
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._finished: dict[str, Finished] = {}
+
+    def begin(self, call: Call) -> bool:
+        """Take a call in; False when it is here, or was lately: a call is never made twice."""
+        call_id = call.head.call_id
+        if call_id in self.calls or call_id in self._finished:
+            return False
+        self.calls[call_id] = call
+        self.idle.clear()
+        return True
+
+    def finish(self, call: Call, last: bytes | None) -> None:
+        """The call is answered with this frame (None: with more than one)."""
+        call_id = call.head.call_id
+        self.calls.pop(call_id, None)
+        if not self.calls:
+            self.idle.set()
+        kept = last if last is not None and len(last) <= KEPT_BYTES else None
+        self._finished[call_id] = Finished(time.monotonic(), call.head.reply_to, kept)
+        if len(self._finished) > KEPT_CALLS:
+            del self._finished[next(iter(self._finished))]
+
+    def finished(self, call_id: str) -> Finished | None:
+        """The answer of a call that ended within the last 30 s."""
+        found = self._finished.get(call_id)
+        if found is None or time.monotonic() - found.at > KEPT_SECONDS:
+            return None
+        return found
+
+    def find(self, call_id: str, session: str, request_id: str) -> list[Call]:
+        """The calls meant by an id, or by the client's session and request id."""
+        if call_id:
+            found = self.calls.get(call_id)
+            return [] if found is None else [found]
+        if not session or not request_id:
+            return []
+        return [
+            call for call in self.calls.values() if call.head.session == session and call.head.request_id == request_id
+        ]

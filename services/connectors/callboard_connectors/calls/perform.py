@@ -1,0 +1,151 @@
+"""One call from its message to its answer and its record.
+
+Hot path: no logging, no decoding of arguments or results, nothing awaited but the upstream and the bus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import msgspec
+import nats.errors
+import structlog
+
+from callboard.contracts.calls import (
+    CHUNK,
+    ERROR,
+    RESULT,
+    CallHead,
+    ReplyHead,
+    encode_record,
+    frame,
+    unframe_call,
+)
+from callboard.contracts.problems import Problem
+from callboard_connectors.calls.domain import Ended, build_request, error_body, lost_call, outcome_of, settle
+from callboard_connectors.calls.in_flight import Call, InFlight, Publish
+from callboard_connectors.calls.record import record_of, record_subject
+from callboard_connectors.discovery.param_headers import param_headers
+from callboard_connectors.sessions.open import problem_of
+from callboard_connectors.sessions.session import Outgoing, Session
+from callboard_connectors.sessions.upstream import Upstream
+from callboard_connectors.transports.envelope import Envelope, peek_error
+from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
+
+log = structlog.get_logger()
+
+
+class Calls:
+    """Makes calls; one for the whole worker."""
+
+    def __init__(self, table: InFlight, publish: Publish, max_frame: int, bulkhead: int, worker: str) -> None:
+        self.table = table
+        self._publish = publish
+        self._max_frame = max_frame
+        self._bulkhead = bulkhead
+        self._worker = worker
+
+    def begin(self, upstream: Upstream, data: bytes) -> None:
+        """Take a message of `cb.call.*`; the call runs on its own."""
+        head, params = unframe_call(data)
+        call = Call(head, self._publish)
+        if self.table.begin(call):
+            call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params))
+
+    async def _perform(self, upstream: Upstream, call: Call, params: bytes) -> None:
+        head = call.head
+        left = head.deadline / 1000 - time.time()
+        timer = asyncio.get_running_loop().call_later(left, call.expire) if left > 0 else None
+        upstream.enter()
+        try:
+            ended = await self._ended(upstream, call, params, left)
+        except asyncio.CancelledError:
+            ended = _failure(head, _why_ended(call))
+        except Exception:
+            # A fault of ours must not leave a caller without an answer.
+            log.exception("call_failed", call_id=head.call_id)
+            ended = _failure(head, Problem("internal.unexpected", "something went wrong inside Callboard"))
+        finally:
+            upstream.leave()
+            if timer is not None:
+                timer.cancel()
+        try:
+            await self._answer(call, ended)
+            record = record_of(head, ended, upstream, len(params), self._worker)
+            await self._publish(record_subject(head), encode_record(record))
+        except nats.errors.Error as error:
+            log.warning("answer_not_sent", call_id=head.call_id, reason=type(error).__name__)
+
+    async def _ended(self, upstream: Upstream, call: Call, params: bytes, left: float) -> Ended:
+        head = call.head
+        try:
+            if left <= 0:
+                raise Problem("call.deadline_exceeded", "the deadline had passed before the call was made")
+            if upstream.in_flight > self._bulkhead:
+                raise Problem(
+                    "server.unavailable", f"server {head.server!r} is busy: {self._bulkhead} calls are in flight"
+                )
+            session = upstream.live or await upstream.session()
+            started = time.perf_counter_ns()
+            session, answer = await self._sent(upstream, session, call, params)
+            took = (time.perf_counter_ns() - started) // 1000
+            if error := bytes(answer.error):
+                return Ended(ERROR, error, "error", error_code=peek_error(error).code, upstream_us=took)
+            settled = settle(head, bytes(answer.result), session.opening.modern)
+            return Ended(RESULT, settled.body, settled.outcome, upstream_us=took)
+        except Problem as problem:
+            return _failure(head, problem)
+        except TransportFailure as failure:
+            lost = lost_call(head, failure.reason, sent=failure.sent)
+            upstream.failed(lost.message)
+            return _failure(head, lost)
+        except (InvalidAnswer, StatusRefused, SessionUnknown) as error:
+            return _failure(head, problem_of(head.server, error))
+        except msgspec.DecodeError:
+            return _failure(head, problem_of(head.server, InvalidAnswer("answered something that is not JSON-RPC")))
+
+    async def _sent(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> tuple[Session, Envelope]:
+        """Send it once; once more only when the upstream said that it did not know our session."""
+        try:
+            answer = await session.call(self._outgoing(upstream, session, call, params), call)
+        except SessionUnknown:
+            session = await upstream.renew(session)
+            answer = await session.call(self._outgoing(upstream, session, call, params), call)
+        upstream.answered()
+        return session, answer
+
+    def _outgoing(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Outgoing:
+        head, number = call.head, session.next_id()
+        modern = session.opening.modern
+        built = build_request(head, params, number, modern)
+        call.number, call.client_token = number, built.client_token
+        headers = None
+        if modern and head.method == "tools/call" and (paths := upstream.wanted.header_maps.get(head.upstream_name)):
+            headers = param_headers(paths, built.arguments)
+        return Outgoing(number, head.method, built.message, built.name, headers)
+
+    async def _answer(self, call: Call, ended: Ended) -> None:
+        """The last message of the call, in pieces when the bus does not take it whole."""
+        head, body = call.head, ended.body
+        size = self._max_frame
+        while len(body) > size:
+            await self._publish(head.reply_to, frame(ReplyHead(head.call_id, CHUNK), body[:size]))
+            body = body[size:]
+        last = frame(ReplyHead(head.call_id, ended.kind, ended.problem), body)
+        # What went out in pieces cannot be said again by its last one.
+        self.table.finish(call, last if body is ended.body else None)
+        await self._publish(head.reply_to, last)
+
+
+def _failure(head: CallHead, problem: Problem) -> Ended:
+    return Ended(ERROR, error_body(problem, head), outcome_of(problem), problem.code, problem.rpc_code)
+
+
+def _why_ended(call: Call) -> Problem:
+    head = call.head
+    if call.ending == "timeout":
+        return Problem("call.deadline_exceeded", f"server {head.server!r} did not answer before the deadline")
+    if call.ending == "cancelled":
+        return Problem("call.cancelled", "the caller cancelled the request")
+    return lost_call(head, "this worker stopped", sent=call.sent)

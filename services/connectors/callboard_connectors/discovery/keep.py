@@ -1,0 +1,162 @@
+"""What the owner of a server does all day: stay connected, list it, hear about changes, tell the router."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Protocol
+
+import structlog
+
+from callboard.contracts.definitions import Catalogue
+from callboard.contracts.problems import Problem
+from callboard.platform.room import cancel_all
+from callboard_connectors.discovery.discover import Discovery
+from callboard_connectors.discovery.domain import digest_of_catalogue, quarantined
+from callboard_connectors.registry.domain import ServerKey
+from callboard_connectors.sessions.open import FAILURES, problem_of
+from callboard_connectors.sessions.session import Session
+from callboard_connectors.sessions.upstream import Upstream
+from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
+
+log = structlog.get_logger()
+
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 15.0
+_LISTEN_PAUSE = 1.0
+_GATHER_SECONDS = 0.02
+
+
+class Recorder(Protocol):
+    """Who puts a catalogue into the log."""
+
+    async def record(self, key: ServerKey, digest: str, catalogue: Catalogue, command_id: str) -> None:
+        """Returns when it is recorded; raises `Problem`."""
+
+    def new_id(self) -> str:
+        """An id for a command."""
+
+
+class Keeper:
+    """Keeps one upstream known. `run` until cancelled."""
+
+    def __init__(self, upstream: Upstream, recorder: Recorder, poll_seconds: float) -> None:
+        self._upstream = upstream
+        self._recorder = recorder
+        self._poll_seconds = poll_seconds
+        self._discovery = Discovery()
+        self._changed = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+        self._heard: Session | None = None
+
+    async def run(self) -> None:
+        """Connect, look, wait; again and again."""
+        pause = _FIRST_PAUSE
+        try:
+            while True:
+                try:
+                    good = await self._round()
+                except Exception:
+                    # A fault of ours in one round must not end the keeping of the server.
+                    log.exception("discovery_failed", server=str(self._upstream.key))
+                    good = False
+                if good:
+                    pause = _FIRST_PAUSE
+                    await self._wait(self._poll_seconds)
+                else:
+                    await self._wait(max(pause, self._upstream.pause()))
+                    pause = min(pause * 2, _LONGEST_PAUSE)
+        finally:
+            await cancel_all(self._listening)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until something changed, here or there, or the time is over."""
+        upstream = self._upstream
+        waits = [asyncio.ensure_future(self._changed.wait()), asyncio.ensure_future(upstream.moved.wait())]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        upstream.moved.clear()
+        if self._changed.is_set():
+            # Servers announce changes one by one; a moment later they are listed at once.
+            await asyncio.sleep(_GATHER_SECONDS)
+        self._changed.clear()
+
+    async def _round(self) -> bool:
+        """Whether the server is connected and its catalogue recorded."""
+        upstream = self._upstream
+        try:
+            session = await upstream.session()
+        except Problem:
+            upstream.moved.clear()
+            return False
+        upstream.moved.clear()
+        self._listen(session)
+        try:
+            catalogue = await self._discovery.look(session)
+        except FAILURES as error:
+            await self._failed(session, error)
+            return False
+        upstream.discovery_problem, upstream.listed = "", True
+        upstream.tools = sum(item.problem is None for item in catalogue.tools)
+        upstream.quarantined = quarantined(catalogue)
+        return await self._record(catalogue)
+
+    async def _failed(self, session: Session, error: Exception) -> None:
+        problem = problem_of(self._upstream.key.server, error)
+        self._upstream.discovery_problem = problem.message
+        log.warning("not_listed", server=str(self._upstream.key), reason=problem.message)
+        if isinstance(error, TransportFailure):
+            self._upstream.failed(problem.message)
+        elif isinstance(error, InvalidAnswer | StatusRefused | SessionUnknown):
+            # It may have come back as something else: agree again before the next look.
+            with contextlib.suppress(Problem):
+                await self._upstream.renew(session)
+        self._upstream.moved.clear()
+
+    async def _record(self, catalogue: Catalogue) -> bool:
+        """Tell the router when the log has another catalogue; True when the log has this one."""
+        upstream = self._upstream
+        digest = digest_of_catalogue(catalogue)
+        if digest == upstream.wanted.catalogue_digest:
+            return True
+        try:
+            await self._recorder.record(upstream.key, digest, catalogue, self._recorder.new_id())
+        except Problem as problem:
+            upstream.discovery_problem = f"its catalogue could not be recorded: {problem.message}"
+            log.warning("catalogue_not_recorded", server=str(upstream.key), reason=problem.message)
+            return False
+        upstream.recorded(digest, catalogue)
+        return True
+
+    # ------------------------------------------------------------------------------------ listening
+
+    def _listen(self, session: Session) -> None:
+        if self._heard is session:
+            return
+        if self._listening is not None:
+            self._listening.cancel()
+        self._heard = session
+        self._listening = asyncio.create_task(self._listened(session))
+
+    async def _listened(self, session: Session) -> None:
+        """Hold the server's stream of changes open; without one the slow poll has to do."""
+        pause = _LISTEN_PAUSE
+        while self._upstream.live is session:
+            began = asyncio.get_running_loop().time()
+            try:
+                if not await session.listen(self._changed.set):
+                    return
+            except SessionUnknown:
+                self._changed.set()  # the next look will find it out, and connect anew
+                return
+            except FAILURES:
+                pass
+            if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE:
+                pause = _LISTEN_PAUSE
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            # What changed while nobody listened is found by looking.
+            self._changed.set()

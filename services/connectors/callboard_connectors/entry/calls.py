@@ -1,0 +1,49 @@
+"""The call path: bare messages of the bus, one call into the room each."""
+
+from __future__ import annotations
+
+import msgspec
+from nats.aio.msg import Msg
+
+from callboard.contracts.calls import AskCallHeld, CancelCall
+from callboard_connectors.calls.in_flight import InFlight, Publish
+from callboard_connectors.calls.perform import Calls
+from callboard_connectors.sessions.upstream import Upstream
+
+_cancel = msgspec.json.Decoder(CancelCall).decode
+_held = msgspec.json.Decoder(AskCallHeld).decode
+
+
+class CallIntake:
+    """`cb.call.<organisation>.<server>`: the reply subject of these messages is the router's, never answered."""
+
+    def __init__(self, calls: Calls, upstream: Upstream) -> None:
+        self._calls = calls
+        self._upstream = upstream
+
+    async def on_call(self, msg: Msg) -> None:
+        """A call for this server."""
+        self._calls.begin(self._upstream, msg.data)
+
+
+class CallControl:
+    """`cb.cancel` and `cb.ask.call_held`: every worker hears them."""
+
+    def __init__(self, table: InFlight, publish: Publish) -> None:
+        self._table = table
+        self._publish = publish
+
+    async def on_cancel(self, msg: Msg) -> None:
+        """Stop a call, if it is here."""
+        command = _cancel(msg.data)
+        for call in self._table.find(command.call_id, command.session, command.request_id):
+            call.end("cancelled")
+
+    async def on_held(self, msg: Msg) -> None:
+        """Say so if the call is here; if it ended lately, say its answer again."""
+        call_id = _held(msg.data).call_id
+        if call_id in self._table.calls:
+            await self._publish(msg.reply, b"held")
+        elif (finished := self._table.finished(call_id)) is not None and finished.frame is not None:
+            await self._publish(finished.reply_to, finished.frame)
+            await self._publish(msg.reply, b"held")

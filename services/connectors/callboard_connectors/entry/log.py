@@ -1,0 +1,43 @@
+"""Events of the log: fold them, then let the room follow."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from nats.aio.msg import Msg
+
+from callboard.contracts.commands import LogHint
+from callboard.contracts.events import Recorded
+from callboard.platform.log_follower import LogFollower
+from callboard_connectors.registry.domain import Registry, evolve
+
+_hint = msgspec.json.Decoder(LogHint).decode
+
+
+class RegistryFold:
+    """The registry in memory; `changed` is called after a batch once the log was read to its end."""
+
+    def __init__(self, changed: Callable[[], Awaitable[None]]) -> None:
+        self.registry: Registry = {}
+        self.complete = False
+        self._changed = changed
+
+    async def apply(self, batch: list[Recorded]) -> None:
+        """Take a batch of one organisation."""
+        for recorded in batch:
+            self.registry = evolve(self.registry, recorded)
+        if self.complete:
+            await self._changed()
+
+
+class Hints:
+    """`cb.hint.<organisation>`: the log has grown."""
+
+    def __init__(self, follower: LogFollower) -> None:
+        self._follower = follower
+
+    async def on_hint(self, msg: Msg) -> None:
+        """Wake the follower."""
+        hint = _hint(msg.data)
+        self._follower.hint(hint.organisation, hint.seq)

@@ -1,0 +1,1 @@
+"""Which worker owns which server: leases with a fencing generation."""

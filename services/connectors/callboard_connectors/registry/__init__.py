@@ -1,0 +1,1 @@
+"""Which servers are wanted, folded from the log."""

@@ -1,0 +1,148 @@
+"""Open a session to a definition: secrets, transport, negotiation; every failure becomes a `Problem`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import aiohttp
+import msgspec
+
+from callboard.contracts.definitions import SecretRef, ServerDefinition
+from callboard.contracts.problems import Problem
+from callboard_connectors.registry.domain import secrets_of
+from callboard_connectors.sessions.domain import Incompatible, SessionKey
+from callboard_connectors.sessions.http_session import HttpSession
+from callboard_connectors.sessions.negotiate import negotiate
+from callboard_connectors.sessions.session import Session
+from callboard_connectors.sessions.stdio_session import StdioSession
+from callboard_connectors.transports.child import spawn
+from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
+from callboard_connectors.transports.guardian import Guardian
+from callboard_connectors.transports.http import HttpLink
+from callboard_connectors.transports.stdio import Chatter
+
+FAILURES = (
+    Problem,
+    TransportFailure,
+    StatusRefused,
+    InvalidAnswer,
+    Incompatible,
+    SessionUnknown,
+    TimeoutError,
+)
+"""How opening a session can fail; anything else is a fault of ours."""
+
+
+class Vault(Protocol):
+    """Who opens secrets."""
+
+    async def open(self, organisation: str, secrets: tuple[str, ...]) -> dict[str, str]:
+        """Name > value; raises `Problem`."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of a session: seconds to connect and negotiate, bytes of an answer."""
+
+    connect_seconds: float
+    max_body_bytes: int
+    allow_stdio: bool
+
+
+class SessionOpener:
+    """Opens sessions; holds what they share."""
+
+    def __init__(
+        self,
+        client: aiohttp.ClientSession,
+        guardian: Guardian,
+        vault: Vault,
+        limits: Limits,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._client = client
+        self._guardian = guardian
+        self._vault = vault
+        self._limits = limits
+        self._environment = environment
+
+    async def open(self, key: SessionKey, definition: ServerDefinition, era: str = "") -> Session:
+        """A session that is ready for calls. `era` is the one spoken before, if any.
+
+        Raises `Problem`: `server.unavailable` or `server.invalid_answer`, naming the server and the reason.
+        """
+        try:
+            values = await self._secrets(key, definition)
+            if definition.is_stdio:
+                return await self._open_stdio(key, definition, values, era)
+            return await self._open_http(definition, values)
+        except FAILURES as error:
+            raise problem_of(key.server, error) from None
+
+    async def _secrets(self, key: SessionKey, definition: ServerDefinition) -> dict[str, str]:
+        names = secrets_of(definition)
+        return await self._vault.open(key.organisation, names) if names else {}
+
+    async def _open_http(self, definition: ServerDefinition, values: dict[str, str]) -> Session:
+        assert definition.url is not None
+        link = HttpLink(self._client, definition.url, self._limits.max_body_bytes)
+        session = HttpSession(link, _filled(definition.headers, values))
+        session.adopt(await negotiate(session, self._limits.connect_seconds))
+        return session
+
+    async def _open_stdio(
+        self, key: SessionKey, definition: ServerDefinition, values: dict[str, str], era: str
+    ) -> Session:
+        if not self._limits.allow_stdio:
+            raise TransportFailure("servers with a command are switched off here", sent=False)
+        known_legacy = bool(era) and era != "2026-07-28"
+        try:
+            return await self._start(key, definition, values, discover=not known_legacy)
+        except TransportFailure as failure:
+            if known_legacy or not failure.sent:
+                raise
+        # Some handshake servers end themselves over a request that comes before `initialize`.
+        return await self._start(key, definition, values, discover=False)
+
+    async def _start(
+        self, key: SessionKey, definition: ServerDefinition, values: dict[str, str], *, discover: bool
+    ) -> Session:
+        assert definition.command is not None
+        env = {**self._environment, **_filled(definition.env, values)}
+        child = spawn(definition.command, env, definition.cwd, self._guardian)
+        name = f"{key.organisation}.{key.server}"
+        out = Chatter(name, "upstream_noise", values.values())
+        session = StdioSession(
+            child, self._limits.max_body_bytes, out, Chatter(name, "upstream_stderr", values.values())
+        )
+        try:
+            await session.open()
+            session.adopt(await negotiate(session, self._limits.connect_seconds, discover=discover))
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+
+def _filled(texts: Mapping[str, str | SecretRef], values: Mapping[str, str]) -> dict[str, str]:
+    """Header or environment values with the secrets put in."""
+    return {name: values[text.secret] if isinstance(text, SecretRef) else text for name, text in texts.items()}
+
+
+def problem_of(server: str, error: Exception) -> Problem:
+    """What went wrong with a server, in words that name it, its fault and (by the code) what to do."""
+    match error:
+        case Problem():
+            return Problem(error.code, f"server {server!r}: {error.message}", **{**error.data, "server": server})
+        case TransportFailure() | StatusRefused():
+            return Problem("server.unavailable", f"server {server!r} is not available: {error.reason}", server=server)
+        case InvalidAnswer():
+            return Problem("server.invalid_answer", f"server {server!r} {error.reason}", server=server)
+        case Incompatible():
+            return Problem("server.invalid_answer", f"server {server!r} cannot be used: {error}", server=server)
+        case SessionUnknown():
+            return Problem("server.unavailable", f"server {server!r} forgot the session at once", server=server)
+        case TimeoutError():
+            return Problem("server.unavailable", f"server {server!r} did not answer in time", server=server)
+        case _:
+            raise error

@@ -1,0 +1,80 @@
+"""What the room needs of a session with an upstream, whatever carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from callboard_connectors.sessions.domain import Opening
+from callboard_connectors.transports.envelope import Envelope
+
+
+class Listener(Protocol):
+    """Who made a request: hears the notifications that belong to it, before its answer."""
+
+    async def notified(self, envelope: Envelope, raw: bytes) -> None:
+        """A notification of the upstream, as it came."""
+
+    def written(self) -> None:
+        """From here on the request may have been executed."""
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """A request as it is sent. `name` is what the `Mcp-Name` header mirrors; `params` are extra headers."""
+
+    id: int
+    method: str
+    message: bytes
+    name: str = ""
+    headers: dict[str, str] | None = None
+
+
+class Session(Protocol):
+    """A connection to one upstream after the era was agreed."""
+
+    opening: Opening
+
+    def next_id(self) -> int:
+        """A request id that this session has not used."""
+
+    async def call(self, outgoing: Outgoing, listener: Listener) -> Envelope:
+        """Send once and wait for the answer (result or error).
+
+        Cancelling the task cancels the request upstream. Raises `TransportFailure`, `SessionUnknown`,
+        `InvalidAnswer`, `StatusRefused`.
+        """
+
+    async def ask(self, method: str, params: dict[str, object], within: float) -> bytes:
+        """A request of our own; the raw result. Raises `RpcRefused` too, and TimeoutError."""
+
+    async def listen(self, changed: Callable[[], None]) -> bool:
+        """Call `changed` whenever a list changed, until the stream ends; False when there is no such stream."""
+
+    def on_end(self, callback: Callable[[str], None]) -> None:
+        """Call this with the reason when the session is over for good."""
+
+    async def close(self) -> None:
+        """Say goodbye and let go."""
+
+
+class Unheard:
+    """A listener that does not care."""
+
+    async def notified(self, envelope: Envelope, raw: bytes) -> None:
+        """Not for anybody."""
+
+    def written(self) -> None:
+        """Our own requests only read."""
+
+
+UNHEARD = Unheard()
+LIST_CHANGED = frozenset(
+    {
+        "notifications/tools/list_changed",
+        "notifications/prompts/list_changed",
+        "notifications/resources/list_changed",
+    }
+)
+SUBSCRIPTION = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}

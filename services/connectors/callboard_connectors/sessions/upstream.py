@@ -1,0 +1,273 @@
+"""One upstream server as this worker sees it: its session, its health, when it is tried again.
+
+Above: `calls` (takes the session), `discovery` (keeps it known), `entry`. Below: `sessions.open`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+import structlog
+
+from callboard.contracts.commands import ServerStatus
+from callboard.contracts.definitions import Catalogue
+from callboard.contracts.problems import Problem
+from callboard_connectors.discovery.param_headers import header_maps
+from callboard_connectors.registry.domain import ServerKey, Wanted
+from callboard_connectors.sessions.domain import HTTP_BREAKER, STDIO_BREAKER, Breaker, SessionKey
+from callboard_connectors.sessions.open import SessionOpener
+from callboard_connectors.sessions.session import Session
+
+log = structlog.get_logger()
+State = Literal["ONLINE", "OFFLINE", "DEGRADED", "UNKNOWN"]
+
+_STABLE_SECONDS = 10.0
+_RETIRE_SECONDS = 30.0
+
+
+class Upstream:
+    """A registered server. `live` is the session when calls may go out, else None: see `session`."""
+
+    def __init__(self, key: ServerKey, wanted: Wanted, opener: SessionOpener, clock: Callable[[], float]) -> None:
+        self.key = key
+        self.wanted = wanted
+        self._opener = opener
+        self._clock = clock
+        self.live: Session | None = None
+        self.in_flight = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.restarts = 0
+        self.problem = ""
+        self.discovery_problem = ""
+        self.listed = False
+        self.tools = 0
+        self.quarantined: dict[str, str] = {}
+        self.owner = False
+        self.generation = 0
+        self.moved = asyncio.Event()  # something about the session changed; whoever waits clears it
+        self._breaker: Breaker = STDIO_BREAKER if wanted.definition.is_stdio else HTTP_BREAKER
+        self.era = ""
+        self._since = 0.0
+        self._held: Session | None = None
+        self._connecting: asyncio.Task[Session] | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    # -------------------------------------------------------------------------------------- session
+
+    async def session(self) -> Session:
+        """The session, connecting when there is none. All who ask meanwhile share one attempt.
+
+        Raises `Problem` at once while the breaker is open.
+        """
+        if self.live is not None:
+            return self.live
+        if self._probing is not None or self._closed:
+            raise self._unavailable()
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect())
+            self._connecting.add_done_callback(_looked_at)
+        connecting = self._connecting
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            if connecting.cancelled():  # not we: the server was retired, or moved to another worker
+                raise self._unavailable() from None
+            raise
+
+    async def renew(self, lost: Session) -> Session:
+        """A session in place of one that the server no longer knows; once for all who lost the same one.
+
+        A child that still runs is its own session, and is kept.
+        """
+        if self.live is lost and not self.wanted.definition.is_stdio:
+            self._drop(lost)
+        return await self.session()
+
+    async def _connect(self) -> Session:
+        try:
+            await asyncio.sleep(self._breaker.pause(self._clock()))
+            session = await self._open()
+        except Problem as problem:
+            self.failed(problem.message)
+            raise
+        finally:
+            self._connecting = None
+        return session
+
+    async def _open(self) -> Session:
+        key = SessionKey(self.key.organisation, self.key.server)
+        session = await self._opener.open(key, self.wanted.definition, self.era)
+        if self._closed:
+            await session.close()
+            raise self._unavailable()
+        if self._held is not None and self._held is not session:
+            self._retire(self._held)
+        self._held = self.live = session
+        self._since = self._clock()
+        self.era = session.opening.era
+        self.problem = ""
+        if not self.wanted.definition.is_stdio:
+            # A child proves itself by staying alive; a server that answers is there.
+            self._breaker = self._breaker.succeeded()
+        session.on_end(lambda reason: self._ended(session, reason))
+        self.moved.set()
+        log.info("upstream_connected", server=str(self.key), era=self.era)
+        return session
+
+    def _ended(self, session: Session, reason: str) -> None:
+        if self._held is not session or self._closed:
+            return
+        if self._clock() - self._since >= _STABLE_SECONDS:
+            self._breaker = self._breaker.succeeded()
+        self.restarts += 1
+        self._drop(session)
+        self.failed(f"server {self.key.server!r} is not available: {reason}")
+
+    def _drop(self, session: Session) -> None:
+        if self._held is session:
+            self._held = self.live = None
+            self._retire(session)
+            self.moved.set()
+
+    def _retire(self, session: Session) -> None:
+        self._later(self._retired(session))
+
+    async def _retired(self, session: Session) -> None:
+        """Close a session when the calls that may still use it are done; a child that is lost has none."""
+        if not self.wanted.definition.is_stdio:
+            await self.quiet(_RETIRE_SECONDS)
+        await session.close()
+
+    # ---------------------------------------------------------------------------------------- calls
+
+    def enter(self) -> None:
+        """A call begins."""
+        self.in_flight += 1
+        self.idle.clear()
+
+    def leave(self) -> None:
+        """A call ended."""
+        self.in_flight -= 1
+        if not self.in_flight:
+            self.idle.set()
+
+    async def quiet(self, within: float) -> None:
+        """Wait until no call is in flight, at most this long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.idle.wait(), within)
+
+    # --------------------------------------------------------------------------------------- health
+
+    def failed(self, reason: str) -> None:
+        """A connection failure (a sentence that names the server); enough of them in a row open the breaker."""
+        if self._closed:
+            return
+        self._breaker = self._breaker.failed(self._clock())
+        self.problem = reason
+        self.moved.set()
+        if self._breaker.open:
+            self.live = None
+            if self._probing is None:
+                log.warning("upstream_away", server=str(self.key), reason=reason, failures=self._breaker.failures)
+                self._probing = asyncio.create_task(self._probe())
+
+    def answered(self) -> None:
+        """The server answered: what failed before does not count any more."""
+        if self._breaker.failures and not self.wanted.definition.is_stdio and self._probing is None:
+            self._breaker = self._breaker.succeeded()
+            self.problem = ""
+
+    async def _probe(self) -> None:
+        """Try alone, with pauses, until it works again; calls fail at once meanwhile."""
+        try:
+            while True:
+                await asyncio.sleep(self._breaker.pause(self._clock()))
+                try:
+                    await self._open()
+                except Problem as problem:
+                    self._breaker = self._breaker.failed(self._clock())
+                    self.problem = problem.message
+                    continue
+                return
+        finally:
+            self._probing = None
+
+    def recorded(self, digest: str, catalogue: Catalogue) -> None:
+        """The log has this catalogue now, even if the event has not come back to us yet."""
+        maps = header_maps(catalogue.tools)
+        self.wanted = msgspec.structs.replace(self.wanted, catalogue_digest=digest, header_maps=maps)
+
+    def pause(self) -> float:
+        """Seconds until it is tried again."""
+        return self._breaker.pause(self._clock())
+
+    def _unavailable(self) -> Problem:
+        name, wait = self.key.server, self.pause()
+        if self._closed or not self.problem:
+            return Problem("server.unavailable", f"server {name!r} was retired, reconfigured or moved", server=name)
+        message = f"{self.problem}; it is tried again in {wait:.1f} s"
+        return Problem("server.unavailable", message, server=name, retry_after_seconds=round(wait, 1))
+
+    @property
+    def state(self) -> State:
+        """ONLINE, OFFLINE, DEGRADED (it answers, but cannot be listed), UNKNOWN (not tried by this worker yet)."""
+        if self.live is None:
+            return "OFFLINE" if self.problem else "UNKNOWN"
+        if self.discovery_problem:
+            return "DEGRADED"
+        return "ONLINE" if self.listed or not self.owner else "UNKNOWN"
+
+    def status(self) -> ServerStatus:
+        """What `callboard status` shows."""
+        return ServerStatus(
+            organisation=self.key.organisation,
+            server=self.key.server,
+            state=self.state,
+            transport="stdio" if self.wanted.definition.is_stdio else "http",
+            era=self.era,
+            owner=self.owner,
+            in_flight=self.in_flight,
+            restarts=self.restarts,
+            tools=self.tools,
+            quarantined=self.quarantined,
+            problem=self.problem or self.discovery_problem,
+            generation=self.generation,
+        )
+
+    # ------------------------------------------------------------------------------------------ end
+
+    async def disconnect(self) -> None:
+        """Let go of the session for now (the lease is lost); a later `session` connects again."""
+        tasks = [task for task in (self._connecting, self._probing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        session, self._held, self.live = self._held, None, None
+        self.problem = ""
+        if session is not None:
+            await session.close()
+
+    async def close(self) -> None:
+        """Let go for good."""
+        self._closed = True
+        self.idle.set()  # nobody waits for calls any more
+        await self.disconnect()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    def _later(self, work: asyncio._CoroutineLike[None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _looked_at(task: asyncio.Task[Session]) -> None:
+    """Its failure was told to whoever waited; nobody may have."""
+    if not task.cancelled():
+        task.exception()

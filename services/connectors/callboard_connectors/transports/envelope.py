@@ -1,0 +1,103 @@
+"""The outside of a JSON-RPC message: everything inside stays the bytes that came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+NOTHING = msgspec.Raw()
+METHOD_NOT_FOUND = -32601
+UNSUPPORTED_VERSION = -32022
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """A request (id and method), a notification (method), or an answer (id, and result or error)."""
+
+    id: msgspec.Raw = NOTHING
+    method: str = ""
+    params: msgspec.Raw = NOTHING
+    result: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether this ends a request."""
+        return not self.method and bool(bytes(self.result) or bytes(self.error))
+
+
+class ErrorPeek(msgspec.Struct, frozen=True):
+    """What we read of a JSON-RPC error; the error itself travels as it came."""
+
+    code: int = -32603
+    message: str = ""
+    data: msgspec.Raw = NOTHING
+
+
+decode = msgspec.json.Decoder(Envelope).decode
+decode_many = msgspec.json.Decoder(list[msgspec.Raw]).decode
+peek_error = msgspec.json.Decoder(ErrorPeek).decode
+encode = msgspec.json.Encoder().encode
+
+
+class RpcRefused(Exception):
+    """The upstream answered a request with a JSON-RPC error; `raw` is that error object."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        try:
+            self.peek = peek_error(raw)
+        except msgspec.DecodeError:
+            self.peek = ErrorPeek()
+        super().__init__(self.peek.message)
+
+
+def messages_in(body: bytes) -> Iterator[tuple[Envelope, bytes]]:
+    """The messages of a body: one, a batch, or (some servers) one per line. Raises `msgspec.DecodeError`."""
+    if body[:1] == b"[":
+        for raw in decode_many(body):
+            yield decode(raw), bytes(raw)
+        return
+    try:
+        found = decode(body)
+    except msgspec.DecodeError:
+        if b"\n" not in body:
+            raise
+    else:
+        yield found, body
+        return
+    for line in body.splitlines():
+        if line.strip():
+            yield decode(line), line
+
+
+def answers(envelope: Envelope, request_id: bytes) -> bool:
+    """Whether an answer is to this request: its id, as a number or (harmless) as a text.
+
+    An error with no id, or a null one, is to the request it came back for.
+    """
+    found = bytes(envelope.id)
+    if found == request_id or found == b'"%b"' % request_id:
+        return True
+    return (not found or found == b"null") and bool(bytes(envelope.error))
+
+
+def request(request_id: int, method: str, params: object) -> bytes:
+    """The bytes of a request."""
+    return encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+
+def notification(method: str, params: object | None = None) -> bytes:
+    """The bytes of a notification."""
+    message: dict[str, object] = {"jsonrpc": "2.0", "method": method}
+    if params is not None:
+        message["params"] = params
+    return encode(message)
+
+
+def reply_to_server(envelope: Envelope) -> bytes:
+    """Our answer to a request of the server: `ping` gets `{}`, anything else we do not offer."""
+    if envelope.method == "ping":
+        return b'{"jsonrpc":"2.0","id":%b,"result":{}}' % envelope.id
+    message = encode(f"Callboard does not offer {envelope.method[:100]} to this server")
+    return b'{"jsonrpc":"2.0","id":%b,"error":{"code":-32601,"message":%b}}' % (envelope.id, message)

@@ -1,0 +1,33 @@
+"""How a transport fails. Whether the request was written decides if it may be sent again."""
+
+from __future__ import annotations
+
+
+class TransportFailure(Exception):
+    """The upstream did not answer. `sent` is False only when nothing of the request can have arrived."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = sent
+
+
+class SessionUnknown(Exception):
+    """The upstream says that it does not know our session: the request was not executed."""
+
+
+class InvalidAnswer(Exception):
+    """The upstream answered something that is not MCP."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class StatusRefused(Exception):
+    """The upstream answered with an HTTP status that says no, and no JSON-RPC error."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason

@@ -1,0 +1,1 @@
+"""The hash chain of the log, recomputed from the stored rows."""

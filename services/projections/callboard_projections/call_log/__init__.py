@@ -1,0 +1,1 @@
+"""Call records: from the stream CB_CALLS into daily partitions of `cb.call`."""

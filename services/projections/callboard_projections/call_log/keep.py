@@ -1,0 +1,107 @@
+"""Keep the call log: take records from the stream, write them, then acknowledge. Repetitions leave no trace."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import asyncpg
+import structlog
+from nats.aio.msg import Msg
+
+from callboard.platform.postgres import UNREACHABLE
+from callboard_projections.call_log.domain import RecordRefused, Row, read_record, row_of
+from callboard_projections.call_log.partitions import Partitions
+from callboard_projections.call_log.pull import Pull, PullLost
+from callboard_projections.call_log.store import CallStore
+from callboard_projections.relay.keep_streams import BUS_AWAY
+
+log = structlog.get_logger()
+
+BATCH = 500
+PARTITIONS_SECONDS = 600.0
+_AWAY: tuple[type[BaseException], ...] = (*UNREACHABLE, *BUS_AWAY, PullLost)
+
+
+class CallLog:
+    """One of any number of writers of the call log. `lag` is the number of records not written yet."""
+
+    def __init__(
+        self, pull: Pull, store: CallStore, partitions: Partitions, keep: timedelta, now: Callable[[], datetime]
+    ) -> None:
+        self._pull = pull
+        self._store = store
+        self._partitions = partitions
+        self._keep = keep
+        self._now = now
+        self._partitions_at = 0.0
+        self.lag = 0
+        self.written = 0
+        self.refused = 0
+        self.problem = ""
+
+    async def run(self) -> None:
+        """Keep it until cancelled; when it ends, what was not acknowledged is delivered to another instance."""
+        while True:
+            try:
+                await self._session()
+            except _AWAY as error:
+                self.problem = f"waits: {type(error).__name__}"
+                log.info("call_log_waits", reason=str(error)[:200])
+            except asyncpg.PostgresError as error:
+                self.problem = f"cannot write: {type(error).__name__}"
+                log.warning("call_log_not_written", error=type(error).__name__, sqlstate=error.sqlstate)
+            except Exception:
+                self.problem = "failed: see the log of projections"
+                log.exception("call_log_failed")
+            await asyncio.sleep(0.25)
+
+    async def measure(self) -> None:
+        """Ask how many records wait."""
+        self.lag = await self._pull.pending()
+
+    async def _session(self) -> None:
+        await self._keep_partitions()
+        await self._pull.attach()
+        while True:
+            await self._keep_partitions()
+            messages = await self._pull.batch(BATCH)
+            self.problem = ""
+            if messages:
+                await self._write(messages)
+
+    async def _write(self, messages: Sequence[Msg]) -> None:
+        rows = [row for message in messages if (row := self._row(message)) is not None]
+        started = time.monotonic()
+        new, refused = await self._patiently(rows)
+        self.written += new
+        self.refused += len(messages) - len(rows) + refused
+        for message in messages:
+            await message.ack()
+        log.debug("calls_written", new=new, of=len(messages), seconds=round(time.monotonic() - started, 4))
+
+    async def _patiently(self, rows: Sequence[Row]) -> tuple[int, int]:
+        """Write while the database comes and goes: the records are here, a redelivery would take half a minute."""
+        pause = 0.1
+        while True:
+            try:
+                return await self._store.write(rows)
+            except UNREACHABLE as error:
+                self.problem = f"waits: {type(error).__name__}"
+                log.info("call_log_waits", reason=type(error).__name__)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    def _row(self, message: Msg) -> Row | None:
+        try:
+            return row_of(read_record(message.subject, message.data, self._now(), self._keep), message.data)
+        except RecordRefused as refused:
+            log.warning("record_refused", subject=message.subject, reason=str(refused))
+            return None
+
+    async def _keep_partitions(self) -> None:
+        if time.monotonic() >= self._partitions_at:
+            await self._partitions.keep(self._now())
+            self._partitions_at = time.monotonic() + PARTITIONS_SECONDS

@@ -1,0 +1,58 @@
+"""Write call records: COPY into a table of this session, then insert what is not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from callboard.platform.postgres import UNREACHABLE, sql
+from callboard_projections.call_log.domain import COLUMNS, Row, day_of
+from callboard_projections.call_log.partitions import Partitions
+
+_HERE = "callboard_projections"
+
+
+class CallStore:
+    """Writes rows of `cb.call`; a row that is there already is left as it is."""
+
+    def __init__(self, pool: asyncpg.Pool, partitions: Partitions) -> None:
+        self._pool = pool
+        self._partitions = partitions
+
+    async def write(self, rows: Sequence[Row]) -> tuple[int, int]:
+        """Write rows in one transaction; (new ones, ones that the database refuses).
+
+        What Postgres refuses is found by halving, so that it costs nothing but itself.
+        """
+        if not rows:
+            return 0, 0
+        try:
+            return await self._write(rows), 0
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError) as error:
+            if isinstance(error, UNREACHABLE) and not isinstance(error, ValueError):
+                raise
+            if len(rows) == 1:
+                return 0, 1
+            middle = len(rows) // 2
+            first, second = await self.write(rows[:middle]), await self.write(rows[middle:])
+            return first[0] + second[0], first[1] + second[1]
+
+    async def _write(self, rows: Sequence[Row]) -> int:
+        days = {day_of(row[0]) for row in rows if isinstance(row[0], datetime)}
+        await self._partitions.make(days)
+        try:
+            return await self._copy(rows)
+        except asyncpg.CheckViolationError:
+            # No partition for a row: another instance dropped it, or the database was restored.
+            self._partitions.forget()
+            await self._partitions.make(days)
+            return await self._copy(rows)
+
+    async def _copy(self, rows: Sequence[Row]) -> int:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(sql(_HERE, "call_incoming"))
+            await connection.copy_records_to_table("call_incoming", records=rows, columns=COLUMNS)
+            status = await connection.execute(sql(_HERE, "call_insert"))
+            return int(status.rpartition(" ")[2])

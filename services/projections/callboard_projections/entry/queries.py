@@ -1,0 +1,84 @@
+"""`cb.ask.projections.*`: one handler per question, each a single call."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from callboard.contracts import subjects
+from callboard.contracts.commands import (
+    AskCalls,
+    AskDiff,
+    AskEvents,
+    AskHistory,
+    AskOrganisations,
+    AskPlaybooks,
+    AskRebuild,
+    AskServers,
+    AskVersion,
+    AuditVerdict,
+    Calls,
+    Diff,
+    Events,
+    History,
+    Organisations,
+    Playbooks,
+    Rebuilt,
+    Servers,
+    VerifyAudit,
+    Version,
+)
+from callboard.platform.bus import Bus, register
+from callboard_projections.audit.verify import verify
+from callboard_projections.call_log.read import recent_calls
+from callboard_projections.history.read import Reads
+from callboard_projections.rebuild.rebuild import Rebuilds
+
+
+def register_history(bus: Bus, reads: Reads) -> None:
+    """Subscribe the questions about playbooks, servers and organisations."""
+
+    async def organisations(question: AskOrganisations) -> Organisations:
+        return await reads.organisations()
+
+    async def playbooks(question: AskPlaybooks) -> Playbooks:
+        return await reads.playbooks(question.organisation)
+
+    async def history(question: AskHistory) -> History:
+        return await reads.history(question.organisation, question.playbook)
+
+    async def version(question: AskVersion) -> Version:
+        return await reads.version(question.organisation, question.playbook, question.version)
+
+    async def diff(question: AskDiff) -> Diff:
+        return await reads.diff(question.organisation, question.playbook, question.before, question.after)
+
+    async def servers(question: AskServers) -> Servers:
+        return await reads.servers(question.organisation)
+
+    async def events(question: AskEvents) -> Events:
+        return await reads.events(question.organisation, question.after, question.limit)
+
+    register(bus, subjects.ORGANISATIONS, organisations)
+    register(bus, subjects.PLAYBOOKS, playbooks)
+    register(bus, subjects.HISTORY, history)
+    register(bus, subjects.VERSION, version)
+    register(bus, subjects.DIFF, diff)
+    register(bus, subjects.SERVERS, servers)
+    register(bus, subjects.EVENTS_ASKED, events)
+
+
+def register_records(bus: Bus, pool: asyncpg.Pool, rebuilds: Rebuilds) -> None:
+    """Subscribe the questions about calls, the chain and rebuilds."""
+
+    async def calls(question: AskCalls) -> Calls:
+        return await recent_calls(pool, question.organisation, question.playbook, question.call_id, question.limit)
+
+    async def verify_audit(question: VerifyAudit) -> AuditVerdict:
+        return await verify(pool, question.organisation)
+
+    async def rebuild_state(question: AskRebuild) -> Rebuilt:
+        return await rebuilds.state(question.projection)
+
+    register(bus, subjects.CALLS_ASKED, calls)
+    register(bus, subjects.VERIFY_AUDIT, verify_audit, workers=2)
+    register(bus, subjects.REBUILD_STATE, rebuild_state)

@@ -1,0 +1,65 @@
+"""Projection `playbooks`: every playbook as it is now, and every version it ever had, whole."""
+
+from __future__ import annotations
+
+import msgspec
+
+from callboard.contracts.events import PlaybookPublished, PlaybookRetired, PlaybookRolledBack, Recorded
+from callboard_projections.history.projection import Effect, Projection, storable
+
+_json = msgspec.json.Encoder().encode
+
+
+def _effects(recorded: Recorded) -> list[Effect]:
+    match recorded.event:
+        case PlaybookPublished() as event:
+            return _new_version(recorded, event, "published", None)
+        case PlaybookRolledBack() as event:
+            return _new_version(recorded, event, "rolled_back", event.to_version)
+        case PlaybookRetired() as event:
+            retired = (recorded.organisation, event.playbook, recorded.recorded_at, storable(recorded.meta.actor))
+            return [Effect("playbook_retired", retired)]
+        case _:
+            return []
+
+
+def _new_version(
+    recorded: Recorded, event: PlaybookPublished | PlaybookRolledBack, reason: str, to_version: int | None
+) -> list[Effect]:
+    definition = event.content.definition
+    actor = storable(recorded.meta.actor)
+    version = (
+        recorded.organisation,
+        event.playbook,
+        event.version,
+        reason,
+        actor,
+        storable(recorded.meta.comment),
+        recorded.recorded_at,
+        event.content_digest,
+        len(event.content.tools),
+        to_version,
+        recorded.seq,
+        _json(event.content).decode(),
+    )
+    current = (
+        recorded.organisation,
+        event.playbook,
+        storable(definition.title),
+        event.version,
+        definition.access,
+        [storable(server) for server in definition.servers],
+        len(event.content.tools),
+        recorded.recorded_at,
+        actor,
+    )
+    return [Effect("playbook_version_recorded", version), Effect("playbook_current", current)]
+
+
+PLAYBOOKS = Projection(
+    name="playbooks",
+    layout=1,
+    tables=("playbook", "playbook_version"),
+    kinds=("playbook.published", "playbook.rolled_back", "playbook.retired"),
+    effects=_effects,
+)

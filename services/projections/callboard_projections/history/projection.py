@@ -1,0 +1,81 @@
+"""What a projection is: a name, its tables, the events it folds, and a pure function from an event to statements.
+
+The tables of a projection are `rm.<table>_<suffix>`, read through the view `rm.<table>`. The SQL stands in `sql/`:
+`<name>_tables` and `<name>_views`, with `{n}` for the suffix, and one file per statement that `effects` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import msgspec
+
+from callboard.contracts.events import Recorded
+from callboard.platform.event_store import Connection
+from callboard.platform.postgres import sql
+
+PACKAGE = "callboard_projections"
+
+
+class Effect(NamedTuple):
+    """One statement (a file in `sql/`) with its arguments."""
+
+    statement: str
+    values: tuple[object, ...]
+
+
+def suffixed(name: str, suffix: int) -> str:
+    """The SQL of a file in `sql/` for the tables with this suffix."""
+    return sql(PACKAGE, name).replace("{n}", str(suffix))
+
+
+class Projection(msgspec.Struct, frozen=True, kw_only=True):
+    """A read model. A change of its tables raises `layout`: it is then rebuilt at the next start.
+
+    `kinds`: the tags of the events it folds; others are not even decoded. `effects` must not fail for an event
+    of these kinds: what it cannot store is a fault that stops the projection until it is repaired.
+    """
+
+    name: str
+    layout: int
+    tables: tuple[str, ...]
+    kinds: tuple[str, ...]
+    effects: Callable[[Recorded], Sequence[Effect]]
+
+    async def make_tables(self, connection: Connection, suffix: int) -> None:
+        """Create empty tables with this suffix."""
+        await connection.execute(suffixed(f"{self.name}_tables", suffix))
+
+    async def show(self, connection: Connection, suffix: int) -> None:
+        """Let the views read the tables with this suffix."""
+        await connection.execute(suffixed(f"{self.name}_views", suffix))
+
+    async def apply(self, connection: Connection, events: Sequence[Recorded], suffix: int) -> None:
+        """Fold events, in their order, into the tables with this suffix."""
+        effects = [effect for event in events for effect in self.effects(event)]
+        for statement, group in groupby(effects, key=lambda effect: effect.statement):
+            await connection.executemany(suffixed(statement, suffix), [effect.values for effect in group])
+
+    async def checksum(self, connection: Connection, suffix: int) -> str:
+        """`sha256:<hex>` over all rows of all tables, whatever their physical order."""
+        parts = [
+            await connection.fetchval(sql(PACKAGE, "checksum").replace("{table}", f"rm.{table}_{suffix}"))
+            for table in self.tables
+        ]
+        return f"sha256:{parts[0]}" if len(parts) == 1 else f"sha256:{await _combined(connection, parts)}"
+
+    def named_tables(self, suffix: int) -> str:
+        """The tables as the status shows them."""
+        return ", ".join(f"{table}_{suffix}" for table in self.tables)
+
+
+async def _combined(connection: Connection, parts: Sequence[str]) -> str:
+    combined: str = await connection.fetchval(sql(PACKAGE, "checksum_combined"), list(parts))
+    return combined
+
+
+def storable(text: str) -> str:
+    """Text as Postgres can hold it: JSON may carry U+0000, a text column may not."""
+    return text.replace("\x00", "\ufffd")

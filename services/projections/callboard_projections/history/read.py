@@ -1,0 +1,161 @@
+"""The questions that the read models answer. A reader sees what was committed before the question came.
+
+That is made true by folding, before the answer, what the log of the organisation holds beyond the cursor; when
+nothing is new it costs one look at two rows.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+import msgspec
+
+from callboard.contracts.commands import (
+    Diff,
+    Events,
+    History,
+    OrganisationLine,
+    Organisations,
+    PlaybookLine,
+    Playbooks,
+    ServerLine,
+    Servers,
+    Version,
+    VersionLine,
+)
+from callboard.contracts.definitions import PlaybookContent, ServerDefinition
+from callboard.contracts.events import PublishedEvent
+from callboard.contracts.problems import Problem
+from callboard.kernel.diff import changes_between
+from callboard.platform.event_store import EventStore, published_of
+from callboard.platform.postgres import persist, sql
+from callboard_projections.history.fold import Folder
+
+_HERE = "callboard_projections"
+_content = msgspec.json.Decoder(PlaybookContent).decode
+_definition = msgspec.json.Decoder(ServerDefinition).decode
+_names = msgspec.json.Decoder(tuple[str, ...]).decode
+_encode = msgspec.json.Encoder().encode
+
+MOST_EVENTS = 1000
+MOST_BYTES = 2 * 1024 * 1024
+_INT8 = 2**63 - 1
+
+
+class Reads:
+    """All queries on the log and its read models."""
+
+    def __init__(self, pool: asyncpg.Pool, store: EventStore, folders: dict[str, Folder]) -> None:
+        self._pool = pool
+        self._store = store
+        self._folders = folders
+
+    async def organisations(self) -> Organisations:
+        """Every organisation with the height of its log."""
+        await persist(self._folders["organisations"].catch_up_all)
+        rows = await self._fetch("ask_organisations")
+        return Organisations(organisations=tuple(OrganisationLine(**row) for row in rows))
+
+    async def playbooks(self, organisation: str) -> Playbooks:
+        """The playbooks of an organisation by name, retired ones included."""
+        await self._fresh("playbooks", organisation)
+        rows = await self._fetch("ask_playbooks", organisation)
+        return Playbooks(playbooks=tuple(_playbook_line(row) for row in rows))
+
+    async def history(self, organisation: str, playbook: str) -> History:
+        """Every version, newest first; raises `playbook.unknown`."""
+        await self._fresh("playbooks", organisation)
+        rows = await self._fetch("ask_history", organisation, playbook)
+        if not rows:
+            raise _unknown_playbook(organisation, playbook)
+        return History(playbook=playbook, versions=tuple(_version_line(row) for row in rows))
+
+    async def version(self, organisation: str, playbook: str, version: int) -> Version:
+        """One version whole, 0 the current one; raises `playbook.unknown` or `playbook.version_unknown`."""
+        await self._fresh("playbooks", organisation)
+        return await self._version(organisation, playbook, version)
+
+    async def diff(self, organisation: str, playbook: str, before: int, after: int) -> Diff:
+        """What changes from one version to another; raises as `version`."""
+        await self._fresh("playbooks", organisation)
+        old = await self._version(organisation, playbook, before)
+        new = await self._version(organisation, playbook, after)
+        changes = changes_between(old.content, new.content)
+        return Diff(playbook=playbook, before=old.line.version, after=new.line.version, changes=changes)
+
+    async def servers(self, organisation: str) -> Servers:
+        """The registered servers by name."""
+        await self._fresh("servers", organisation)
+        rows = await self._fetch("ask_servers", organisation)
+        return Servers(servers=tuple(_server_line(row) for row in rows))
+
+    async def events(self, organisation: str, after: int, limit: int) -> Events:
+        """The log after `after`, oldest first: at most `limit` (1000) events and about 2 MiB, at least one."""
+        await self._known(organisation)
+        wanted = max(1, min(limit, MOST_EVENTS))
+        position = max(0, min(after, _INT8))
+        recorded = await persist(lambda: self._store.read(organisation, position, wanted))
+        events: list[PublishedEvent] = []
+        size = 0
+        for event in map(published_of, recorded):
+            size += len(_encode(event))
+            if events and size > MOST_BYTES:
+                break
+            events.append(event)
+        return Events(events=tuple(events))
+
+    async def _version(self, organisation: str, playbook: str, version: int) -> Version:
+        if 0 <= version <= _INT8:
+            rows = await self._fetch("ask_version", organisation, playbook, version)
+            if rows:
+                return Version(
+                    organisation=organisation,
+                    playbook=playbook,
+                    line=_version_line(rows[0]),
+                    content=_content(rows[0]["content"]),
+                )
+        if not await self._fetch("ask_history", organisation, playbook):
+            raise _unknown_playbook(organisation, playbook)
+        raise Problem("playbook.version_unknown", f"{playbook} has no version {version}", version=version)
+
+    async def _fresh(self, projection: str, organisation: str) -> None:
+        head = await persist(lambda: self._folders[projection].catch_up(organisation))
+        if head is None:
+            raise _unknown_organisation(organisation)
+
+    async def _known(self, organisation: str) -> None:
+        if not await self._fetch("head", organisation):
+            raise _unknown_organisation(organisation)
+
+    async def _fetch(self, name: str, *values: object) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await persist(lambda: self._pool.fetch(sql(_HERE, name), *values))
+        return rows
+
+
+def _unknown_organisation(organisation: str) -> Problem:
+    return Problem("organisation.unknown", f"there is no organisation {organisation!r}", organisation=organisation)
+
+
+def _unknown_playbook(organisation: str, playbook: str) -> Problem:
+    return Problem("playbook.unknown", f"{organisation} has no playbook {playbook!r}", playbook=playbook)
+
+
+def _playbook_line(row: asyncpg.Record) -> PlaybookLine:
+    return PlaybookLine(**{**row, "servers": tuple(row["servers"])})
+
+
+def _version_line(row: asyncpg.Record) -> VersionLine:
+    return VersionLine(
+        version=row["version"],
+        reason=row["reason"],
+        actor=row["actor"],
+        comment=row["comment"],
+        recorded_at=row["recorded_at"],
+        content_digest=row["content_digest"],
+        tools=row["tools"],
+        rolled_back_to=row["rolled_back_to"],
+    )
+
+
+def _server_line(row: asyncpg.Record) -> ServerLine:
+    texts = {"definition": _definition(row["definition"]), "quarantined": _names(row["quarantined"])}
+    return ServerLine(**{**row, **texts})

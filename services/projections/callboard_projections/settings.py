@@ -1,0 +1,21 @@
+"""Settings of projections, from `CALLBOARD_PROJECTIONS_*`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from callboard.platform.settings import DatabaseSettings
+
+
+class ProjectionsSettings(DatabaseSettings, frozen=True, kw_only=True):
+    """What is kept, and how much of it.
+
+    `calls_max_bytes`: size of the JetStream stream of call records. `calls_keep_days`: age in days at which a day of
+    call records is dropped from Postgres. `stream_replicas`: copies of each stream and bucket in a NATS cluster.
+    """
+
+    calls_max_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 1024 * 1024 * 1024
+    calls_keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    stream_replicas: Annotated[int, Meta(ge=1, le=5)] = 1

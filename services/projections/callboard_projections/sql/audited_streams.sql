@@ -1,0 +1,1 @@
+select stream, version from cb.stream where organisation = $1

@@ -1,0 +1,4 @@
+select h.organisation, h.seq as head, coalesce(c.seq, 0) as at
+from cb.log_head h left join cb.cursor c on c.consumer = $1 and c.organisation = h.organisation
+where h.seq > coalesce(c.seq, 0)
+order by h.organisation

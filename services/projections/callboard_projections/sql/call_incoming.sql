@@ -1,0 +1,1 @@
+create temporary table if not exists call_incoming (like cb.call) on commit delete rows

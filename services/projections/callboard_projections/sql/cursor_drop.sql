@@ -1,0 +1,1 @@
+delete from cb.cursor where consumer = $1

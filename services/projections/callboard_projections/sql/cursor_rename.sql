@@ -1,0 +1,1 @@
+update cb.cursor set consumer = $2 where consumer = $1

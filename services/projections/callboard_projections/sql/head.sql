@@ -1,0 +1,1 @@
+select seq from cb.log_head where organisation = $1

@@ -1,0 +1,1 @@
+select suffix, layout from rm.projection where projection = $1 for share

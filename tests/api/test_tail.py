@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from litestar.response import Stream
+
+from callboard.platform.bus import Bus
+from callboard.platform.settings import CommonSettings
+from callboard_edge.api import tail as tailing
+from callboard_edge.api.tail import tail
+from tests.support import backends
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+SUBJECT = "cb.calls.acme.>"
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
+    directory: Path = tmp_path_factory.mktemp("tail")
+    with backends.nats(directory) as server:
+        settings = CommonSettings(nats_url=server.url, nats_credentials=server.everything(directory))
+        connected = Bus("edge", "tail", settings)
+        await connected.connect()
+        yield connected
+        await connected.close()
+
+
+def pieces(response: Stream) -> AsyncIterator[bytes]:
+    stream: AsyncIterator[bytes] = response.iterator  # type: ignore[assignment]
+    return stream
+
+
+def followers(bus: Bus) -> int:
+    return sum(1 for subscription in bus.client._subs.values() if subscription.subject == SUBJECT)
+
+
+async def test_it_unsubscribes_when_the_reader_goes_away(bus: Bus) -> None:
+    stream = pieces(tail(bus, SUBJECT))
+    assert await anext(stream) == b": following\n\n"
+    assert followers(bus) == 1
+    await stream.aclose()  # type: ignore[attr-defined]  # an async generator
+    await eventually(lambda: followers(bus) == 0)
+
+
+async def test_every_message_is_one_event(bus: Bus) -> None:
+    stream = pieces(tail(bus, SUBJECT, lambda message: message.subject.endswith(".start")))
+    await anext(stream)
+    await bus.client.publish("cb.calls.acme.other", b"0")
+    await bus.client.publish("cb.calls.acme.start", b'{"a": 1}')
+    assert await anext(stream) == b'data: {"a": 1}\n\n'
+    await stream.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+async def test_a_quiet_stream_says_that_it_is_alive(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tailing, "HEARTBEAT_SECONDS", 0.05)
+    stream = pieces(tail(bus, SUBJECT))
+    await anext(stream)
+    assert await anext(stream) == b": still here\n\n"
+    await stream.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+async def test_a_slow_reader_loses_the_oldest_and_is_told(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tailing, "BACKLOG", 3)
+    seen: list[bytes] = []
+    stream = pieces(tail(bus, SUBJECT, lambda message: not seen.append(message.data)))
+    await anext(stream)
+    for number in range(5):
+        await bus.client.publish("cb.calls.acme.start", str(number).encode())
+    await eventually(lambda: len(seen) == 5)
+    assert await anext(stream) == b": 2 dropped, the reader is too slow\n\ndata: 2\n\ndata: 3\n\ndata: 4\n\n"
+    await stream.aclose()  # type: ignore[attr-defined]  # an async generator

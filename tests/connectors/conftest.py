@@ -1,0 +1,49 @@
+"""One Postgres for all tests of the room, with a database for each; a NATS for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from callboard.local.nats_server import EmbeddedNats
+from callboard.local.postgres_server import EmbeddedPostgres
+from callboard.platform.migrate import migrate
+from tests.connectors.rig import Rig
+
+_numbers = itertools.count(1)
+_TEMPLATE = "migrated"
+
+
+async def _create(server: EmbeddedPostgres, statement: str) -> None:
+    connection = await asyncpg.connect(server.dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def connectors_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(tmp_path_factory.mktemp("pg")) as server:
+        asyncio.run(_create(server, f"create database {_TEMPLATE}"))
+        asyncio.run(migrate(server.dsn_for(_TEMPLATE)))
+        yield server
+
+
+@pytest_asyncio.fixture
+async def rig(tmp_path: Path, connectors_postgres: EmbeddedPostgres) -> AsyncIterator[Rig]:
+    name = f"t{next(_numbers)}"
+    await _create(connectors_postgres, f"create database {name} template {_TEMPLATE}")
+    with EmbeddedNats(tmp_path / "nats") as nats:
+        running = Rig(tmp_path, nats, connectors_postgres.dsn_for(name))
+        try:
+            await running.open()
+            yield running
+        finally:
+            await running.close()

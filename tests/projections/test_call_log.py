@@ -1,0 +1,294 @@
+"""The call log: every record once, whatever is restarted, lost or delivered again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+from nats.js.errors import NotFoundError
+
+from callboard.contracts import subjects
+from callboard.contracts.calls import CallRecord, encode_record
+from callboard.contracts.commands import AskCalls, Calls
+from callboard.local.postgres_server import EmbeddedPostgres
+from callboard.platform.migrate import migrate
+from callboard_projections.app import DURABLE
+from callboard_projections.call_log.domain import (
+    RecordRefused,
+    day_of,
+    expired,
+    partition_of,
+    read_record,
+    row_of,
+)
+from callboard_projections.call_log.partitions import Partitions
+from callboard_projections.call_log.store import CallStore
+from tests.projections.stack import Log, Stack, call_record, status_of
+from tests.support.waiting import eventually
+
+KEEP = timedelta(days=30)
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+async def stored(stack: Stack) -> list[str]:
+    return [row["call_id"] for row in await stack.log.rows("select call_id from cb.call order by call_id")]
+
+
+async def calls_are(stack: Stack, expected: Sequence[str], within: float = 8.0) -> None:
+    async def check() -> bool:
+        assert await stored(stack) == sorted(expected)
+        return True
+
+    await eventually(check, within=within)
+
+
+# ---------------------------------------------------------------------------------------------- pure
+
+
+def refusal(data: bytes, subject: str = "cb.calls.acme.start") -> str:
+    with pytest.raises(RecordRefused) as refused:
+        read_record(subject, data, NOW, KEEP)
+    return str(refused.value)
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    record = call_record("c1", started_at=NOW)
+    assert read_record("cb.calls.acme.start", encode_record(record), NOW, KEEP) == record
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"null", b"\xff", b'{"type":"call.v1"}', b'{"type":"other"}'])
+def test_what_is_no_record_is_refused(data: bytes) -> None:
+    assert refusal(data) == "it is not a call record"
+
+
+def test_a_record_under_the_subject_of_another_organisation_is_refused() -> None:
+    data = encode_record(call_record("c1", organisation="acme-2", started_at=NOW))
+    assert refusal(data) == "it stands under the subject of another organisation"
+    assert refusal(data, "cb.calls.acme.acme-2").startswith("it stands under")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"started_at": NOW - KEEP - timedelta(seconds=1)}, "its time is out of range"),
+        ({"started_at": NOW + timedelta(days=3)}, "its time is out of range"),
+        ({"started_at": NOW.replace(tzinfo=None)}, "its time has no zone"),
+        ({"started_at": NOW, "version": 2**31}, "a number of it is out of range"),
+        ({"started_at": NOW, "total_us": 2**63}, "a number of it is out of range"),
+    ],
+)
+def test_a_record_that_the_table_cannot_hold_is_refused(changes: dict[str, object], reason: str) -> None:
+    assert refusal(encode_record(call_record("c1", **changes))) == reason
+
+
+def test_a_day_has_one_partition_in_every_zone() -> None:
+    late = datetime.fromisoformat("2026-11-20T23:30:00-05:00")
+    assert day_of(late) == date(2026, 11, 21)
+    assert partition_of(day_of(late)) == "call_20261121"
+
+
+def test_only_our_partitions_of_days_that_are_over_expire() -> None:
+    names = ["call_20261020", "call_20261021", "call_20261120", "call_old", "call_2026102", "other_20200101"]
+    assert expired(names, date(2026, 11, 20), KEEP) == ["call_20261020"]
+
+
+# ------------------------------------------------------------------------------------------- postgres
+
+
+async def test_a_row_that_postgres_refuses_costs_nothing_but_itself(log: Log) -> None:
+    partitions = Partitions(log.pool, KEEP)
+    records = [call_record(f"c{number}") for number in range(9)]
+    rows = [row_of(record, encode_record(record)) for record in records]
+    rows[4] = (*rows[4][:4], 2**40, *rows[4][5:])
+
+    assert await CallStore(log.pool, partitions).write(rows) == (8, 1)
+    assert await log.pool.fetchval("select count(*) from cb.call") == 8
+
+
+async def test_text_with_a_nul_is_stored(log: Log) -> None:
+    record = call_record("c1", tool="a\x00b")
+    row = row_of(record, encode_record(record))
+
+    assert await CallStore(log.pool, Partitions(log.pool, KEEP)).write([row]) == (1, 0)
+    assert await log.pool.fetchval("select tool from cb.call") == "a\ufffdb"
+
+
+async def test_days_are_made_ahead_and_when_a_record_needs_one_and_dropped_when_they_are_old(log: Log) -> None:
+    partitions = Partitions(log.pool, timedelta(days=3))
+    now = datetime.now(UTC)
+    await partitions.keep(now)
+    old = call_record("c1", started_at=now - timedelta(days=2))
+    store = CallStore(log.pool, partitions)
+    await store.write([row_of(old, encode_record(old))])
+
+    async def names() -> list[str]:
+        rows = await log.rows(
+            "select inhrelid::regclass::text as t from pg_inherits where inhparent='cb.call'::regclass"
+        )
+        return sorted(row["t"] for row in rows)
+
+    days = [now - timedelta(days=2), now, now + timedelta(days=1)]
+    assert await names() == [f"cb.{partition_of(day_of(day))}" for day in days]
+    await partitions.keep(now + timedelta(days=2))
+    assert f"cb.{partition_of(day_of(days[0]))}" not in await names()
+    await store.write([row_of(old, encode_record(old))])  # it is made again when a record needs it
+    assert await log.pool.fetchval("select count(*) from cb.call") == 1
+
+
+async def test_instances_make_the_same_day_at_once_and_notice_when_another_dropped_it(log: Log) -> None:
+    both = [Partitions(log.pool, KEEP) for _ in range(4)]
+    await asyncio.gather(*(partitions.keep(datetime.now(UTC)) for partitions in both))
+    await log.pool.execute(f"drop table cb.{partition_of(day_of(datetime.now(UTC)))}")
+    record = call_record("c1")
+
+    assert await CallStore(log.pool, both[0]).write([row_of(record, encode_record(record))]) == (1, 0)
+
+
+# ------------------------------------------------------------------------------------- the whole room
+
+
+async def test_records_are_written_once_and_acknowledged(stack: Stack) -> None:
+    room = await stack.projections()
+    names = [f"c{number:04}" for number in range(1200)]
+    await stack.record(*(call_record(name) for name in names))
+
+    await calls_are(stack, names)
+    await eventually(lambda: status_of(room, "call_log").lag == 0)
+    assert status_of(room, "call_log").events == 1200
+    info = await (await stack.everywhere()).jetstream().consumer_info(subjects.STREAM_CALLS, DURABLE)
+    assert (info.num_pending, info.num_ack_pending) == (0, 0)
+
+
+async def test_a_record_that_is_delivered_again_leaves_no_trace(stack: Stack) -> None:
+    room = await stack.projections()
+    record = call_record("c1")
+    await stack.record(record, record, call_record("c2"))
+    await calls_are(stack, ["c1", "c2"])
+    jetstream = (await stack.everywhere()).jetstream()
+
+    # The consumer is made again and delivers everything from the beginning.
+    await jetstream.delete_consumer(subjects.STREAM_CALLS, DURABLE)
+    await eventually(lambda: jetstream.consumer_info(subjects.STREAM_CALLS, DURABLE), within=8)
+    await stack.record(call_record("c3"))
+
+    await calls_are(stack, ["c1", "c2", "c3"])
+    await eventually(lambda: status_of(room, "call_log").lag == 0)
+    assert status_of(room, "call_log").events == 3
+
+
+async def test_what_is_no_call_record_is_counted_and_does_not_hold_up_the_others(stack: Stack) -> None:
+    room = await stack.projections()
+    await stack.router.client.publish("cb.calls.acme.start", b"not a record")
+    await stack.router.client.publish("cb.calls.beta.start", encode_record(call_record("stolen")))
+    await stack.record(call_record("good"))
+
+    await calls_are(stack, ["good"])
+    await eventually(lambda: room.status().figures["calls_refused"] == 2)
+    assert status_of(room, "call_log").problem == "2 messages were not call records"
+    await eventually(lambda: status_of(room, "call_log").lag == 0)
+
+
+async def test_two_instances_share_the_records(stack: Stack) -> None:
+    rooms = [await stack.projections(), await stack.projections()]
+    names = [f"c{number:04}" for number in range(600)]
+    for start in range(0, 600, 50):
+        await stack.record(*(call_record(name) for name in names[start : start + 50]))
+
+    await calls_are(stack, names)
+    assert sum(status_of(room, "call_log").events for room in rooms) == 600
+
+
+async def test_records_go_on_after_the_stream_was_made_again(stack: Stack) -> None:
+    await stack.projections()
+    await stack.record(call_record("c1"))
+    await calls_are(stack, ["c1"])
+    jetstream = (await stack.everywhere()).jetstream()
+    before = (await jetstream.stream_info(subjects.STREAM_CALLS)).created
+
+    await jetstream.delete_stream(subjects.STREAM_CALLS)
+
+    async def remade() -> bool:
+        try:
+            return (await jetstream.stream_info(subjects.STREAM_CALLS)).created != before
+        except NotFoundError:
+            return False
+
+    await eventually(remade)
+    await stack.record(call_record("c2"))
+    await calls_are(stack, ["c1", "c2"])
+
+
+async def test_records_go_on_after_nats_was_killed_and_lost_everything(stack: Stack) -> None:
+    await stack.projections()
+    await stack.record(call_record("c1"))
+    await calls_are(stack, ["c1"])
+
+    stack.lose_the_bus()
+    await stack.start_the_bus()
+
+    jetstream = (await stack.everywhere()).jetstream()
+    await eventually(lambda: _exists(jetstream.stream_info(subjects.STREAM_CALLS)), within=8)
+    await stack.record(call_record("c2"))
+    await calls_are(stack, ["c1", "c2"])
+
+
+async def _exists(question: object) -> bool:
+    try:
+        await question  # type: ignore[misc]  # a coroutine
+    except (NotFoundError, OSError):
+        return False
+    return True
+
+
+async def test_records_wait_for_a_postgres_that_was_killed(tmp_path: Path, stack: Stack) -> None:
+    with EmbeddedPostgres(tmp_path / "pg") as server:
+        await migrate(server.dsn)
+        room = await stack.projections(database_url=server.dsn)
+        await eventually(lambda: status_of(room, "call_log").problem == "")
+        server.kill()
+        await stack.record(*(call_record(f"c{number}") for number in range(5)))
+        await eventually(lambda: status_of(room, "call_log").problem)
+        server.start()
+        await asyncio.to_thread(server.wait_ready)
+
+        async def all_there() -> bool:
+            connection = await asyncpg.connect(server.dsn)
+            try:
+                return await connection.fetchval("select count(*) from cb.call") == 5
+            finally:
+                await connection.close()
+
+        await eventually(all_there, within=8)
+        await eventually(lambda: status_of(room, "call_log").problem == "")
+        await room.stop()
+        stack.rooms.remove(room)
+
+
+# -------------------------------------------------------------------------------------------- queries
+
+
+async def asked(stack: Stack, **question: object) -> list[CallRecord]:
+    answer = await stack.edge.ask(subjects.CALLS_ASKED, AskCalls(organisation="acme", **question), Calls)  # type: ignore[arg-type]
+    return list(answer.calls)
+
+
+async def test_calls_are_answered_newest_first_of_the_last_day_only_one_s_own(stack: Stack) -> None:
+    await stack.projections()
+    now = datetime.now(UTC)
+    recent = [call_record(f"c{n}", started_at=now - timedelta(minutes=n)) for n in range(5)]
+    shuffled = random.Random(1).sample(recent, 5)
+    old = call_record("old", started_at=now - timedelta(hours=30))
+    other = call_record("other", playbook="other", started_at=now - timedelta(seconds=1))
+    await stack.record(*shuffled, old, other, call_record("foreign", organisation="beta"))
+    await calls_are(stack, ["c0", "c1", "c2", "c3", "c4", "foreign", "old", "other"])
+
+    assert await asked(stack, playbook="start") == recent
+    assert [record.call_id for record in await asked(stack, limit=2)] == ["c0", "other"]
+    assert await asked(stack, call_id="old") == [old]
+    assert await asked(stack, call_id="foreign") == []
+    assert [record.call_id for record in await asked(stack, limit=-5)] == ["c0"]
