@@ -166,7 +166,7 @@ async def test_a_stream_table_that_disagrees_with_the_log_is_found(log: Log) -> 
 
 async def test_the_verdict_is_asked_for_on_the_bus_and_others_are_answered_meanwhile(stack: Stack) -> None:
     await stack.projections()
-    await stack.log.append("acme", *(published("start", n, *"abcdefgh") for n in range(1, 2001)))
+    await stack.log.append("acme", *(published("start", n, *"abcdefgh") for n in range(1, 8001)))
 
     verifying = asyncio.create_task(
         stack.edge.ask(subjects.VERIFY_AUDIT, VerifyAudit(organisation="acme"), AuditVerdict)

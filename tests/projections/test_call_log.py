@@ -173,7 +173,7 @@ async def test_a_record_that_is_delivered_again_leaves_no_trace(stack: Stack) ->
 
     # The consumer is made again and delivers everything from the beginning.
     await jetstream.delete_consumer(subjects.STREAM_CALLS, DURABLE)
-    await eventually(lambda: jetstream.consumer_info(subjects.STREAM_CALLS, DURABLE), within=8)
+    await eventually(lambda: _exists(jetstream.consumer_info(subjects.STREAM_CALLS, DURABLE)), within=8)
     await stack.record(call_record("c3"))
 
     await calls_are(stack, ["c1", "c2", "c3"])

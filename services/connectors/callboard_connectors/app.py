@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import aiohttp
 import asyncpg
 import structlog
 from nats.aio.msg import Msg
@@ -30,7 +29,6 @@ from callboard_connectors.registry.running import Running
 from callboard_connectors.sessions.open import Limits, SessionOpener
 from callboard_connectors.settings import ConnectorsSettings, inherited_environment
 from callboard_connectors.transports.guardian import Guardian
-from callboard_connectors.transports.http import open_client
 
 log = structlog.get_logger()
 _HEAD_ROOM = 4096
@@ -54,7 +52,6 @@ class ConnectorsRoom:
         self._ready = False
         self._tasks: list[asyncio.Task[None]] = []
         self._pool: asyncpg.Pool | None = None
-        self._client: aiohttp.ClientSession | None = None
         self._running: Running | None = None
         self._placement: Placement | None = None
         self._follower: LogFollower | None = None
@@ -64,13 +61,12 @@ class ConnectorsRoom:
         settings, bus = self._settings, self.bus
         await bus.connect()
         self._pool = await open_pool(settings.database_url, settings.database_pool)
-        self._client = open_client(settings.connect_seconds)
         limits = Limits(
             connect_seconds=settings.connect_seconds,
             max_body_bytes=settings.max_body_bytes,
             allow_stdio=settings.allow_stdio,
         )
-        opener = SessionOpener(self._client, self._guardian, BusVault(bus), limits, inherited_environment())
+        opener = SessionOpener(self._guardian, BusVault(bus), limits, inherited_environment())
         running = self._running = self._build_running(opener)
         placement = self._placement = Placement(bus.instance, LeaseBucket(bus), running.acquired, running.lost)
         running.placement = placement
@@ -121,8 +117,6 @@ class ConnectorsRoom:
             await self._running.close_all()
             await self._placement.release()
         self._guardian.close()
-        if self._client is not None:
-            await self._client.close()
         if self._pool is not None:
             self._pool.terminate()
         await self.bus.close()

@@ -6,10 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 
-import aiohttp
 import msgspec
-import structlog
-from multidict import CIMultiDict
 
 import callboard
 from callboard.contracts.calls import MODERN
@@ -20,13 +17,32 @@ from callboard_connectors.transports import envelope as rpc
 from callboard_connectors.transports.envelope import Envelope, RpcRefused
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 from callboard_connectors.transports.header_values import encode_header_value
-from callboard_connectors.transports.http import HttpLink, redirect_target
+from callboard_connectors.transports.http import HttpLink
+from callboard_connectors.transports.http_wire import Response
 from callboard_connectors.transports.sse import ServerEvent
 
-log = structlog.get_logger()
-
-_ACCEPT = "application/json, text/event-stream"
-_NAMED_HEADERS = 2048
+_OWN_HEADERS = {
+    "Accept": "application/json, text/event-stream",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+    "User-Agent": f"callboard/{callboard.__version__}",
+}
+# What a definition cannot set: it is the protocol's, or this client's.
+_RESERVED = frozenset(
+    {
+        *(name.lower() for name in _OWN_HEADERS),
+        "connection",
+        "content-length",
+        "host",
+        "last-event-id",
+        "mcp-method",
+        "mcp-name",
+        "mcp-protocol-version",
+        "mcp-session-id",
+        "transfer-encoding",
+    }
+)
+_NAMED_HEADS = 2048
 _RESUMES = 8
 _RESUME_SECONDS = 1.0
 _GOODBYE_SECONDS = 0.4
@@ -39,21 +55,13 @@ class HttpSession:
 
     def __init__(self, link: HttpLink, headers: Mapping[str, str]) -> None:
         self._link = link
-        self._base = CIMultiDict(headers)
-        self._base.update(
-            {
-                "Accept": _ACCEPT,
-                "Accept-Encoding": "identity",
-                "Content-Type": "application/json",
-                "User-Agent": f"callboard/{callboard.__version__}",
-            }
-        )
+        self._base = {name: value for name, value in headers.items() if name.lower() not in _RESERVED} | _OWN_HEADERS
         self._session_id = ""
-        self._headers = CIMultiDict(self._base)
-        self._named: dict[tuple[str, str], CIMultiDict[str]] = {}
+        self._headers: dict[str, str] = dict(self._base)
+        self._head = b""
+        self._heads: dict[tuple[str, str], bytes] = {}
         self._ids = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ended: list[Callable[[str], None]] = []
 
     def next_id(self) -> int:
         """A request id that this session has not used."""
@@ -65,19 +73,19 @@ class HttpSession:
     def adopt(self, opening: Opening) -> None:
         """The era is agreed: from here on every request carries it."""
         self.opening = opening
-        self._headers = CIMultiDict(self._base)
-        self._headers["MCP-Protocol-Version"] = opening.era
+        self._headers = {**self._base, "MCP-Protocol-Version": opening.era}
         if self._session_id:
             self._headers["Mcp-Session-Id"] = self._session_id
+        self._head = self._link.head("POST", self._headers)
 
     # ------------------------------------------------------------------------------------- requests
 
     async def call(self, outgoing: Outgoing, listener: Listener) -> Envelope:
         """Send once and wait for the answer; see `Session.call`."""
-        headers = self._headers_of(outgoing) if self.opening.modern else self._headers
+        head = self._head_of(outgoing) if self.opening.modern else self._head
         listener.written()
         try:
-            response = await self._link.post(outgoing.message, headers)
+            response = await self._link.post(head, outgoing.message)
             return await self._answer(response, outgoing.id, listener)
         except asyncio.CancelledError:
             # In the modern era the closed response is the cancellation.
@@ -85,21 +93,21 @@ class HttpSession:
                 self._tell_later(rpc.notification("notifications/cancelled", {"requestId": outgoing.id}))
             raise
 
-    def _headers_of(self, outgoing: Outgoing) -> CIMultiDict[str]:
+    def _head_of(self, outgoing: Outgoing) -> bytes:
+        """The head of a modern request: headers mirror its method, what it names, and some of its arguments."""
         key = (outgoing.method, outgoing.name)
-        headers = self._named.get(key)
-        if headers is None:
-            headers = CIMultiDict(self._headers)
-            headers["Mcp-Method"] = outgoing.method
+        head = self._heads.get(key)
+        if head is None:
+            headers = {**self._headers, "Mcp-Method": outgoing.method}
             if outgoing.name:
                 headers["Mcp-Name"] = encode_header_value(outgoing.name)
-            if len(self._named) >= _NAMED_HEADERS:
-                self._named.clear()
-            self._named[key] = headers
+            head = self._link.head("POST", headers)
+            if len(self._heads) >= _NAMED_HEADS:
+                self._heads.clear()
+            self._heads[key] = head
         if outgoing.headers:
-            headers = CIMultiDict(headers)
-            headers.update(outgoing.headers)
-        return headers
+            head += "".join(f"{name}: {value}\r\n" for name, value in outgoing.headers.items()).encode()
+        return head
 
     async def ask(self, method: str, params: dict[str, object], within: float) -> bytes:
         """A request of our own; see `Session.ask`."""
@@ -113,7 +121,7 @@ class HttpSession:
         body = rpc.request(number, method, params)
         async with asyncio.timeout(within):
             response = await self._post_following(body, self._headers_as(version, method))
-            if not version and (session := response.headers.get("Mcp-Session-Id")):
+            if not version and (session := response.headers.get("mcp-session-id")):
                 self._session_id = session
             answer = await self._answer(response, number, UNHEARD)
         if bytes(answer.error):
@@ -122,14 +130,15 @@ class HttpSession:
 
     async def tell_as(self, version: str, method: str) -> None:
         """A notification in the manner of a version."""
-        response = await self._link.post(rpc.notification(method), self._headers_as(version, method))
+        head = self._link.head("POST", self._headers_as(version, method))
+        response = await self._link.post(head, rpc.notification(method))
+        self._link.let_go(response)
         status = response.status
-        response.release()
         if status >= 400:
             raise StatusRefused(status, _status_words(status))
 
-    def _headers_as(self, version: str, method: str) -> CIMultiDict[str]:
-        headers = CIMultiDict(self._base)
+    def _headers_as(self, version: str, method: str) -> dict[str, str]:
+        headers = dict(self._base)
         if version:
             headers["MCP-Protocol-Version"] = version
         if version == MODERN:
@@ -138,21 +147,21 @@ class HttpSession:
             headers["Mcp-Session-Id"] = self._session_id
         return headers
 
-    async def _post_following(self, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
+    async def _post_following(self, body: bytes, headers: dict[str, str]) -> Response:
         """Follow one redirect within the origin (the usual trailing slash), and remember where it led."""
-        response = await self._link.post(body, headers)
-        if (target := redirect_target(self._link.url, response)) is not None:
-            response.release()
-            self._link.url = target
-            response = await self._link.post(body, headers)
+        response = await self._link.post(self._link.head("POST", headers), body)
+        if (url := self._link.redirect_target(response)) is not None:
+            self._link.let_go(response)
+            self._link.move(url)
+            response = await self._link.post(self._link.head("POST", headers), body)
         return response
 
     # -------------------------------------------------------------------------------------- answers
 
-    async def _answer(self, response: aiohttp.ClientResponse, number: int, listener: Listener) -> Envelope:
+    async def _answer(self, response: Response, number: int, listener: Listener) -> Envelope:
         """The answer to a request out of its response; whatever comes before goes to the listener."""
         try:
-            kind = response.headers.get("Content-Type", "")
+            kind = response.headers.get("content-type", "")
             if kind[:17].lower() == "text/event-stream":
                 return await self._streamed(response, number, listener)
             body = await self._link.body(response)
@@ -161,9 +170,7 @@ class HttpSession:
             raise
         return await self._whole(response, body, b"%d" % number, listener)
 
-    async def _whole(
-        self, response: aiohttp.ClientResponse, body: bytes, request_id: bytes, listener: Listener
-    ) -> Envelope:
+    async def _whole(self, response: Response, body: bytes, request_id: bytes, listener: Listener) -> Envelope:
         status = response.status
         try:
             for found, raw in rpc.messages_in(body):
@@ -180,7 +187,7 @@ class HttpSession:
         if status == 404 and self._session_id:
             raise SessionUnknown
         if status >= 300:
-            raise StatusRefused(status, _status_words(status, response.headers.get("Location", "")))
+            raise StatusRefused(status, _status_words(status, response.headers.get("location", "")))
         if status == 202 or not body:
             raise InvalidAnswer("accepted the request without answering it")
         raise InvalidAnswer("answered another request than ours")
@@ -189,7 +196,7 @@ class HttpSession:
         # A 404 means "session unknown", unless it spells out that only the method is.
         return bool(self._session_id) and RpcRefused(bytes(found.error)).peek.code != rpc.METHOD_NOT_FOUND
 
-    async def _streamed(self, response: aiohttp.ClientResponse, number: int, listener: Listener) -> Envelope:
+    async def _streamed(self, response: Response, number: int, listener: Listener) -> Envelope:
         """The answer out of a stream; a stream that breaks off is resumed where the server allows that."""
         request_id = b"%d" % number
         last_id, retry = "", _RESUME_SECONDS
@@ -211,10 +218,7 @@ class HttpSession:
             if not last_id or self.opening.modern:
                 raise failure
             await asyncio.sleep(retry)
-            headers = CIMultiDict(self._headers)
-            headers["Accept"] = "text/event-stream"
-            headers["Last-Event-ID"] = last_id
-            response = await self._link.get(headers)
+            response = await self._get({"Last-Event-ID": last_id})
             if response.status != 200:
                 raise failure
         raise TransportFailure("it kept ending its stream without an answer", sent=True)
@@ -250,7 +254,7 @@ class HttpSession:
     async def _told(self, message: bytes) -> None:
         try:
             async with asyncio.timeout(5):
-                (await self._link.post(message, self._headers)).release()
+                self._link.let_go(await self._link.post(self._head, message))
         except (TransportFailure, TimeoutError):
             pass
 
@@ -261,11 +265,10 @@ class HttpSession:
         if self.opening.modern:
             number = self.next_id()
             body = rpc.request(number, "subscriptions/listen", {"notifications": SUBSCRIPTION, "_meta": OWN_META})
-            response = await self._link.post(body, self._headers_as(MODERN, "subscriptions/listen"))
+            head = self._link.head("POST", self._headers_as(MODERN, "subscriptions/listen"))
+            response = await self._link.post(head, body)
         elif self._session_id:
-            headers = CIMultiDict(self._headers)
-            headers["Accept"] = "text/event-stream"
-            response = await self._link.get(headers)
+            response = await self._get({})
         else:
             return False
         try:
@@ -279,6 +282,10 @@ class HttpSession:
             return True
         finally:
             response.close()
+
+    async def _get(self, headers: dict[str, str]) -> Response:
+        """Open a stream of the server."""
+        return await self._link.ask(self._link.head("GET", {**self._headers, "Accept": "text/event-stream", **headers}))
 
     async def _changed(self, event: ServerEvent, changed: Callable[[], None]) -> bool:
         """Take one event of the server's stream; False when it refuses to have one."""
@@ -301,9 +308,10 @@ class HttpSession:
         if self._session_id:
             try:
                 async with asyncio.timeout(_GOODBYE_SECONDS):
-                    await self._link.delete(self._headers)
-            except TimeoutError:
+                    (await self._link.ask(self._link.head("DELETE", self._headers))).close()
+            except (TimeoutError, TransportFailure):
                 pass
+        self._link.close()
 
 
 def _status_words(status: int, location: str = "") -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-import aiohttp
 import msgspec
 
 from callboard.contracts.definitions import SecretRef, ServerDefinition
@@ -54,13 +53,11 @@ class SessionOpener:
 
     def __init__(
         self,
-        client: aiohttp.ClientSession,
         guardian: Guardian,
         vault: Vault,
         limits: Limits,
         environment: Mapping[str, str],
     ) -> None:
-        self._client = client
         self._guardian = guardian
         self._vault = vault
         self._limits = limits
@@ -85,9 +82,14 @@ class SessionOpener:
 
     async def _open_http(self, definition: ServerDefinition, values: dict[str, str]) -> Session:
         assert definition.url is not None
-        link = HttpLink(self._client, definition.url, self._limits.max_body_bytes)
+        limits = self._limits
+        link = HttpLink(definition.url, limits.max_body_bytes, limits.connect_seconds)
         session = HttpSession(link, _filled(definition.headers, values))
-        session.adopt(await negotiate(session, self._limits.connect_seconds))
+        try:
+            session.adopt(await negotiate(session, limits.connect_seconds))
+        except BaseException:
+            link.close()
+            raise
         return session
 
     async def _open_stdio(

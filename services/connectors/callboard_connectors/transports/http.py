@@ -1,101 +1,186 @@
-"""Streamable HTTP over aiohttp: raw bytes out, raw bytes in, every wait and size bounded by the caller.
+"""The way to one HTTP upstream: warm connections, bounded bodies, failures in words.
 
-Above: `sessions.http_session`. Below: one `aiohttp.ClientSession` of the process, which keeps connections warm.
+Above: `sessions.http_session`. Below: `transports.http_wire`. A client of our own, because the general ones cost
+more processor time per call than all the rest of the path (see `bench/`); it sends nothing a second time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
-
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from functools import cache
+from typing import NamedTuple
+from urllib.parse import quote, urljoin, urlsplit
 
 from callboard_connectors.transports.failures import InvalidAnswer, TransportFailure
+from callboard_connectors.transports.http_wire import Connection, Response
 from callboard_connectors.transports.sse import EventParser, LineParser, ServerEvent, TooLarge
 
 # Common servers close idle connections after 5 s. We let go before, so that a request is not written to a
 # connection that the other side is closing: it could not be sent again.
 KEEP_ALIVE_SECONDS = 4.0
 _DRAIN_SECONDS = 0.5
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_UNSAFE_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+
+class Target(NamedTuple):
+    """Where a URL leads: `path` with its query, `authority` for the Host header."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+    authority: str
 
 
-def open_client(connect_seconds: float) -> aiohttp.ClientSession:
-    """The one HTTP client of the process. Deadlines are the callers': it has no total time-out."""
-    connector = aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=10)
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        # No limit on waiting for a free connection: there is always one. It would cost a timer per call.
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
-        trust_env=False,
-        auto_decompress=True,
-    )
+def target_of(url: str) -> Target:
+    """Take a URL apart; raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("not an http or https URL")
+    secure = parts.scheme == "https"
+    usual = 443 if secure else 80
+    host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode("ascii")
+    port = parts.port or usual
+    shown = f"[{host}]" if ":" in host else host
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=-._~")
+    if parts.query:
+        path += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=-._~?")
+    return Target(secure, host, port, path, shown if port == usual else f"{shown}:{port}")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 class HttpLink:
     """Where one upstream is, and how to get bytes to and from it."""
 
-    def __init__(self, client: aiohttp.ClientSession, url: str, max_body: int) -> None:
-        self._client = client
-        self.url = URL(url)
+    def __init__(self, url: str, max_body: int, connect_seconds: float) -> None:
+        try:
+            self.target = target_of(url)
+        except (ValueError, UnicodeError):
+            raise TransportFailure("its URL is not valid", sent=False) from None
+        self.url = url
         self.max_body = max_body
+        self._connect_seconds = connect_seconds
+        self._idle: deque[Connection] = deque()
+        self._all: set[Connection] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
         self._draining: set[asyncio.Task[None]] = set()
+        self._closed = False
 
-    async def post(self, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
-        """Send a message. Raises `TransportFailure`; a POST is never sent a second time from here."""
+    # ------------------------------------------------------------------------------------- requests
+
+    def head(self, method: str, headers: Mapping[str, str]) -> bytes:
+        """A request up to its last header, to be used again. Raises `TransportFailure` for a bad header."""
+        lines = [f"{method} {self.target.path} HTTP/1.1", f"Host: {self.target.authority}"]
+        for name, value in headers.items():
+            if not _NAME.fullmatch(name) or _UNSAFE_VALUE.search(value):
+                raise TransportFailure(f"its header {name!r} has a name or value that is not allowed", sent=False)
+            lines.append(f"{name}: {value}")
+        return "\r\n".join(lines).encode() + b"\r\n"
+
+    async def post(self, head: bytes, body: bytes) -> Response:
+        """Send a message. Raises `TransportFailure`."""
+        return await self._exchange(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+
+    async def ask(self, head: bytes) -> Response:
+        """Send a request without a body."""
+        return await self._exchange(head + b"\r\n")
+
+    async def _exchange(self, data: bytes) -> Response:
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if connection.usable:
+                return await connection.request(data)
+        connection = await self._connect()
+        return await connection.request(data)
+
+    async def _connect(self) -> Connection:
+        target, loop = self.target, asyncio.get_running_loop()
+        context = _tls() if target.secure else None
         try:
-            return await self._client.post(self.url, data=body, headers=headers, allow_redirects=False)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _failure(error) from None
+            async with asyncio.timeout(self._connect_seconds):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._on_idle, self._on_gone),
+                    target.host,
+                    target.port,
+                    ssl=context,
+                    server_hostname=target.host if context is not None else None,
+                )
+        except (OSError, TimeoutError, UnicodeError) as error:
+            raise TransportFailure(_words(error), sent=False) from None
+        self._all.add(connection)
+        return connection
 
-    async def get(self, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
-        """Open the server's stream."""
-        try:
-            return await self._client.get(self.url, headers=headers, allow_redirects=False)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _failure(error) from None
+    # ------------------------------------------------------------------------------- kept connections
 
-    async def delete(self, headers: CIMultiDict[str]) -> None:
-        """End a session; whether the server supports that does not matter."""
-        try:
-            response = await self._client.delete(self.url, headers=headers, allow_redirects=False)
-            response.close()
-        except (aiohttp.ClientError, OSError, ValueError):
-            pass
+    def _on_idle(self, connection: Connection) -> None:
+        if self._closed:
+            connection.close()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(KEEP_ALIVE_SECONDS, self._sweep)
 
-    async def body(self, response: aiohttp.ClientResponse) -> bytes:
+    def _on_gone(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def _sweep(self) -> None:
+        """Close what was not used lately; the most recently used connections are taken first."""
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - KEEP_ALIVE_SECONDS
+        while self._idle and self._idle[0].idle_since <= oldest:
+            self._idle.popleft().close()
+        wait = self._idle[0].idle_since - oldest if self._idle else 0.0
+        self._sweeper = loop.call_later(wait, self._sweep) if self._idle else None
+
+    def close(self) -> None:
+        """Close every connection; whatever still runs on one fails."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in tuple(self._all):
+            connection.abort()
+        self._idle.clear()
+
+    # ---------------------------------------------------------------------------------------- bodies
+
+    async def body(self, response: Response) -> bytes:
         """The whole body. Raises `InvalidAnswer` when it is too long, `TransportFailure` when it breaks off."""
-        content = response.content
-        try:
-            first = await content.readany()
-            if content.at_eof():
-                return first
-            pieces, size = [first], len(first)
-            while not content.at_eof():
-                piece = await content.readany()
-                pieces.append(piece)
-                size += len(piece)
-                if size > self.max_body:
-                    response.close()
-                    raise InvalidAnswer(f"answered more than {self.max_body} bytes")
-            return b"".join(pieces)
-        except (aiohttp.ClientError, OSError) as error:
-            raise _failure(error) from None
+        first = await response.chunk()
+        if response.ended:
+            return first
+        pieces, size = [first], len(first)
+        while piece := await response.chunk():
+            pieces.append(piece)
+            size += len(piece)
+            if size > self.max_body:
+                response.close()
+                raise InvalidAnswer(f"answered more than {self.max_body} bytes")
+        return b"".join(pieces)
 
-    async def events(self, response: aiohttp.ClientResponse) -> AsyncIterator[ServerEvent]:
+    async def events(self, response: Response) -> AsyncIterator[ServerEvent]:
         """The events of a stream as they come, until it ends. Raises as `body` does."""
-        lines = not response.headers.get("Content-Type", "").lower().startswith("text/event-stream")
+        lines = not response.headers.get("content-type", "").lower().startswith("text/event-stream")
         parser: EventParser | LineParser = LineParser(self.max_body) if lines else EventParser(self.max_body)
-        content = response.content
         try:
-            while chunk := await content.readany():
+            while chunk := await response.chunk():
                 for event in parser.feed(chunk):
                     yield event
             if lines:
@@ -104,64 +189,53 @@ class HttpLink:
         except TooLarge:
             response.close()
             raise InvalidAnswer(f"sent an event of more than {self.max_body} bytes") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise _failure(error) from None
 
-    def let_go(self, response: aiohttp.ClientResponse) -> None:
+    def let_go(self, response: Response) -> None:
         """Done with a stream that may have its end still on the way: keep the connection if that comes soon."""
-        if response.content.at_eof():
-            response.release()
+        if response.ended:
             return
         task = asyncio.get_running_loop().create_task(_drained(response))
         self._draining.add(task)
         task.add_done_callback(self._draining.discard)
 
+    def redirect_target(self, response: Response) -> str | None:
+        """The URL that a redirect which keeps the method leads to, if that is on the same origin."""
+        if response.status not in (307, 308):
+            return None
+        url = urljoin(self.url, response.headers.get("location", ""))
+        try:
+            target = target_of(url)
+        except (ValueError, UnicodeError):
+            return None
+        same = (target.secure, target.host, target.port) == (self.target.secure, self.target.host, self.target.port)
+        return url if same else None
 
-async def _drained(response: aiohttp.ClientResponse) -> None:
+    def move(self, url: str) -> None:
+        """The server is at another path of the same origin."""
+        self.url, self.target = url, target_of(url)
+
+
+async def _drained(response: Response) -> None:
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
-            while await response.content.readany():
+            while await response.chunk():
                 pass
-    except (TimeoutError, aiohttp.ClientError, OSError):
+    except (TimeoutError, TransportFailure):
         pass
     finally:
         response.close()
 
 
-def redirect_target(url: URL, response: aiohttp.ClientResponse) -> URL | None:
-    """Where a redirect that keeps the method leads, if that is on the same origin."""
-    if response.status not in (307, 308):
-        return None
-    try:
-        target = url.join(URL(response.headers.get("Location", "")))
-    except ValueError:
-        return None
-    return target if target.origin() == url.origin() else None
-
-
-def _failure(error: BaseException) -> TransportFailure:
-    return TransportFailure(_words(error), sent=not isinstance(error, _NOT_SENT))
-
-
 def _words(error: BaseException) -> str:
-    """What happened, without addresses or anything of the request."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its host name is not known"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError | ssl.SSLError):
-        return "its TLS certificate was not accepted"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        return f"connection failed: {os.strerror(number).lower() if number else 'unreachable'}"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "it did not accept the connection in time"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "it closed the connection without an answer"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "it closed the connection within its answer"
-    return "the connection broke"
-
-
-def place_of(url: str) -> str:
-    """Scheme, host and port of a URL, for messages."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    """Why there is no connection, without addresses or anything of the request."""
+    match error:
+        case socket.gaierror() | UnicodeError():
+            return "its host name is not known"
+        case ssl.SSLError():
+            return "its TLS certificate was not accepted"
+        case TimeoutError():
+            return "it did not accept the connection in time"
+        case OSError() if error.errno:
+            return f"connection failed: {os.strerror(error.errno).lower()}"
+        case _:
+            return "connection failed"

@@ -7,11 +7,19 @@ from datetime import datetime
 
 import asyncpg
 
-from callboard.platform.postgres import UNREACHABLE, sql
+from callboard.platform.postgres import sql
 from callboard_projections.call_log.domain import COLUMNS, Row, day_of
 from callboard_projections.call_log.partitions import Partitions
 
 _HERE = "callboard_projections"
+_REFUSED: tuple[type[Exception], ...] = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    # What COPY raises here for a value that does not fit, before the server sees it.
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 
 
 class CallStore:
@@ -30,9 +38,7 @@ class CallStore:
             return 0, 0
         try:
             return await self._write(rows), 0
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError) as error:
-            if isinstance(error, UNREACHABLE) and not isinstance(error, ValueError):
-                raise
+        except _REFUSED:
             if len(rows) == 1:
                 return 0, 1
             middle = len(rows) // 2

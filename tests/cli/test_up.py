@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from callboard.kernel.playbook_file import parse
+from callboard.local.demo import demo_file
+from tests.support.backends import wants_containers
+from tests.support.stack import ROOT, Stack, free_ports
+from tests.support.waiting import eventually
+
+pytestmark = [
+    pytest.mark.xdist_group("up"),
+    pytest.mark.skipif(wants_containers(), reason="this is about the embedded servers"),
+]
+CALLBOARD = str(Path(sys.executable).with_name("callboard"))
+STOP_SECONDS = 5.0
+
+
+async def up(directory: Path, *words: str, **more: object) -> asyncio.subprocess.Process:
+    arguments = ("up", "--data-dir", str(directory), *words)
+    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
+    return await asyncio.create_subprocess_exec(CALLBOARD, *arguments, **pipes, **more)  # type: ignore[arg-type]
+
+
+async def refusal(directory: Path, *words: str) -> tuple[int, str]:
+    """Exit code and stderr of an `up` that cannot start."""
+    process = await up(directory, *words)
+    _, told = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode or 0, told.decode()
+
+
+async def screen(process: asyncio.subprocess.Process) -> str:
+    """What it prints when it is ready."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    async with asyncio.timeout(60):
+        while line := await process.stdout.readline():
+            lines.append(line.decode())
+            if "Ctrl-C" in lines[-1]:
+                return "".join(lines)
+    assert process.stderr is not None
+    raise AssertionError((await process.stderr.read()).decode())
+
+
+@asynccontextmanager
+async def running(directory: Path, *words: str) -> AsyncIterator[tuple[Stack, str]]:
+    port = free_ports(1)
+    process = await up(directory, "--port", str(port), *words)
+    try:
+        yield Stack(directory, port, 1, process), await screen(process)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+            await asyncio.wait_for(process.communicate(), 10)
+
+
+def tree(process: asyncio.subprocess.Process) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def alive(processes: list[psutil.Process]) -> list[str]:
+    def lives(process: psutil.Process) -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return [str(process) for process in processes if lives(process)]
+
+
+def exposed(directory: Path) -> Iterator[Path]:
+    """Files that another user could read, were they not inside a directory that nobody else can enter."""
+    for path in [directory, *(directory / "keys").rglob("*"), directory / "admin.env", *(directory / "logs").iterdir()]:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            yield path
+
+
+async def test_the_first_start_furnishes_the_demo_and_a_later_one_finds_it(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    async with running(directory) as (stack, printed):
+        endpoint = f"{stack.url}/p/demo/start/mcp"
+        found = re.search(r"cbk_\w+", printed)
+        assert found is not None
+        token = found[0]
+        line = f'claude mcp add --transport http callboard {endpoint} --header "Authorization: Bearer {token}"'
+        assert line in printed
+        assert token != stack.admin_token
+        tools = (await stack.rpc(endpoint, "tools/list", token=token)).json()["result"]["tools"]
+        assert {"time__get_current_time", "git__git_log"} <= {tool["name"] for tool in tools}
+        assert "git__git_commit" not in {tool["name"] for tool in tools}
+        assert list(exposed(directory)) == []
+        admin = stack.admin_token
+    async with running(directory) as (stack, printed):
+        assert "cbk_" not in printed
+        assert "token issue NAME --org demo --playbook start" in printed
+        assert stack.admin_token == admin
+        assert f"CALLBOARD_URL={stack.url}\n" in (directory / "admin.env").read_text()
+        history = await stack.cli_json("playbook", "history", "demo/start")
+        assert [version["version"] for version in history["versions"]] == [1]
+        endpoint = stack.endpoint("demo", "start")
+        assert (await stack.rpc(endpoint, "tools/list", token=token)).status_code == 200
+
+
+async def test_what_runs_is_in_nobodys_way_and_goes_away_on_ctrl_c(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    async with running(directory, "--no-demo") as (stack, _):
+        code, told = await refusal(directory, "--port", str(stack.port + 1))
+        assert (code, "another `callboard up`" in told, str(stack.process.pid) in told) == (1, True, True)
+        code, told = await refusal(tmp_path / "other", "--port", str(stack.port))
+        assert (code, f"127.0.0.1:{stack.port}: the port is in use" in told) == (1, True)
+        processes = tree(stack.process)
+        assert len(processes) >= 7
+        began = time.monotonic()
+        stack.process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(stack.process.wait(), STOP_SECONDS + 1) == 0
+        assert time.monotonic() - began < STOP_SECONDS
+        assert alive(processes) == []
+
+
+async def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path / "data", "--no-demo") as (stack, _):
+        processes = tree(stack.process)
+        stack.process.send_signal(signal.SIGINT)
+        assert stack.process.stderr is not None
+        async with asyncio.timeout(5):
+            while b"stopping" not in await stack.process.stderr.readline():
+                pass
+        stack.process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(stack.process.wait(), 3)
+        await eventually(lambda: alive(processes) == [], within=3)
+
+
+async def test_a_start_after_kill_9_cleans_up_and_loses_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    async with running(directory, "--no-demo") as (stack, _):
+        await stack.cli("org", "create", "acme")
+        processes = tree(stack.process)
+        stack.process.kill()
+        await stack.process.wait()
+        await eventually(lambda: alive(processes) == [], within=5)
+    async with running(directory, "--no-demo") as (stack, _):
+        names = [line["organisation"] for line in (await stack.cli_json("org", "ls"))["organisations"]]
+        assert names == ["acme"]
+
+
+async def test_a_file_is_applied_at_the_start_and_again_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "callboard.yaml"
+    file.write_text(
+        "version: 1\norganisation: acme\nplaybooks:\n  words:\n    prompts:\n      hello: {template: Hello}\n"
+    )
+    async with running(tmp_path / "data", "--file", str(file)) as (stack, printed):
+        assert f"{stack.url}/p/acme/words/mcp" in printed
+        assert re.search(r"cbk_\w+", printed)
+    async with running(tmp_path / "data", "--file", str(file)) as (stack, printed):
+        assert "cbk_" not in printed
+        history = await stack.cli_json("playbook", "history", "acme/words")
+        assert len(history["versions"]) == 1
+
+
+async def test_a_bad_file_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("version: 1\norganisation: acme\nservers:\n  x: {}\n")
+    code, told = await refusal(tmp_path / "data", "--file", str(file))
+    assert code == 2
+    assert told.startswith(f"{file}:4: ")
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, told = await refusal(tmp_path / "file")
+    assert code == 1
+    assert "cannot use" in told
+    assert "--data-dir" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("words", [["--replicas", "0"], ["--replicas", "x"], ["--port", "x"]])
+async def test_options_that_make_no_sense_are_exit_code_2(words: list[str], tmp_path: Path) -> None:
+    code, _ = await refusal(tmp_path / "data", *words)
+    assert code == 2
+
+
+async def test_a_port_that_cannot_exist_is_refused(tmp_path: Path) -> None:
+    code, told = await refusal(tmp_path / "data", "--port", "70000")
+    assert code == 1
+    assert "65535" in told
+
+
+def test_the_example_file_is_the_demo() -> None:
+    example = parse((ROOT / "examples" / "demo.yaml").read_text(), "demo.yaml")
+    assert example._replace(lines={}) == parse(demo_file("."), "demo")._replace(lines={})
+
+
+def test_the_makefile_names_targets_that_exist() -> None:
+    text = (ROOT / "Makefile").read_text()
+    for target in ("up", "test", "check", "bench", "clean"):
+        assert re.search(rf"^{target}:", text, re.MULTILINE)
+    for script in ("bin/install", "bin/uv-path", ".ci/run"):
+        assert os.access(ROOT / script, os.X_OK)
