@@ -10,7 +10,9 @@ RUN UV_PROJECT_ENVIRONMENT=/opt/callboard uv sync --frozen --no-dev --no-editabl
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --create-home --uid 10001 callboard \
-    && install -d -m 0700 -o callboard -g callboard /keys /data
+    && for name in nats edge router connectors authsvc projections admin; do \
+         install -d -m 0700 -o callboard -g callboard /keys/$name; done \
+    && chown callboard:callboard /keys && install -d -m 0700 -o callboard -g callboard /data
 COPY --from=build /opt/callboard /opt/callboard
 ENV PATH=/opt/callboard/bin:$PATH PYTHONUNBUFFERED=1
 USER callboard

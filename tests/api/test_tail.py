@@ -10,7 +10,7 @@ from litestar.response import Stream
 from callboard.platform.bus import Bus
 from callboard.platform.settings import CommonSettings
 from callboard_edge.api import tail as tailing
-from callboard_edge.api.tail import tail
+from callboard_edge.api.tail import Tails
 from tests.support import backends
 from tests.support.waiting import eventually
 
@@ -39,15 +39,26 @@ def followers(bus: Bus) -> int:
 
 
 async def test_it_unsubscribes_when_the_reader_goes_away(bus: Bus) -> None:
-    stream = pieces(tail(bus, SUBJECT))
+    stream = pieces(Tails(bus).tail(SUBJECT))
     assert await anext(stream) == b": following\n\n"
     assert followers(bus) == 1
     await stream.aclose()  # type: ignore[attr-defined]  # an async generator
     await eventually(lambda: followers(bus) == 0)
 
 
+async def test_a_stopping_edge_ends_it(bus: Bus) -> None:
+    tails = Tails(bus)
+    stream = pieces(tails.tail(SUBJECT))
+    await anext(stream)
+    await bus.client.publish("cb.calls.acme.start", b"1")
+    await bus.client.flush()
+    tails.close_all()
+    assert [piece async for piece in stream] in ([b"data: 1\n\n"], [b""])
+    assert followers(bus) == 0
+
+
 async def test_every_message_is_one_event(bus: Bus) -> None:
-    stream = pieces(tail(bus, SUBJECT, lambda message: message.subject.endswith(".start")))
+    stream = pieces(Tails(bus).tail(SUBJECT, lambda message: message.subject.endswith(".start")))
     await anext(stream)
     await bus.client.publish("cb.calls.acme.other", b"0")
     await bus.client.publish("cb.calls.acme.start", b'{"a": 1}')
@@ -57,7 +68,7 @@ async def test_every_message_is_one_event(bus: Bus) -> None:
 
 async def test_a_quiet_stream_says_that_it_is_alive(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tailing, "HEARTBEAT_SECONDS", 0.05)
-    stream = pieces(tail(bus, SUBJECT))
+    stream = pieces(Tails(bus).tail(SUBJECT))
     await anext(stream)
     assert await anext(stream) == b": still here\n\n"
     await stream.aclose()  # type: ignore[attr-defined]  # an async generator
@@ -66,7 +77,7 @@ async def test_a_quiet_stream_says_that_it_is_alive(bus: Bus, monkeypatch: pytes
 async def test_a_slow_reader_loses_the_oldest_and_is_told(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tailing, "BACKLOG", 3)
     seen: list[bytes] = []
-    stream = pieces(tail(bus, SUBJECT, lambda message: not seen.append(message.data)))
+    stream = pieces(Tails(bus).tail(SUBJECT, lambda message: not seen.append(message.data)))
     await anext(stream)
     for number in range(5):
         await bus.client.publish("cb.calls.acme.start", str(number).encode())

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nats.errors
 import pytest
 from nats.aio.client import Client, RawCredentials
@@ -20,11 +21,9 @@ from callboard.contracts.commands import (
     Consumers,
     DismissConsumer,
     Done,
-    InstanceStatus,
 )
 from callboard.contracts.problems import Problem
 from callboard.local.nats_server import EmbeddedNats
-from callboard_authsvc.app import Authsvc
 from tests.authsvc.stack import Edge, Stack, new_id, refused
 from tests.support.waiting import eventually
 
@@ -188,6 +187,56 @@ async def test_a_consumer_publishes_nothing_but_its_pulls(edge: Edge, everywhere
     await reader.client.publish(subject, b"{}")
 
     await reader.refused(f'permissions violation for publish to "{subject}"')
+    await reader.client.close()
+
+
+@pytest.mark.parametrize(
+    "request_", ["$JS.API.CONSUMER.MSG.NEXT.CB_EVENTS.{}", "$JS.callboard.API.CONSUMER.INFO.CB_EVENTS.{}"]
+)
+@pytest.mark.parametrize(
+    "target",
+    [
+        "$JS.API.STREAM.PURGE.CB_EVENTS",
+        "$JS.API.STREAM.DELETE.CB_EVENTS",
+        "$JS.API.CONSUMER.DELETE.CB_EVENTS.zeta-FOR-stats",
+        "cb.evt.acme.playbook.retired",
+        "cb.evt.zeta.playbook.retired",
+        "cb.cmd.token.issue",
+        "$KV.CB_LEASES.acme",
+        "_INBOX.edge.one.1",
+    ],
+)
+async def test_a_consumer_cannot_have_the_server_write_for_it(
+    edge: Edge, everywhere: Client, request_: str, target: str
+) -> None:
+    """The server answers a pull wherever the reply subject says, without asking for permissions."""
+    await edge.create("zeta")
+    await admit(edge, organisation="zeta")
+    reader = await Reader(await admit(edge)).connect()
+    heard = await everywhere.subscribe(target)
+    await everywhere.flush()
+    before = (await everywhere.jetstream().stream_info(subjects.STREAM_EVENTS)).state.messages
+
+    await reader.client.publish(f"{request_}.CB_EVENTS.acme-FOR-stats", b'{"batch": 9, "no_wait": true}', reply=target)
+
+    # Answered after it: what the consumer asks for itself.
+    state = await reader.client.request("$JS.callboard.API.CONSUMER.INFO.CB_EVENTS.acme-FOR-stats", b"", timeout=3)
+    assert json.loads(state.data)["name"] == "acme-FOR-stats"
+    assert (await everywhere.jetstream().stream_info(subjects.STREAM_EVENTS)).state.messages == before
+    assert "zeta-FOR-stats" in await durables(everywhere)
+    assert heard.pending_msgs == 0
+    await reader.client.close()
+
+
+async def test_clients_that_ask_for_the_state_of_a_durable_use_the_domain(edge: Edge, everywhere: Client) -> None:
+    reader = await Reader(await admit(edge)).connect()
+    jetstream = reader.client.jetstream(domain=subjects.CONSUMER_DOMAIN)
+
+    info = await jetstream.consumer_info(subjects.STREAM_EVENTS, "acme-FOR-stats")
+    subscription = await jetstream.pull_subscribe_bind(consumer=info.name, stream=subjects.STREAM_EVENTS)
+
+    assert info.num_pending == 1
+    assert [message.data for message in await subscription.fetch(1, timeout=3)] == [b"acme 1"]
     await reader.client.close()
 
 
@@ -374,7 +423,7 @@ async def test_a_restarted_service_keeps_dismissed_consumers_out(stack: Stack, e
     await admit(edge, "another")
     await dismiss(edge, "another")
 
-    assert status_of(room).problem == ""
+    assert room.status().problem == ""
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await Reader(admission).connect()
 
@@ -391,12 +440,5 @@ async def test_durables_are_pull_consumers_with_explicit_acks(edge: Edge, everyw
         await everywhere.jetstream().consumer_info(subjects.STREAM_EVENTS, "zeta-FOR-stats")
 
 
-def status_of(room: Authsvc) -> InstanceStatus:
-    return room.status()
-
-
 def _at(admission: ConsumerAdmission, url: str) -> ConsumerAdmission:
-    import msgspec
-
-    assert json.loads(msgspec.json.encode(admission))["url"] != url
     return msgspec.structs.replace(admission, url=url)

@@ -145,9 +145,3 @@ def test_no_two_consumers_share_a_durable() -> None:
 
     assert len(names) == len(pairs)
     assert "projections-call_log" not in names
-
-
-def test_a_dismissed_key_is_refused_even_when_another_clock_signed_it_later() -> None:
-    until = consumers.revocations_of({"UA": NOON})["UA"]
-
-    assert until > NOON.timestamp() + 3600

@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 
+from callboard.contracts import subjects
 from callboard.kernel.playbook_file import parse
 from callboard.local.demo import demo_file
+from tests.support import backends
 from tests.support.backends import wants_containers
 from tests.support.stack import ROOT, Stack, free_ports
 from tests.support.waiting import eventually
@@ -120,12 +123,17 @@ async def test_what_runs_is_in_nobodys_way_and_goes_away_on_ctrl_c(tmp_path: Pat
         assert (code, "another `callboard up`" in told, str(stack.process.pid) in told) == (1, True, True)
         code, told = await refusal(tmp_path / "other", "--port", str(stack.port))
         assert (code, f"127.0.0.1:{stack.port}: the port is in use" in told) == (1, True)
-        processes = tree(stack.process)
-        assert len(processes) >= 7
-        began = time.monotonic()
-        stack.process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(stack.process.wait(), STOP_SECONDS + 1) == 0
-        assert time.monotonic() - began < STOP_SECONDS
+        await stack.cli("org", "create", "acme")
+        headers = {"Authorization": f"Bearer {stack.admin_token}"}
+        tail = f"{stack.url}/api/v1/organisations/acme/events/tail"
+        async with httpx2.AsyncClient() as http, http.stream("GET", tail, headers=headers, timeout=30) as stream:
+            assert await anext(stream.aiter_lines()) == ": following"
+            processes = tree(stack.process)
+            assert len(processes) >= 7
+            began = time.monotonic()
+            stack.process.send_signal(signal.SIGINT)
+            assert await asyncio.wait_for(stack.process.wait(), STOP_SECONDS + 1) == 0
+            assert time.monotonic() - began < STOP_SECONDS
         assert alive(processes) == []
 
 
@@ -167,6 +175,20 @@ async def test_a_file_is_applied_at_the_start_and_again_changes_nothing(tmp_path
         assert "cbk_" not in printed
         history = await stack.cli_json("playbook", "history", "acme/words")
         assert len(history["versions"]) == 1
+
+
+async def test_it_runs_on_servers_that_are_managed_elsewhere(tmp_path: Path) -> None:
+    servers = tmp_path / "servers"
+    servers.mkdir(mode=0o700)
+    with backends.postgres(servers) as dsn, backends.nats(servers) as bus:
+        for room in subjects.ROOMS:
+            bus.credentials(room, servers)
+        words = ("--database-url", dsn, "--nats-url", bus.url, "--nats-credentials", str(servers), "--no-demo")
+        async with running(tmp_path / "data", *words) as (stack, _):
+            assert set(stack.pids()) == set(subjects.ROOMS)
+            await stack.cli("org", "create", "acme")
+            code, _, told = await stack.cli("consumer", "add", "reader", "--org", "acme", ok=False)
+            assert code in (0, 1), told
 
 
 async def test_a_bad_file_is_refused_before_anything_starts(tmp_path: Path) -> None:

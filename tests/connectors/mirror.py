@@ -42,6 +42,12 @@ def serve(connection: wire.Connection) -> None:
     if connection.method != b"POST":
         connection.respond(405)
         return
+    if connection.path == "/moved":
+        connection.respond(307, extra=b"Location: /mcp/\r\n")
+        return
+    if connection.path == "/away":
+        connection.respond(308, extra=b"Location: http://example.invalid/mcp\r\n")
+        return
     message = json.loads(connection.body())
     headers = {name.decode(): value.decode("latin-1") for name, value in connection.headers.items()}
     reply = {"jsonrpc": "2.0", "id": message.get("id"), **answer(message, headers)}

@@ -105,12 +105,12 @@ def test_params_that_are_no_object_are_refused(params: bytes) -> None:
     ],
 )
 def test_a_result_type_is_put_in_front_when_it_is_missing(raw: bytes, expected: bytes) -> None:
-    assert settle(head(), raw, False).body == expected
-    assert settle(head(era="2025-11-25"), raw, False).body == raw
+    assert settle(head(), raw).body == expected
+    assert settle(head(era="2025-11-25"), raw).body == raw
 
 
 def test_a_resource_read_is_not_cacheable_unless_the_server_says_so() -> None:
-    read = json.loads(settle(head("resources/read"), b'{"contents":[],"ttlMs":5}', True).body)
+    read = json.loads(settle(head("resources/read"), b'{"contents":[],"ttlMs":5}').body)
     assert read == {"resultType": "complete", "cacheScope": "private", "contents": [], "ttlMs": 5}
     assert splice(b'{"a":1}', b'"b":2,') == b'{"b":2,"a":1}'
 
@@ -118,14 +118,14 @@ def test_a_resource_read_is_not_cacheable_unless_the_server_says_so() -> None:
 @pytest.mark.parametrize("raw", [b'"text"', b"[]", b"null", b'{"a":"\xff"}'])
 def test_a_result_that_is_no_object_is_an_invalid_answer(raw: bytes) -> None:
     with pytest.raises(Problem) as refused:
-        settle(head(), raw, True)
+        settle(head(), raw)
     assert refused.value.code == "server.invalid_answer"
     assert "'git'" in refused.value.message
 
 
 def test_the_outcome_of_a_tool_is_seen_at_the_top_only() -> None:
-    assert settle(head(), b'{"content":[],"isError":true}', True).outcome == "tool_error"
-    assert settle(head(), b'{"content":[{"isError":true}],"isError":false}', True).outcome == "ok"
+    assert settle(head(), b'{"content":[],"isError":true}').outcome == "tool_error"
+    assert settle(head(), b'{"content":[{"isError":true}],"isError":false}').outcome == "ok"
 
 
 def note(method: str, params: object) -> tuple[object, bytes]:

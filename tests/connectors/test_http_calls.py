@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
+from callboard.contracts.calls import RESULT
 from tests.connectors.rig import Rig
 from tests.support.upstreams.launch import running
 from tests.support.waiting import eventually
@@ -288,3 +290,52 @@ async def test_a_question_to_a_handshake_client_is_a_clear_error(rig: Rig) -> No
         refused = await rig.call("mirror", "ask", era="2025-11-25")
         assert refused.error["code"] == -32603
         assert "needs the bridge" in refused.error["message"]
+
+
+async def test_many_calls_that_fail_together_count_as_little_as_few(rig: Rig) -> None:
+    async with running("faulty") as upstream:
+        await rig.register("bad", url=upstream.at("/mode/drop-silent"))
+        await rig.room()
+        await rig.online("bad")
+        sent = [await rig.send("bad", "ping") for _ in range(40)]
+        for answer in sent:
+            await asyncio.wait_for(answer.done.wait(), 5)
+        waits = [answer.error["data"].get("retry_after_seconds", 0) for answer in sent]
+        assert max(waits) <= 1
+        # The server answers its negotiation, so it is back after the first pause.
+        await eventually(lambda: _reaches(rig))
+
+
+async def _reaches(rig: Rig) -> bool:
+    return bool((await rig.call("bad", "ping")).error["data"]["code"] == "call.outcome_unknown")
+
+
+async def test_a_server_that_is_retired_and_registered_again_is_served_anew(rig: Rig) -> None:
+    async with running("echo") as first, running("echo", "--tools", "1") as second:
+        await rig.register("echo", url=first.url)
+        await rig.room()
+        await rig.online("echo")
+        for _ in range(3):
+            await rig.retire("echo")
+            await rig.register("echo", url=first.url)
+        await rig.retire("echo")
+        await rig.register("echo", url=second.url)
+
+        async def is_second() -> bool:
+            answer = await rig.send("echo", "echo_00001", {"text": "x"}, within=1)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(answer.done.wait(), 1)
+            return bool(answer.frames) and answer.last.kind == RESULT
+
+        await eventually(is_second)
+        await eventually(lambda: rig.status_of("echo"))
+
+
+async def test_a_redirect_within_the_server_is_followed_and_any_other_named(rig: Rig) -> None:
+    async with running("tests.connectors.mirror") as upstream:
+        await rig.register("moved", url=upstream.at("/moved"))
+        await rig.register("away", url=upstream.at("/away"))
+        await rig.room()
+        assert (await rig.call("moved", "whoami")).result["headers"]
+        refused = await rig.call("away", "whoami")
+        assert "redirects elsewhere" in refused.error["message"]

@@ -16,6 +16,7 @@ from pathlib import Path
 import nats
 import psutil
 import pytest
+
 from callboard.local import nats_server
 from callboard.local.nats_server import EmbeddedNats, nats_server_binary
 from callboard.local.process import LocalServerError, wait_until

@@ -18,10 +18,10 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
+
 from callboard.local import postgres_server
 from callboard.local.postgres_server import EmbeddedPostgres, RunAs, find_run_as, postgres_binaries
 from callboard.local.process import LocalServerError, wait_until
-
 from tests.support.waiting import eventually
 
 NOBODY = 65534

@@ -17,6 +17,7 @@ import nats
 import psutil
 import pytest
 import pytest_asyncio
+
 from callboard.local.nats_server import EmbeddedNats
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.local.process import Child, wait_until
@@ -32,7 +33,6 @@ from callboard.local.supervise import (
     read_run_state,
 )
 from callboard.platform.bus_identity import Permissions, user_creds
-
 from tests.support.waiting import eventually
 
 FOREVER = "import signal; signal.pause()"

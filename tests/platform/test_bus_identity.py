@@ -12,6 +12,8 @@ import nats
 import nats.errors
 import pytest
 import pytest_asyncio
+from nats.aio.client import Client
+
 from callboard.local.nats_server import EmbeddedNats
 from callboard.platform.bus_identity import (
     BusIdentityError,
@@ -23,8 +25,6 @@ from callboard.platform.bus_identity import (
     user_creds,
     write_private_file,
 )
-from nats.aio.client import Client
-
 from tests.support.waiting import eventually
 
 EVERYTHING = Permissions(publish=(">",), subscribe=(">",))

@@ -46,8 +46,13 @@ def new_id() -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path_factory.mktemp("pg")) as running:
+    running = EmbeddedPostgres(tmp_path_factory.mktemp("pg"))
+    running.start()
+    try:
+        running.wait_ready()
         yield running
+    finally:
+        running.kill()  # an orderly end would write out the databases of all tests
 
 
 @pytest_asyncio.fixture

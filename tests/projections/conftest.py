@@ -30,10 +30,15 @@ async def _run(server: EmbeddedPostgres, statement: str) -> None:
 
 @pytest.fixture(scope="session")
 def projections_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path_factory.mktemp("pg")) as server:
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("pg"))
+    server.start()
+    try:
+        server.wait_ready()
         asyncio.run(_run(server, f"create database {_TEMPLATE}"))
         asyncio.run(migrate(server.dsn_for(_TEMPLATE)))
         yield server
+    finally:
+        server.kill()  # an orderly end would write out the databases of all tests
 
 
 @pytest_asyncio.fixture

@@ -10,7 +10,8 @@ from callboard.contracts import subjects
 from callboard.contracts.commands import AskOrganisations, AuditVerdict, ChainVerdict, Organisations, VerifyAudit
 from callboard.contracts.problems import Problem
 from callboard_projections.audit.verify import verify
-from tests.projections.stack import Log, Stack, published, registered
+from tests.projections.stack import Log, Stack, published, registered, status_of
+from tests.support.waiting import eventually
 
 EVENTS = 12
 
@@ -165,8 +166,10 @@ async def test_a_stream_table_that_disagrees_with_the_log_is_found(log: Log) -> 
 
 
 async def test_the_verdict_is_asked_for_on_the_bus_and_others_are_answered_meanwhile(stack: Stack) -> None:
-    await stack.projections()
-    await stack.log.append("acme", *(published("start", n, *"abcdefgh") for n in range(1, 8001)))
+    room = await stack.projections()
+    await stack.log.append("acme", *(published("start", n, *"abcdefgh") for n in range(1, 6001)))
+    await eventually(lambda: status_of(room, "relay").events == 6000, within=15)
+    await stack.edge.ask(subjects.ORGANISATIONS, AskOrganisations(), Organisations)
 
     verifying = asyncio.create_task(
         stack.edge.ask(subjects.VERIFY_AUDIT, VerifyAudit(organisation="acme"), AuditVerdict)

@@ -45,7 +45,7 @@ async def ended(rebuilds: Rebuilds, name: str) -> Rebuilt:
         found = await rebuilds.state(name)
         return found if found.state != "running" else None
 
-    return await eventually(state)  # type: ignore[return-value]  # never None
+    return await eventually(state, within=15)  # type: ignore[return-value]  # never None
 
 
 async def tables_of(log: Log, pattern: str) -> list[str]:
@@ -55,7 +55,7 @@ async def tables_of(log: Log, pattern: str) -> list[str]:
 
 async def test_rebuilt_from_zero_equals_live_while_appends_and_reads_go_on(log: Log, rebuilds: Rebuilds) -> None:
     for organisation in ("acme", "beta"):
-        await log.append(organisation, *(published("old", n, "log") for n in range(1, 701)))
+        await log.append(organisation, *(published("old", n, "log") for n in range(1, 551)))
     folder = Folder(log.pool, PLAYBOOKS)
     await folder.catch_up_all()
     stop = asyncio.Event()
@@ -75,7 +75,7 @@ async def test_rebuilt_from_zero_equals_live_while_appends_and_reads_go_on(log: 
         seen = 0
         while not stop.is_set():
             rows = await log.rows("select * from rm.playbook where playbook = 'old' order by organisation")
-            assert [row["version"] for row in rows] == [700, 700]
+            assert [row["version"] for row in rows] == [550, 550]
             count = await log.pool.fetchval("select count(*) from rm.playbook_version")
             assert count >= seen
             seen = count
@@ -95,13 +95,13 @@ async def test_rebuilt_from_zero_equals_live_while_appends_and_reads_go_on(log: 
     for rebuilt in (first, second):
         assert (rebuilt.state, rebuilt.problem) == ("done", "")
         assert rebuilt.checksum_before == rebuilt.checksum_after != ""
-        assert rebuilt.events == rebuilt.of_events >= 1400
+        assert rebuilt.events == rebuilt.of_events >= 1100
     assert second.events > first.events
     assert reads > 20
     assert appended > 20
     await folder.catch_up_all()
-    assert await log.pool.fetchval("select count(*) from rm.playbook_version") == 1400 + appended
-    assert await tables_of(log, "playbook.*") == ["playbook_3", "playbook_version_3"]
+    assert await log.pool.fetchval("select count(*) from rm.playbook_version") == 1100 + appended
+    await eventually(lambda: _only(log, ["playbook_3", "playbook_version_3"]))
     assert await log.rows("select consumer from cb.cursor group by 1") == [{"consumer": "playbooks"}]
 
 
@@ -174,7 +174,7 @@ async def test_a_rebuild_whose_instance_died_can_be_made_by_another(log: Log, re
     rebuilt = await ended(rebuilds, "playbooks")
 
     assert rebuilt.state == "done"
-    assert await tables_of(log, "playbook.*") == ["playbook_3", "playbook_version_3"]
+    await eventually(lambda: _only(log, ["playbook_3", "playbook_version_3"]))
     with pytest.raises(claims.ClaimLost):
         async with log.pool.acquire() as connection:
             await claims.touch(connection, dead, 1, 1)

@@ -50,7 +50,7 @@ log = structlog.get_logger()
 _MIGRATION_SECONDS = 60.0
 _MIGRATION_PAUSE = 0.1
 _DRAIN_SECONDS = 2.0
-_POOL_CLOSE_SECONDS = 0.5
+_CLOSE_SECONDS = 0.3
 
 
 class Materials(msgspec.Struct, frozen=True):
@@ -119,11 +119,12 @@ class Authsvc:
         except TimeoutError:
             # A handler waits for Postgres, perhaps. Its caller asks another instance when the connection is gone.
             if self.bus.connected:
-                await self.bus.client.close()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.bus.client.close(), _CLOSE_SECONDS)
         await cancel_all(*self._tasks)
         if self._pool is not None:
             try:
-                await asyncio.wait_for(self._pool.close(), _POOL_CLOSE_SECONDS)
+                await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
             except TimeoutError:
                 self._pool.terminate()
 

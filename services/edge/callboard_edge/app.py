@@ -19,6 +19,7 @@ from callboard.platform.bus import Bus
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard_edge.api.openapi import ContractSchemas
 from callboard_edge.api.routes import api_routes
+from callboard_edge.api.tail import Tails
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.entry import pushes
 from callboard_edge.health.metrics import Metrics
@@ -55,6 +56,7 @@ class Edge:
         self._calls = Calls(self.bus, settings.silence)
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
+        self._tails = Tails(self.bus)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
@@ -104,7 +106,11 @@ class Edge:
             await endpoint(scope, receive, send)
 
         return Litestar(
-            [mcp, *api_routes(self.bus, self._tokens.authenticate), *health_routes(self.bus, self._metrics_text)],
+            [
+                mcp,
+                *api_routes(self.bus, self._tokens.authenticate, self._tails),
+                *health_routes(self.bus, self._metrics_text),
+            ],
             openapi_config=OpenAPIConfig(
                 title="Callboard management API",
                 version=callboard.__version__,
@@ -124,6 +130,7 @@ class Edge:
     async def stop(self) -> None:
         """Close the port and the streams, let calls finish, disconnect."""
         self._playbooks.close_all()
+        self._tails.close_all()
         if self._server is not None:
             self._server.should_exit = True
             await asyncio.wait(self._tasks[:1], timeout=2.5)

@@ -70,7 +70,7 @@ class Projections:
         jetstream = self.bus.client.jetstream(timeout=JETSTREAM_SECONDS)
         keeper = self._keeper = StreamsKeeper(jetstream, self._settings.calls_max_bytes, self._settings.stream_replicas)
         await keeper.ensure_within(START_SECONDS)
-        self._relay = Relay(pool, jetstream, keeper, self.bus.max_payload)
+        self._relay = Relay(pool, jetstream, keeper, self.bus.max_payload, lambda: self.bus.connected)
         self._folders = tuple(Folder(pool, projection) for projection in PROJECTIONS)
         call_log = self._build_call_log(pool)
         self._measures = Measures(pool, self._folders, self._relay, call_log, keeper)

@@ -70,6 +70,10 @@ def _run(commands: Commands) -> None:
     run = _command(commands, "run", "rooms:run", "run one service in this process")
     run.add_argument("room", choices=ROOMS)
     _command(commands, "migrate", "rooms:migrate", "bring the database of CALLBOARD_DATABASE_URL up to date")
+    keys = _command(commands, "keys", "keys:keys", "make the keys of an installation that is not `callboard up`")
+    keys.add_argument("directory", metavar="DIR", help="gets a folder for each service")
+    keys.add_argument("--url", default="http://127.0.0.1:8700", help="where the administrator reaches the edge")
+    keys.add_argument("--nats-data", default="/data", metavar="DIR", help="where the NATS server keeps its state")
     health = _command(commands, "health", "rooms:health", "ask the service of this host whether it is ready")
     health.add_argument("room", choices=ROOMS)
 

@@ -60,6 +60,10 @@ def _is_mine(instance: str, chosen: CliSettings) -> bool:
     return instance == chosen.instance if chosen.instance else instance.startswith(f"{socket.gethostname()}-")
 
 
+async def _silently(_error: Exception) -> None:
+    """What goes wrong is told once, by the exit code and one sentence."""
+
+
 async def _ask_status(room: str, chosen: CliSettings) -> list[InstanceStatus]:
     import msgspec
     import nats
@@ -75,7 +79,9 @@ async def _ask_status(room: str, chosen: CliSettings) -> list[InstanceStatus]:
             chosen.nats_url,
             user_credentials=chosen.nats_credentials or None,
             allow_reconnect=False,
+            max_reconnect_attempts=1,
             connect_timeout=2,
+            error_cb=_silently,
             inbox_prefix=inbox,
             name="callboard health",
         )

@@ -114,7 +114,8 @@ def _kv(bucket: str) -> tuple[str, ...]:
 
 ROOMS = ("edge", "router", "connectors", "authsvc", "projections")
 
-# room -> (may publish, may subscribe); every room also hears its own inbox, and may answer what it was asked
+# room -> (may publish, may subscribe); every room also hears its own inbox, and may answer what it was asked.
+# Every room may ask for the status: `callboard health ROOM` does, with the room's own credentials.
 PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "edge": (
         (
@@ -139,6 +140,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "router": (
         (
+            STATUS,
             f"{CALL}.>",
             PROBE,
             PLACE,
@@ -158,6 +160,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "connectors": (
         (
+            STATUS,
             RECORD_CATALOGUE,
             OPEN_SECRETS,
             f"{RECORD}.>",
@@ -179,6 +182,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "authsvc": (
         (
+            STATUS,
             f"{HINT}.>",
             "cb.push.>",
             *(
@@ -200,6 +204,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "projections": (
         (
+            STATUS,
             f"{EVENT}.>",
             "$JS.API.>",
             f"$JS.ACK.{STREAM_CALLS}.>",
@@ -215,25 +220,52 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+CONSUMER_DOMAIN = "callboard"
+"""JetStream domain by which a consumer can also reach its durables (clients that ask for their state first do)."""
+_CONSUMER_STREAMS = (STREAM_EVENTS, STREAM_CALLS)
+CONSUMER_SERVICES: dict[str, str] = {
+    subject: answers
+    for stream in _CONSUMER_STREAMS
+    for subject, answers in (
+        (f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*", "Stream"),
+        (f"$JS.API.CONSUMER.INFO.{stream}.*", "Singleton"),
+        (f"$JS.ACK.{stream}.>", "Singleton"),
+    )
+}
+"""What the main account answers to accounts of consumers, each of which imports its own durables only."""
+CONSUMER_FEEDS = (f"{EVENT}.>", f"{RECORD}.>")
+"""What they can hear live, each the subjects of its organisation only."""
+
+
 def consumer_inbox(organisation: str, consumer: str) -> str:
-    """Inbox prefix of one analytics consumer: what is delivered to one is not heard by another."""
+    """Inbox prefix of one analytics consumer."""
     return f"{INBOX}.consumer.{organisation}.{consumer}"
 
 
-def consumer_permissions(
-    organisation: str, durables: dict[str, str], inbox_prefix: str = f"{INBOX}.consumer"
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What an analytics consumer may publish and subscribe to. `durables`: stream -> durable name.
+def consumer_feeds(organisation: str) -> tuple[str, ...]:
+    """The live subjects of an organisation."""
+    return f"{EVENT}.{organisation}.>", f"{RECORD}.{organisation}.>"
 
-    Only reading of its own durables, which authsvc makes: a consumer that could create one could choose where
-    the server delivers to.
+
+def consumer_services(durables: dict[str, str]) -> dict[str, str]:
+    """Subject in a consumer's account -> subject in ours. `durables`: stream -> durable name.
+
+    Only reading of its own durables, which authsvc makes.
     """
-    publish: list[str] = []
+    services: dict[str, str] = {}
     for stream, durable in durables.items():
-        publish += [
-            f"$JS.API.CONSUMER.INFO.{stream}.{durable}",
-            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}",
-            f"$JS.ACK.{stream}.{durable}.>",
-        ]
-    subscribe = (f"{EVENT}.{organisation}.>", f"{RECORD}.{organisation}.>", f"{inbox_prefix}.>")
-    return tuple(publish), subscribe
+        pull, state = f"CONSUMER.MSG.NEXT.{stream}.{durable}", f"CONSUMER.INFO.{stream}.{durable}"
+        services[f"$JS.API.{pull}"] = f"$JS.API.{pull}"
+        services[f"$JS.{CONSUMER_DOMAIN}.API.{pull}"] = f"$JS.API.{pull}"
+        # Not under `$JS.API.` too: there the server answers itself, that this account has no JetStream.
+        services[f"$JS.{CONSUMER_DOMAIN}.API.{state}"] = f"$JS.API.{state}"
+        services[f"$JS.ACK.{stream}.{durable}.>"] = f"$JS.ACK.{stream}.{durable}.>"
+    return services
+
+
+def consumer_permissions(
+    organisation: str, consumer: str, durables: dict[str, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What an analytics consumer may publish and subscribe to, in its own account."""
+    subscribe = (*consumer_feeds(organisation), f"{consumer_inbox(organisation, consumer)}.>")
+    return tuple(consumer_services(durables)), subscribe

@@ -12,6 +12,7 @@ from callboard.local.data_dir import DataDirectory
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.local.process import LocalServerError
 from callboard.platform.bus_identity import write_private_file
+from callboard.platform.migration_texts import fingerprint
 
 DATABASE: Final = "callboard"
 _EXTERNAL_SECONDS: Final = 60.0
@@ -33,31 +34,35 @@ class EmbeddedDatabase:
     @property
     def known_migrated(self) -> bool:
         """Whether an earlier start applied every migration of this version: the rooms need not wait then."""
-        return self._server.data_dir.exists() and _remembered(self._directory) == _fingerprint()
+        return self._server.data_dir.exists() and _remembered(self._directory) == fingerprint()
 
     async def ready(self) -> bool:
         """Whether the server answers and the database has every table; a failed migration is kept in `failure`."""
         if not await asyncio.to_thread(self._server.is_ready):
             return False
+        from callboard.platform.postgres import UNREACHABLE
+
         try:
             await _create(self._server.dsn)
             await migrate(self.dsn)
-        except (OSError, TimeoutError):
+        except UNREACHABLE:
             return False
         except Exception as error:  # whatever it is, the start has failed and must say why
             self.failure = error
             raise
-        write_private_file(self._directory.migrated, _fingerprint().encode())
+        write_private_file(self._directory.migrated, fingerprint().encode())
         return True
 
 
 async def _create(dsn: str) -> None:
     import asyncpg
 
+    from callboard.platform.postgres import sql
+
     connection = await asyncpg.connect(dsn, timeout=10)
     try:
-        if not await connection.fetchval("select true from pg_database where datname = $1", DATABASE):
-            await connection.execute(f"create database {DATABASE}")
+        if not await connection.fetchval(sql("callboard.local", "database_exists")):
+            await connection.execute(sql("callboard.local", "create_database"))
     finally:
         await connection.close()
 
@@ -86,12 +91,6 @@ async def migrate_external(dsn: str, say: Callable[[str], None]) -> list[str]:
                 raise LocalServerError(f"the database does not answer: {reason}") from None
             say(f"waiting for Postgres ({reason})")
             await asyncio.sleep(1.0)
-
-
-def _fingerprint() -> str:
-    from callboard.platform.migrate import fingerprint
-
-    return fingerprint()
 
 
 def _remembered(directory: DataDirectory) -> str:

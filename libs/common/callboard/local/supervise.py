@@ -24,7 +24,6 @@ import psutil
 
 from callboard.local.process import (
     Child,
-    LocalServerError,
     exit_of,
     kill_group,
     kill_tree,
@@ -266,8 +265,9 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             slot.process = process = spawn(slot.child)
-        except (LocalServerError, OSError, subprocess.SubprocessError) as error:
-            self._on_event(NotStarted(name, str(error)))
+        except Exception as error:
+            # Whatever it was: this child is tried again and told of, and the others are kept all the same.
+            self._on_event(NotStarted(name, str(error) or type(error).__name__))
             return
         self._write_pids()
         self._on_event(Started(name, process.pid))

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import nkeys
 
+from callboard.contracts import subjects
+
 if TYPE_CHECKING:
     from nats.aio.client import RawCredentials
 
@@ -37,7 +39,8 @@ _from_seed: Any = nkeys.from_seed
 
 # The account in the configuration file must always look older than one that was pushed: at a restart the
 # resolver keeps the newer of the two, and a preload with a fresh `iat` would bring every revoked user back.
-PRELOAD_ISSUED_AT: Final = 1
+# Raise it by one whenever what the accounts say changes, so that an older one in the resolver's directory yields.
+PRELOAD_ISSUED_AT: Final = 2
 
 _SYSTEM_USER_SECONDS: Final = 60
 _RESPONSE_NANOSECONDS: Final = 120 * 1_000_000_000
@@ -95,10 +98,10 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     def generate(cls) -> Trust:
         """A new operator with its system account, main account and the key that signs users."""
         return cls(
-            operator_seed=_new_seed(nkeys.PREFIX_BYTE_OPERATOR),
-            system_seed=_new_seed(nkeys.PREFIX_BYTE_ACCOUNT),
-            account_seed=_new_seed(nkeys.PREFIX_BYTE_ACCOUNT),
-            signing_seed=_new_seed(nkeys.PREFIX_BYTE_ACCOUNT),
+            operator_seed=new_seed(nkeys.PREFIX_BYTE_OPERATOR),
+            system_seed=new_seed(nkeys.PREFIX_BYTE_ACCOUNT),
+            account_seed=new_seed(nkeys.PREFIX_BYTE_ACCOUNT),
+            signing_seed=new_seed(nkeys.PREFIX_BYTE_ACCOUNT),
         )
 
     @classmethod
@@ -121,28 +124,28 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def operator_key(self) -> str:
         """Public key of the operator."""
-        return _public_key(self.operator_seed)
+        return public_key_of(self.operator_seed)
 
     @property
     def system_key(self) -> str:
         """Public key of the system account."""
-        return _public_key(self.system_seed)
+        return public_key_of(self.system_seed)
 
     @property
     def account_key(self) -> str:
         """Public key of the main account."""
-        return _public_key(self.account_seed)
+        return public_key_of(self.account_seed)
 
     @property
     def signing_key(self) -> str:
         """Public key that signs users of the main account; replacing it keeps the account and its streams."""
-        return _public_key(self.signing_seed)
+        return public_key_of(self.signing_seed)
 
 
 def operator_jwt(trust: Trust) -> str:
     """The operator, signed by itself. It says which account is the system account."""
     claims = {"type": "operator", "version": 2, "system_account": trust.system_key}
-    return _sign(trust.operator_seed, "callboard", trust.operator_key, claims)
+    return sign_claims(trust.operator_seed, "callboard", trust.operator_key, claims)
 
 
 def account_jwt(trust: Trust, revocations: Mapping[str, int] | None = None, *, issued_at: int | None = None) -> str:
@@ -151,28 +154,28 @@ def account_jwt(trust: Trust, revocations: Mapping[str, int] | None = None, *, i
     `revocations` maps the public key of a user to a Unix time: what was issued to it until then is refused.
     """
     jetstream = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
-    claims = _account_claims(jetstream) | {"signing_keys": [trust.signing_key]}
+    claims = account_claims(jetstream) | {"signing_keys": [trust.signing_key], "exports": _exports()}
     if revocations:
         claims["revocations"] = dict(revocations)
-    return _sign(trust.operator_seed, MAIN_ACCOUNT, trust.account_key, claims, issued_at=issued_at)
+    return sign_claims(trust.operator_seed, MAIN_ACCOUNT, trust.account_key, claims, issued_at=issued_at)
 
 
 def system_account_jwt(trust: Trust) -> str:
     """The system account: server events and account updates, no JetStream."""
-    claims = _account_claims({})
-    return _sign(trust.operator_seed, SYSTEM_ACCOUNT, trust.system_key, claims, issued_at=PRELOAD_ISSUED_AT)
+    claims = account_claims({})
+    return sign_claims(trust.operator_seed, SYSTEM_ACCOUNT, trust.system_key, claims, issued_at=PRELOAD_ISSUED_AT)
 
 
 def user_creds(trust: Trust, name: str, permissions: Permissions, expires_at: int | None = None) -> UserCredentials:
     """A new user of the main account. Its seed is in the result only and cannot be made again."""
-    claims = _user_claims(permissions) | {"issuer_account": trust.account_key}
-    return _credentials(trust.signing_seed, name, claims, expires_at)
+    claims = user_claims(permissions) | {"issuer_account": trust.account_key}
+    return issue_credentials(trust.signing_seed, name, claims, expires_at)
 
 
 def system_user_creds(trust: Trust, expires_at: int | None = None) -> UserCredentials:
     """A user of the system account, which may do everything there. Keep it short-lived."""
     everything = Permissions(publish=(">",), subscribe=(">",))
-    return _credentials(trust.system_seed, "system", _user_claims(everything), expires_at)
+    return issue_credentials(trust.system_seed, "system", user_claims(everything), expires_at)
 
 
 async def push_account(
@@ -280,12 +283,23 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _account_claims(jetstream: Mapping[str, int]) -> dict[str, Any]:
+def _exports() -> list[dict[str, str]]:
+    # Only an account signed by the operator can import them, and it says what (`consumer_account`).
+    services = [
+        {"name": subject, "subject": subject, "type": "service", "response_type": answers}
+        for subject, answers in subjects.CONSUMER_SERVICES.items()
+    ]
+    return services + [{"name": feed, "subject": feed, "type": "stream"} for feed in subjects.CONSUMER_FEEDS]
+
+
+def account_claims(jetstream: Mapping[str, int]) -> dict[str, Any]:
+    """The claims of an account without limits; `jetstream` are the limits of its JetStream (none: it has none)."""
     unlimited = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1)
     return {"type": "account", "version": 2, "limits": {**unlimited, "wildcards": True, **jetstream}}
 
 
-def _user_claims(permissions: Permissions) -> dict[str, Any]:
+def user_claims(permissions: Permissions) -> dict[str, Any]:
+    """The claims of a user that may do this and nothing else."""
     claims: dict[str, Any] = {
         "type": "user",
         "version": 2,
@@ -305,10 +319,11 @@ def _subjects(allowed: tuple[str, ...]) -> dict[str, list[str]]:
     return {"allow": list(allowed)} if allowed else {"deny": [">"]}
 
 
-def _credentials(issuer_seed: str, name: str, claims: dict[str, Any], expires_at: int | None) -> UserCredentials:
-    seed = _new_seed(nkeys.PREFIX_BYTE_USER)
-    public_key = _public_key(seed)
-    token = _sign(issuer_seed, name, public_key, claims, expires_at=expires_at)
+def issue_credentials(issuer_seed: str, name: str, claims: dict[str, Any], expires_at: int | None) -> UserCredentials:
+    """A new user, signed by an account or its signing key."""
+    seed = new_seed(nkeys.PREFIX_BYTE_USER)
+    public_key = public_key_of(seed)
+    token = sign_claims(issuer_seed, name, public_key, claims, expires_at=expires_at)
     text = (
         f"-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n"
         f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
@@ -316,7 +331,7 @@ def _credentials(issuer_seed: str, name: str, claims: dict[str, Any], expires_at
     return UserCredentials(text=text, public_key=public_key)
 
 
-def _sign(
+def sign_claims(
     issuer_seed: str,
     name: str,
     subject: str,
@@ -325,9 +340,10 @@ def _sign(
     issued_at: int | None = None,
     expires_at: int | None = None,
 ) -> str:
+    """The JWT in which the issuer says this of the public key `subject`."""
     body: dict[str, Any] = {
         "iat": int(time.time()) if issued_at is None else issued_at,
-        "iss": _public_key(issuer_seed),
+        "iss": public_key_of(issuer_seed),
         "name": name,
         "sub": subject,
         "nats": claims,
@@ -354,7 +370,8 @@ def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _new_seed(prefix: int) -> str:
+def new_seed(prefix: int) -> str:
+    """A new private key of the kind that the prefix of `nkeys` says."""
     return str(_encode_seed(os.urandom(32), prefix).decode())
 
 
@@ -362,5 +379,6 @@ def _key_pair(seed: str) -> Any:
     return _from_seed(seed.encode())
 
 
-def _public_key(seed: str) -> str:
+def public_key_of(seed: str) -> str:
+    """The public key of a seed."""
     return str(_key_pair(seed).public_key.decode())

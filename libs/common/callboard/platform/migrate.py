@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from importlib import resources
 
 import asyncpg
 import structlog
+
+from callboard.platform.migration_texts import migration_texts
 
 log = structlog.get_logger()
 LOCK = 0x43_61_6C_6C  # "Call"
@@ -23,17 +24,6 @@ class MigrationAltered(Exception):
     """A migration that was applied has another text now."""
 
 
-def _texts() -> dict[str, str]:
-    folder = resources.files("callboard.platform").joinpath("migrations")
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return {file.name: file.read_text(encoding="utf-8") for file in files}
-
-
-def fingerprint() -> str:
-    """Changes with every migration that is added: a database that was migrated under the same one is up to date."""
-    return hashlib.sha256("\0".join(text for pair in _texts().items() for text in pair).encode()).hexdigest()
-
-
 async def migrate(dsn: str) -> list[str]:
     """Apply what is missing, each in a transaction; returns the names applied now."""
     connection = await asyncpg.connect(dsn, timeout=10)
@@ -43,7 +33,7 @@ async def migrate(dsn: str) -> list[str]:
         rows = await connection.fetch("select name, sha256 from cb.migration")
         applied: dict[str, str] = {row["name"]: row["sha256"] for row in rows}
         fresh = []
-        for name, text in _texts().items():
+        for name, text in migration_texts().items():
             checksum = hashlib.sha256(text.encode()).hexdigest()
             if name in applied:
                 if applied[name] != checksum:

@@ -1,8 +1,8 @@
-"""What NATS knows of analytics consumers: credentials, durables, revocations."""
+"""What NATS knows of analytics consumers: credentials, accounts, durables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import nats.errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -12,15 +12,12 @@ from nats.js.errors import NotFoundError
 from callboard.contracts import subjects
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
-from callboard.platform.bus_identity import (
-    BusIdentityError,
-    Permissions,
-    Trust,
-    UserCredentials,
-    push_account,
-    user_creds,
-)
-from callboard_authsvc.consumers.domain import Durable
+from callboard.platform.bus_identity import BusIdentityError, Permissions, Trust, UserCredentials
+from callboard.platform.consumer_account import Access, closed_account, new_account, open_account, put_accounts
+from callboard_authsvc.consumers.domain import Durable, durables_of
+
+Account = tuple[str, str, str]
+"""Organisation, consumer, public key of the account."""
 
 _FAILED: tuple[type[Exception], ...] = (nats.errors.Error, JetStreamError, BusIdentityError, TimeoutError, OSError)
 
@@ -49,15 +46,39 @@ class ConsumerAccess:
             )
         return self._trust
 
-    def mint(self, organisation: str, consumer: str, durables: Sequence[Durable]) -> UserCredentials:
-        """Credentials that read these durables and the organisation's live subjects, and nothing else."""
-        publish, subscribe = subjects.consumer_permissions(
-            organisation,
-            {durable.stream: durable.name for durable in durables},
-            subjects.consumer_inbox(organisation, consumer),
-        )
-        permissions = Permissions(publish=publish, subscribe=subscribe)
-        return user_creds(self.require_trust(), f"consumer/{organisation}/{consumer}", permissions)
+    def mint(self, organisation: str, consumer: str) -> UserCredentials:
+        """Credentials in a new account, which work when it was opened."""
+        publish, subscribe = subjects.consumer_permissions(organisation, consumer, _by_stream(organisation, consumer))
+        return new_account(_name(organisation, consumer), Permissions(publish=publish, subscribe=subscribe))
+
+    async def open(self, accounts: Sequence[Account]) -> None:
+        """Let these accounts read the durables and live subjects of their consumers, and nothing else."""
+        trust = self.require_trust()
+        tokens = [
+            open_account(
+                trust,
+                _name(organisation, consumer),
+                public_key,
+                Access(
+                    services=subjects.consumer_services(_by_stream(organisation, consumer)),
+                    feeds=subjects.consumer_feeds(organisation),
+                ),
+            )
+            for organisation, consumer, public_key in accounts
+        ]
+        await self._put(tokens, "open an account")
+
+    async def close(self, accounts: Sequence[Account]) -> None:
+        """Refuse these accounts; whoever is connected with one is disconnected."""
+        trust = self.require_trust()
+        tokens = [closed_account(trust, _name(*account[:2]), account[2]) for account in accounts]
+        await self._put(tokens, "close an account")
+
+    async def _put(self, tokens: Sequence[str], what: str) -> None:
+        try:
+            await put_accounts(self._nats_url, self.require_trust(), tokens)
+        except _FAILED as error:
+            raise _unavailable(what, error) from error
 
     async def make_durables(self, durables: Sequence[Durable]) -> None:
         """Make what is missing; raises `bus.unavailable` while the streams are not there."""
@@ -89,12 +110,13 @@ class ConsumerAccess:
             except _FAILED as error:
                 raise _unavailable(f"delete a durable of {durable.stream}", error) from error
 
-    async def push_revocations(self, revocations: Mapping[str, int]) -> None:
-        """Refuse exactly these keys; whoever is connected with one is disconnected."""
-        try:
-            await push_account(self._nats_url, self.require_trust(), revocations)
-        except _FAILED as error:
-            raise _unavailable("refuse the dismissed consumers", error) from error
+
+def _by_stream(organisation: str, consumer: str) -> dict[str, str]:
+    return {durable.stream: durable.name for durable in durables_of(organisation, consumer)}
+
+
+def _name(organisation: str, consumer: str) -> str:
+    return f"consumer/{organisation}/{consumer}"
 
 
 def _unavailable(what: str, error: Exception) -> Problem:

@@ -17,8 +17,9 @@ _PACKAGE = "callboard_authsvc"
 
 
 class ConsumerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One admitted consumer."""
+    """One admission. `public_key` is that of its account."""
 
+    organisation: str
     consumer: str
     public_key: str
     admitted_at: datetime
@@ -72,23 +73,28 @@ class ConsumerTable:
 
     async def active(self, organisation: str) -> list[ConsumerRow]:
         """The admitted ones of an organisation, by name."""
-        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "active_consumers"), organisation))
+        return await self._rows("active_consumers", organisation)
+
+    async def all_active(self) -> list[ConsumerRow]:
+        """The admitted ones of every organisation."""
+        return await self._rows("all_active_consumers")
+
+    async def dismissed(self, organisation: str, consumer: str) -> list[ConsumerRow]:
+        """The admissions of this name that have ended."""
+        return await self._rows("dismissed_consumers", organisation, consumer)
+
+    async def all_dismissed(self) -> list[ConsumerRow]:
+        """Every admission of every organisation that has ended."""
+        return await self._rows("all_dismissed_consumers")
+
+    async def _rows(self, statement: str, *arguments: str) -> list[ConsumerRow]:
+        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, statement), *arguments))
         return [
-            ConsumerRow(consumer=row["consumer"], public_key=row["public_key"], admitted_at=row["admitted_at"])
+            ConsumerRow(
+                organisation=row["organisation"],
+                consumer=row["consumer"],
+                public_key=row["public_key"],
+                admitted_at=row["admitted_at"],
+            )
             for row in rows
         ]
-
-    async def active_names(self) -> list[tuple[str, str]]:
-        """(organisation, consumer) of all that are admitted."""
-        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "active_consumer_names")))
-        return [(row["organisation"], row["consumer"]) for row in rows]
-
-    async def dismissed_names(self) -> list[tuple[str, str]]:
-        """(organisation, consumer) of all that were dismissed in the last week and are not admitted again."""
-        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "dismissed_consumer_names")))
-        return [(row["organisation"], row["consumer"]) for row in rows]
-
-    async def dismissed_keys(self) -> dict[str, datetime]:
-        """Public key -> when it was dismissed, of every organisation and for ever."""
-        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "dismissed_consumer_keys")))
-        return {row["public_key"]: row["dismissed_at"] for row in rows}

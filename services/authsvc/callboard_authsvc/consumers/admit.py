@@ -1,4 +1,4 @@
-"""Admit a consumer: durables first, then the event and the row, the credentials in the answer only."""
+"""Admit a consumer: durables and an account first, then the event and the row, the credentials in the answer only."""
 
 from __future__ import annotations
 
@@ -36,9 +36,11 @@ async def _admit(command: AdmitConsumer, use: ConsumerDependencies) -> ConsumerA
     if await use.table.is_active(command.organisation, command.consumer):
         raise exists(command.consumer)
     durables = durables_of(command.organisation, command.consumer)
-    # Before the event: an admitted consumer has something to read. They do no harm when the event fails.
+    # Before the event: an admitted consumer has something to read and can get in. Durables and an account whose
+    # credentials nobody has do no harm when the event fails.
     await use.access.make_durables(durables)
-    credentials = use.access.mint(command.organisation, command.consumer, durables)
+    credentials = use.access.mint(command.organisation, command.consumer)
+    await use.access.open([(command.organisation, command.consumer, credentials.public_key)])
     await _record(command, credentials, use)
     return ConsumerAdmission(
         consumer=command.consumer,

@@ -1,9 +1,8 @@
-"""One consumer name of an organisation: admitted, perhaps dismissed, perhaps admitted again with a new key."""
+"""One consumer name of an organisation: admitted, perhaps dismissed, perhaps admitted again with a new account."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
@@ -14,19 +13,16 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.decider import Decider
 from callboard.kernel.names import is_slug
 
-CLOCKS_APART = timedelta(days=1)
-"""Added to the time of a dismissal: the key was signed by another machine's clock and is never used again."""
-
 
 class Admit(msgspec.Struct, frozen=True, kw_only=True):
-    """Let in whoever has this key."""
+    """Let in who is of this account: every admission has its own, known by its public key."""
 
     consumer: str
     public_key: str
 
 
 class Dismiss(msgspec.Struct, frozen=True, kw_only=True):
-    """Refuse the key that is let in now."""
+    """Refuse the account that is let in now."""
 
     consumer: str
 
@@ -45,7 +41,7 @@ ConsumerEvent = ConsumerAdmitted | ConsumerDismissed
 
 
 class Consumer(msgspec.Struct, frozen=True):
-    """The key that is let in; empty: none."""
+    """The account that is let in; empty: none."""
 
     public_key: str = ""
 
@@ -66,7 +62,7 @@ def check(consumer: str) -> None:
 
 
 def decide(order: Order, state: Consumer) -> Sequence[ConsumerEvent]:
-    """One key at a time."""
+    """One account at a time."""
     match order:
         case Admit():
             check(order.consumer)
@@ -82,7 +78,7 @@ def decide(order: Order, state: Consumer) -> Sequence[ConsumerEvent]:
 
 
 def evolve(state: Consumer, event: ConsumerEvent) -> Consumer:
-    """Which key is let in."""
+    """Which account is let in."""
     match event:
         case ConsumerAdmitted():
             return Consumer(event.public_key)
@@ -117,11 +113,6 @@ def durables_of(organisation: str, consumer: str) -> tuple[Durable, ...]:
             stream=subjects.STREAM_CALLS, name=name, subject=f"{subjects.RECORD}.{organisation}.>", from_start=False
         ),
     )
-
-
-def revocations_of(dismissed: Mapping[str, datetime]) -> dict[str, int]:
-    """Public key -> Unix time until which what was signed for it is refused."""
-    return {key: int((at + CLOCKS_APART).timestamp()) for key, at in dismissed.items()}
 
 
 CONSUMER = Decider[Order, Consumer, ConsumerEvent](Consumer(), decide, evolve)

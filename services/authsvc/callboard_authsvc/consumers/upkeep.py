@@ -1,20 +1,21 @@
-"""Keep NATS in step with the rows: whoever is dismissed is refused, whoever is admitted has its durables.
+"""Keep NATS in step with the rows: whoever is dismissed is refused, whoever is admitted gets in and has its durables.
 
 Done at start, after every reconnect (the server may come back with less than it had) and after a dismissal
-that NATS did not take; tried again until it holds. Under the table's lock, so that of several instances the
-last one to push has read every dismissal.
+that NATS did not take; tried again until it holds. Under the table's lock, so that no instance opens an account
+which another one closes.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from callboard.contracts.problems import Problem
-from callboard_authsvc.adapters.consumer_access import ConsumerAccess
-from callboard_authsvc.adapters.consumer_table import ConsumerTable
-from callboard_authsvc.consumers.domain import durables_of, revocations_of
+from callboard_authsvc.adapters.consumer_access import Account, ConsumerAccess
+from callboard_authsvc.adapters.consumer_table import ConsumerRow, ConsumerTable
+from callboard_authsvc.consumers.domain import durables_of
 
 log = structlog.get_logger()
 
@@ -37,12 +38,12 @@ class ConsumerUpkeep:
         self._wake.set()
 
     async def cut_off(self, organisation: str, consumer: str) -> None:
-        """Refuse every dismissed key and delete the consumer's durables, unless it was admitted again.
+        """Refuse every ended admission of this name and delete the durables, unless it was admitted again.
 
         The caller has the table's lock. Raises `bus.unavailable`, and goes on trying.
         """
         try:
-            await self._access.push_revocations(revocations_of(await self._table.dismissed_keys()))
+            await self._access.close(_accounts(await self._table.dismissed(organisation, consumer)))
             if not await self._table.is_active(organisation, consumer):
                 await self._access.delete_durables(durables_of(organisation, consumer))
         except Problem:
@@ -78,9 +79,15 @@ class ConsumerUpkeep:
 
     async def _once(self) -> None:
         async with self._table.exclusive():
-            if dismissed := await self._table.dismissed_keys():
-                await self._access.push_revocations(revocations_of(dismissed))
-            for organisation, consumer in await self._table.dismissed_names():
+            dismissed, active = await self._table.all_dismissed(), await self._table.all_active()
+            await self._access.close(_accounts(dismissed))
+            admitted = {(row.organisation, row.consumer) for row in active}
+            for organisation, consumer in {(row.organisation, row.consumer) for row in dismissed} - admitted:
                 await self._access.delete_durables(durables_of(organisation, consumer))
-            for organisation, consumer in await self._table.active_names():
+            for organisation, consumer in sorted(admitted):
                 await self._access.make_durables(durables_of(organisation, consumer))
+            await self._access.open(_accounts(active))
+
+
+def _accounts(rows: Sequence[ConsumerRow]) -> list[Account]:
+    return [(row.organisation, row.consumer, row.public_key) for row in rows]

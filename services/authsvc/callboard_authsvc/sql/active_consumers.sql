@@ -1,2 +1,2 @@
-select consumer, public_key, admitted_at
+select organisation, consumer, public_key, admitted_at
 from cb.consumer where organisation = $1 and dismissed_at is null order by consumer

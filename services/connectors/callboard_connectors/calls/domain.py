@@ -169,7 +169,7 @@ class Settled(NamedTuple):
     outcome: Outcome
 
 
-def settle(head: CallHead, raw: bytes, modern_upstream: bool) -> Settled:
+def settle(head: CallHead, raw: bytes) -> Settled:
     """Check and complete a result for the client's era.
 
     Raises `Problem("server.invalid_answer")`: not an object, not UTF-8, or a question that a handshake client

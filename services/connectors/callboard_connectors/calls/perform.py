@@ -88,11 +88,11 @@ class Calls:
                 )
             session = upstream.live or await upstream.session()
             started = time.perf_counter_ns()
-            session, answer = await self._sent(upstream, session, call, params)
+            answer = await self._sent(upstream, session, call, params)
             took = (time.perf_counter_ns() - started) // 1000
             if error := bytes(answer.error):
                 return Ended(ERROR, error, "error", error_code=peek_error(error).code, upstream_us=took)
-            settled = settle(head, bytes(answer.result), session.opening.modern)
+            settled = settle(head, bytes(answer.result))
             return Ended(RESULT, settled.body, settled.outcome, upstream_us=took)
         except Problem as problem:
             return _failure(head, problem)
@@ -105,7 +105,7 @@ class Calls:
         except msgspec.DecodeError:
             return _failure(head, problem_of(head.server, InvalidAnswer("answered something that is not JSON-RPC")))
 
-    async def _sent(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> tuple[Session, Envelope]:
+    async def _sent(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Envelope:
         """Send it once; once more only when the upstream said that it did not know our session."""
         try:
             answer = await session.call(self._outgoing(upstream, session, call, params), call)
@@ -113,7 +113,7 @@ class Calls:
             session = await upstream.renew(session)
             answer = await session.call(self._outgoing(upstream, session, call, params), call)
         upstream.answered()
-        return session, answer
+        return answer
 
     def _outgoing(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Outgoing:
         head, number = call.head, session.next_id()

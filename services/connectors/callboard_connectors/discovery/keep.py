@@ -12,7 +12,7 @@ from callboard.contracts.definitions import Catalogue
 from callboard.contracts.problems import Problem
 from callboard.platform.room import cancel_all
 from callboard_connectors.discovery.discover import Discovery
-from callboard_connectors.discovery.domain import digest_of_catalogue, quarantined
+from callboard_connectors.discovery.domain import digest_of_catalogue
 from callboard_connectors.registry.domain import ServerKey
 from callboard_connectors.sessions.open import FAILURES, problem_of
 from callboard_connectors.sessions.session import Session
@@ -99,9 +99,7 @@ class Keeper:
         except FAILURES as error:
             await self._failed(session, error)
             return False
-        upstream.discovery_problem, upstream.listed = "", True
-        upstream.tools = sum(item.problem is None for item in catalogue.tools)
-        upstream.quarantined = quarantined(catalogue)
+        upstream.listed_as(catalogue)
         return await self._record(catalogue)
 
     async def _failed(self, session: Session, error: Exception) -> None:
@@ -128,7 +126,7 @@ class Keeper:
             upstream.discovery_problem = f"its catalogue could not be recorded: {problem.message}"
             log.warning("catalogue_not_recorded", server=str(upstream.key), reason=problem.message)
             return False
-        upstream.recorded(digest, catalogue)
+        upstream.recorded(digest)
         return True
 
     # ------------------------------------------------------------------------------------ listening

@@ -62,7 +62,7 @@ def _validity_fault(schema: dict[str, Any]) -> str | None:
     return None
 
 
-def _refuse(uri: str) -> NoReturn:
+def _refuse(_uri: str) -> NoReturn:
     raise ValueError("nothing is fetched")
 
 

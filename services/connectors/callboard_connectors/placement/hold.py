@@ -90,19 +90,16 @@ class Placement:
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def want(self, key: ServerKey) -> None:
-        """A server that somebody has to own."""
-        self._places[str(key)] = _Place(key, time.monotonic() + delay(self._worker, str(key)))
+        """A server that somebody has to own; once is enough."""
+        name = str(key)
+        if name not in self._places:
+            self._places[name] = _Place(key, time.monotonic() + delay(self._worker, name))
 
     async def unwant(self, key: ServerKey) -> None:
         """The server is retired: give it up."""
         place = self._places.pop(str(key), None)
         if place is not None:
             await self._give_back(place)
-
-    def owns(self, key: ServerKey) -> bool:
-        """Whether the lease is ours."""
-        place = self._places.get(str(key))
-        return place is not None and place.revision > 0
 
     def heard(self, name: str, lease: Lease | None) -> None:
         """A write to a lease went over the bus: somebody renews it, or (None) gave it back."""

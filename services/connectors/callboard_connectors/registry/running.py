@@ -52,6 +52,7 @@ class Running:
         self._recorder = recorder
         self._poll_seconds = poll_seconds
         self._stdio = stdio
+        self._wanted: Registry = {}
         self._slots: dict[ServerKey, Slot] = {}
         self._locks: dict[ServerKey, asyncio.Lock] = {}
         self._owned: dict[ServerKey, int] = {}
@@ -66,51 +67,63 @@ class Running:
         return self._locks.setdefault(key, asyncio.Lock())
 
     async def follow(self, registry: Registry) -> None:
-        """Make what runs equal to what is wanted."""
-        todo = changes({key: slot.upstream.wanted for key, slot in self._slots.items()}, registry)
+        """Make what runs equal to what is wanted. New servers take calls when it returns; the rest takes its time."""
+        todo = changes(self._wanted, registry)
+        self._wanted = registry
         for key, wanted in registry.items():
             slot = self._slots.get(key)
             if slot is not None and slot.upstream.wanted.revision == wanted.revision:
                 slot.upstream.wanted = wanted
-        await asyncio.gather(
-            *(self._start(key, registry[key]) for key in todo.start),
-            *(self._replace(key, registry[key]) for key in todo.replace),
-            *(self._stop(key) for key in todo.stop),
-        )
+        for key in (*todo.replace, *todo.stop):
+            self._later(self._settle(key))
+        await asyncio.gather(*(self._settle(key) for key in todo.start))
+
+    async def _settle(self, key: ServerKey) -> None:
+        """Bring one server to what is wanted now, whatever came before it."""
+        async with self._lock(key):
+            slot, wanted = self._slots.get(key), self._wanted.get(key)
+            if wanted is None:
+                await self._stop(key)
+            elif slot is None:
+                await self._start(key, wanted)
+            elif slot.upstream.wanted.revision != wanted.revision:
+                await self._replace(key, slot, wanted)
 
     async def _start(self, key: ServerKey, wanted: Wanted) -> None:
-        async with self._lock(key):
-            slot = self._slots[key] = Slot(Upstream(key, wanted, self._opener, time.monotonic))
-            if slot.shared:
-                await self._listen(slot)
+        slot = self._slots[key] = Slot(Upstream(key, wanted, self._opener, time.monotonic))
+        if slot.shared:
+            await self._listen(slot)
+        self._place(slot)
+
+    def _place(self, slot: Slot) -> None:
+        """Somebody has to own it, perhaps this worker."""
         if slot.shared or self._stdio:
-            self._placement().want(key)
+            self._placement().want(slot.upstream.key)
         else:
             slot.upstream.problem = "servers with a command are switched off here (CALLBOARD_CONNECTORS_ALLOW_STDIO)"
 
-    async def _replace(self, key: ServerKey, wanted: Wanted) -> None:
+    async def _replace(self, key: ServerKey, old: Slot, wanted: Wanted) -> None:
         """The new one takes calls before the old one stops taking them; the old one finishes its own."""
-        async with self._lock(key):
-            old = self._slots[key]
-            new = self._slots[key] = Slot(Upstream(key, wanted, self._opener, time.monotonic))
-            generation = self._owned.get(key)
-            if new.shared or generation is not None:
-                await self._listen(new)
-            await self._leave(old)
-            if new.shared:
-                self._later(self._finish(old, _REPLACE_SECONDS))
-            else:
-                # Two children of one server at once could be in each other's way.
-                await self._finish(old, _REPLACE_SECONDS)
-            if generation is not None:
-                self._keep(new, generation)
+        new = self._slots[key] = Slot(Upstream(key, wanted, self._opener, time.monotonic))
+        generation = self._owned.get(key)
+        if new.shared or generation is not None:
+            await self._listen(new)
+        await self._leave(old)
+        if new.shared and old.shared:
+            self._later(self._finish(old, _REPLACE_SECONDS))
+        else:
+            # Two children of one server at once could be in each other's way.
+            await self._finish(old, _REPLACE_SECONDS)
+        if generation is not None:
+            self._keep(new, generation)
+        self._place(new)
 
     async def _stop(self, key: ServerKey) -> None:
-        await self._placement().unwant(key)
-        async with self._lock(key):
-            self._owned.pop(key, None)
-            slot = self._slots.pop(key)
+        slot = self._slots.pop(key, None)
+        self._owned.pop(key, None)
+        if slot is not None:
             await self._leave(slot)
+            await self._placement().unwant(key)
             self._later(self._finish(slot, _REPLACE_SECONDS))
 
     # -------------------------------------------------------------------------------------- ownership

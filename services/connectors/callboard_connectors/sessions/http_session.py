@@ -187,7 +187,7 @@ class HttpSession:
         if status == 404 and self._session_id:
             raise SessionUnknown
         if status >= 300:
-            raise StatusRefused(status, _status_words(status, response.headers.get("location", "")))
+            raise StatusRefused(status, _status_words(status))
         if status == 202 or not body:
             raise InvalidAnswer("accepted the request without answering it")
         raise InvalidAnswer("answered another request than ours")
@@ -314,7 +314,7 @@ class HttpSession:
         self._link.close()
 
 
-def _status_words(status: int, location: str = "") -> str:
+def _status_words(status: int) -> str:
     if status in (401, 403):
         return f"refused our credentials (HTTP {status})"
     if 300 <= status < 400:

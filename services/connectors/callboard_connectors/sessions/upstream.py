@@ -16,6 +16,7 @@ import structlog
 from callboard.contracts.commands import ServerStatus
 from callboard.contracts.definitions import Catalogue
 from callboard.contracts.problems import Problem
+from callboard_connectors.discovery.domain import quarantined
 from callboard_connectors.discovery.param_headers import header_maps
 from callboard_connectors.registry.domain import ServerKey, Wanted
 from callboard_connectors.sessions.domain import HTTP_BREAKER, STDIO_BREAKER, Breaker, SessionKey
@@ -167,8 +168,8 @@ class Upstream:
 
     def failed(self, reason: str) -> None:
         """A connection failure (a sentence that names the server); enough of them in a row open the breaker."""
-        if self._closed:
-            return
+        if self._closed or self._probing is not None:
+            return  # it is known to be away: calls that fail only now do not make the pause longer
         self._breaker = self._breaker.failed(self._clock())
         self.problem = reason
         self.moved.set()
@@ -199,10 +200,16 @@ class Upstream:
         finally:
             self._probing = None
 
-    def recorded(self, digest: str, catalogue: Catalogue) -> None:
+    def listed_as(self, catalogue: Catalogue) -> None:
+        """The server was listed just now; its calls need not wait until the log has it."""
+        self.discovery_problem, self.listed = "", True
+        self.tools = sum(item.problem is None for item in catalogue.tools)
+        self.quarantined = quarantined(catalogue)
+        self.wanted = msgspec.structs.replace(self.wanted, header_maps=header_maps(catalogue.tools))
+
+    def recorded(self, digest: str) -> None:
         """The log has this catalogue now, even if the event has not come back to us yet."""
-        maps = header_maps(catalogue.tools)
-        self.wanted = msgspec.structs.replace(self.wanted, catalogue_digest=digest, header_maps=maps)
+        self.wanted = msgspec.structs.replace(self.wanted, catalogue_digest=digest)
 
     def pause(self) -> float:
         """Seconds until it is tried again."""

@@ -108,6 +108,7 @@ class Connection(asyncio.Protocol):
     async def request(self, data: bytes) -> Response:
         """Write a request and wait for the head of its answer. Raises `TransportFailure`."""
         self._head = asyncio.get_running_loop().create_future()
+        self._header_bytes = 0
         self._transport.write(data)
         try:
             return await self._head
@@ -144,6 +145,10 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("it did not answer in HTTP")
+        if self._head is not None:
+            self._header_bytes += len(data)
+            if self._header_bytes > _HEADER_BYTES:
+                self._fail("it sent too many headers")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Closed, by whomever."""
@@ -168,14 +173,9 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """An answer begins."""
         self._headers = {}
-        self._header_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header came."""
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > _HEADER_BYTES:
-            self._fail("it sent too many headers")
-            return
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:

@@ -15,7 +15,7 @@ from callboard.contracts import subjects
 from callboard.contracts.commands import AskCalls, AskEvents, Calls, Events
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
-from callboard_edge.api.tail import tail
+from callboard_edge.api.tail import Tails
 
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
 
@@ -31,10 +31,10 @@ async def list_events(
 
 
 @get("/organisations/{organisation:str}/events/tail", summary="Follow the log", media_type="text/event-stream")
-async def tail_events(bus: Bus, caller: Caller, organisation: str) -> Stream:
+async def tail_events(tails: Tails, caller: Caller, organisation: str) -> Stream:
     """Server-sent events, each a `PublishedEvent`."""
     caller.require("read", organisation)
-    return tail(bus, f"{subjects.EVENT}.{organisation}.>")
+    return tails.tail(f"{subjects.EVENT}.{organisation}.>")
 
 
 @get("/organisations/{organisation:str}/calls", summary="Recent calls")
@@ -49,10 +49,10 @@ async def list_calls(
 
 
 @get("/organisations/{organisation:str}/calls/tail", summary="Follow calls", media_type="text/event-stream")
-async def tail_calls(bus: Bus, caller: Caller, organisation: str) -> Stream:
+async def tail_calls(tails: Tails, caller: Caller, organisation: str) -> Stream:
     """Server-sent events, each a `CallRecord`, as they happen."""
     caller.require("read", organisation, "")
-    return tail(bus, f"{subjects.RECORD}.{organisation}.>", _visible_to(caller))
+    return tails.tail(f"{subjects.RECORD}.{organisation}.>", _visible_to(caller))
 
 
 def _visible_to(caller: Caller) -> Callable[[Msg], bool]:

@@ -12,6 +12,7 @@ from litestar.types import ControllerRouterHandler
 from callboard.platform.bus import Bus
 from callboard_edge.api import access, organisations, playbooks, records, servers, system
 from callboard_edge.api.caller import Authenticate, provide_caller, provide_stamp
+from callboard_edge.api.tail import Tails
 from callboard_edge.problems import api_problem
 
 _SECTIONS = {
@@ -24,11 +25,14 @@ _SECTIONS = {
 }
 
 
-def api_routes(bus: Bus, authenticate: Authenticate) -> list[ControllerRouterHandler]:
+def api_routes(bus: Bus, authenticate: Authenticate, tails: Tails) -> list[ControllerRouterHandler]:
     """The routers under `/api/v1`; every error of theirs is a problem document."""
 
     async def provide_bus() -> Bus:
         return bus
+
+    async def provide_tails() -> Tails:
+        return tails
 
     return [
         Router(
@@ -37,6 +41,7 @@ def api_routes(bus: Bus, authenticate: Authenticate) -> list[ControllerRouterHan
             tags=[section],
             dependencies={
                 "bus": Provide(provide_bus),
+                "tails": Provide(provide_tails),
                 "caller": Provide(provide_caller(authenticate)),
                 "stamp": Provide(provide_stamp),
             },

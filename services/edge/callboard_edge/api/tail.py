@@ -24,13 +24,19 @@ def _everything(_message: Msg) -> bool:
 
 
 class _Backlog:
-    """What came and was not yet read."""
+    """What came and was not yet read. `end` makes the stream end after it."""
 
     def __init__(self, keep: Callable[[Msg], bool]) -> None:
         self._keep = keep
         self._waiting: deque[bytes] = deque(maxlen=BACKLOG)
         self._arrived = asyncio.Event()
         self._dropped = 0
+        self.ended = False
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self.ended = True
+        self._arrived.set()
 
     async def put(self, message: Msg) -> None:
         """Callback of the subscription."""
@@ -53,20 +59,35 @@ class _Backlog:
         return b"".join(pieces)
 
 
-def tail(bus: Bus, subject: str, keep: Callable[[Msg], bool] = _everything) -> Stream:
-    """A response that never ends by itself; it unsubscribes when the reader goes away."""
+class Tails:
+    """Every stream that is being read from this edge."""
 
-    async def follow() -> AsyncIterator[bytes]:
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._open: set[_Backlog] = set()
+
+    def close_all(self) -> None:
+        """End every stream, so that no reader keeps the edge from stopping."""
+        for backlog in self._open:
+            backlog.end()
+
+    def tail(self, subject: str, keep: Callable[[Msg], bool] = _everything) -> Stream:
+        """A response that goes on until the reader leaves or the edge stops; then it unsubscribes."""
+        return Stream(self._follow(subject, keep), media_type="text/event-stream", headers=_HEADERS)
+
+    async def _follow(self, subject: str, keep: Callable[[Msg], bool]) -> AsyncIterator[bytes]:
         backlog = _Backlog(keep)
-        subscription = await bus.listen(subject, backlog.put)
+        self._open.add(backlog)
+        subscription = await self._bus.listen(subject, backlog.put)
         try:
             # The first bytes say that from here on nothing is missed.
-            await bus.client.flush()
+            await self._bus.client.flush()
             yield b": following\n\n"
             while True:
                 yield await backlog.next_text()
+                if backlog.ended:
+                    return
         finally:
-            if not bus.client.is_closed:
+            self._open.discard(backlog)
+            if not self._bus.client.is_closed:
                 await asyncio.shield(subscription.unsubscribe())
-
-    return Stream(follow(), media_type="text/event-stream", headers=_HEADERS)

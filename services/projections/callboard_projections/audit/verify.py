@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import asyncpg
 
 from callboard.contracts.commands import AuditVerdict, ChainVerdict
@@ -12,7 +10,7 @@ from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
 from callboard_projections.audit.domain import Chain, Head, Link
 
-BATCH = 500
+BATCH = 200
 _HERE = "callboard_projections"
 
 
@@ -51,14 +49,10 @@ async def _chain_of(pool: asyncpg.Pool, organisation: str) -> Chain:
         head = await _head(connection, organisation)
         cursor = await connection.cursor(sql(_HERE, "audited_events"), organisation)
         while chain.broken is None and (rows := await cursor.fetch(BATCH)):
-            # Hashing in a thread, so that this instance goes on answering.
-            await asyncio.to_thread(_extend, chain, rows)
+            # About 2 ms of hashing, then others are answered. A thread would hold the GIL longer at a time.
+            chain.extend(Link(*row) for row in rows)
     chain.close(head)
     return chain
-
-
-def _extend(chain: Chain, rows: list[asyncpg.Record]) -> None:
-    chain.extend(Link(*row) for row in rows)
 
 
 async def _head(connection: Connection, organisation: str) -> Head:

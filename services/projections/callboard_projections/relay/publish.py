@@ -7,7 +7,7 @@ The log itself is the outbox and `cb.cursor` (consumer `relay`) says how far it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -81,9 +81,15 @@ class Relay:
     """One relay. `problem` says why it does not get on."""
 
     def __init__(
-        self, pool: asyncpg.Pool, jetstream: JetStreamContext, keeper: StreamsKeeper, max_payload: int
+        self,
+        pool: asyncpg.Pool,
+        jetstream: JetStreamContext,
+        keeper: StreamsKeeper,
+        max_payload: int,
+        connected: Callable[[], bool],
     ) -> None:
         self._pool = pool
+        self._connected = connected
         self._jetstream = jetstream
         self._keeper = keeper
         self._max_payload = max_payload
@@ -123,6 +129,9 @@ class Relay:
             self._wake.clear()
 
     async def _round(self) -> None:
+        if not self._connected():
+            self.problem = "waits: NATS is away"  # the reconnect wakes it; a request now would only time out
+            return
         await self._compare_when_due()
         if self._created is None:
             return

@@ -46,10 +46,16 @@ class CompiledPlaybook:
     """One version against the catalogues of the moment. Immutable; a change makes a new one."""
 
     def __init__(
-        self, version: int, content: PlaybookContent, catalogues: Mapping[str, Catalogue], page_size: int
+        self,
+        version: int,
+        content: PlaybookContent,
+        catalogues: Mapping[str, Catalogue],
+        page_size: int,
+        deadlines: Mapping[str, float] | None = None,
     ) -> None:
         exposure = expose(content.definition, catalogues)
         self.version = version
+        self._deadlines = {name: int(seconds * 1000) for name, seconds in (deadlines or {}).items()}
         self.definition = content.definition
         self.collisions: tuple[Collision, ...] = exposure.collisions
         self.tools = {name: ToolRoute(entry) for name, entry in exposure.tools.items()}
@@ -93,6 +99,11 @@ class CompiledPlaybook:
             capabilities=msgspec.Raw(msgspec.json.encode(capabilities)),
             etags=self.etags,
         )
+
+    def deadline(self, server: str, received: int, deadline: int) -> int:
+        """The earlier of the request's deadline and the server's own, in epoch ms. `received` in epoch us."""
+        limit = self._deadlines.get(server)
+        return deadline if limit is None else min(deadline, received // 1000 + limit)
 
     def resource_owner(self, uri: str) -> Entry:
         """Whose resource this is: listed, else by template, else the only server that has resources."""

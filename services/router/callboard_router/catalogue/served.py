@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts.commands import CatalogueChanged
-from callboard.contracts.definitions import Catalogue
+from callboard.contracts.definitions import Catalogue, PlaybookContent
 from callboard.contracts.problems import Problem
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.state import Organisation, RouterState
@@ -43,8 +43,16 @@ class Served:
             content = owner.playbook(playbook).content(version)
             if content is None:
                 raise Problem("playbook.version_unknown", f"playbook {playbook!r} has no version {version}")
-            self._pinned[key] = CompiledPlaybook(version, content, catalogues_of(owner), self._page_size)
+            self._pinned[key] = self._compiled(version, content, owner)
         return self._pinned[key]
+
+    def _compiled(self, version: int, content: PlaybookContent, owner: Organisation) -> CompiledPlaybook:
+        deadlines = {
+            name: server.definition.deadline_seconds
+            for name, server in owner.servers.items()
+            if server.definition is not None and server.definition.deadline_seconds is not None
+        }
+        return CompiledPlaybook(version, content, catalogues_of(owner), self._page_size, deadlines)
 
     def all(self) -> dict[tuple[str, str], CompiledPlaybook]:
         """Everything that is served now."""
@@ -62,7 +70,7 @@ class Served:
             content = playbook.content()
             if content is None or not playbook.served:
                 continue
-            after = CompiledPlaybook(playbook.current, content, catalogues_of(owner), self._page_size)
+            after = self._compiled(playbook.current, content, owner)
             self._current[(organisation, name)] = after
             if before is None or before.etags != after.etags or before.version != after.version:
                 changed.append(announcement(organisation, name, after))

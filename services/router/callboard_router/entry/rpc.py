@@ -55,7 +55,7 @@ class RpcEntry:
                     head.era,
                     head.client,
                     head.principal,
-                    head.deadline,
+                    playbook.deadline(outcome.server, head.received, head.deadline),
                     head.received,
                     time.time_ns() // 1000,
                     head.request_id,

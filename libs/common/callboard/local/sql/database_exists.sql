@@ -1,0 +1,1 @@
+select true from pg_database where datname = 'callboard'
