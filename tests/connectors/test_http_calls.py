@@ -339,3 +339,19 @@ async def test_a_redirect_within_the_server_is_followed_and_any_other_named(rig:
         assert (await rig.call("moved", "whoami")).result["headers"]
         refused = await rig.call("away", "whoami")
         assert "redirects elsewhere" in refused.error["message"]
+
+
+async def test_a_worker_that_stops_finishes_its_calls_or_says_that_it_does_not_know(rig: Rig) -> None:
+    async with running("echo") as upstream:
+        await rig.register("echo", url=upstream.url)
+        room = await rig.room()
+        await rig.online("echo")
+        short = await rig.send("echo", "slow", {"seconds": 0.8, "text": "done"})
+        long = await rig.send("echo", "slow", {"seconds": 60, "text": "never"}, within=60)
+        await eventually(lambda: rig.is_held(long.call_id))
+        rig.rooms.remove(room)
+        await asyncio.wait_for(room.stop(), 3.5)
+        await asyncio.wait_for(long.done.wait(), 2)
+        assert short.text == "done"
+        assert long.error["data"]["code"] == "call.outcome_unknown"
+        assert "stopped" in long.error["message"]

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from callboard.contracts.definitions import Catalogue
+from callboard.kernel.header_values import encode_header_value
+from callboard.kernel.param_headers import header_map, header_maps, param_headers
 from callboard_connectors.discovery.domain import digest_of_catalogue, judge, kinds_offered, quarantine_twins
-from callboard_connectors.discovery.param_headers import header_map, header_maps, param_headers
-from callboard_connectors.transports.header_values import encode_header_value
 
 OBJECT = {"type": "object"}
 

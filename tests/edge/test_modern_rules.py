@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from callboard.kernel.header_values import decode_header_value
 from callboard_edge.mcp.envelope import parse, read_params
-from callboard_edge.mcp.modern import Fault, check, decode_header, is_modern
+from callboard_edge.mcp.modern import Fault, check, is_modern
 
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -61,10 +62,10 @@ def test_an_unknown_version_is_named_with_those_that_are_served() -> None:
 
 
 def test_a_name_beyond_ascii_travels_in_base64_and_only_in_its_canonical_form() -> None:
-    assert decode_header(b"=?base64?w6k=?=") == "é"
-    assert decode_header(b"=?base64?w6l=?=") is None
-    assert decode_header(b"=?base64?***?=") is None
-    assert decode_header(b"plain") == "plain"
+    assert decode_header_value("=?base64?w6k=?=") == "é"
+    assert decode_header_value("=?base64?w6l=?=") is None
+    assert decode_header_value("=?base64?***?=") is None
+    assert decode_header_value("plain") == "plain"
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,12 @@ async def rebuilds(log: Log) -> AsyncIterator[Rebuilds]:
 
 
 async def ended(rebuilds: Rebuilds, name: str) -> Rebuilt:
-    async def state() -> Rebuilt | None:
+    async def state() -> Rebuilt:
         found = await rebuilds.state(name)
-        return found if found.state != "running" else None
+        assert found.state != "running"
+        return found
 
-    return await eventually(state, within=15)  # type: ignore[return-value]  # never None
+    return await eventually(state, within=15)
 
 
 async def tables_of(log: Log, pattern: str) -> list[str]:
@@ -55,33 +56,31 @@ async def tables_of(log: Log, pattern: str) -> list[str]:
 
 async def test_rebuilt_from_zero_equals_live_while_appends_and_reads_go_on(log: Log, rebuilds: Rebuilds) -> None:
     for organisation in ("acme", "beta"):
-        await log.append(organisation, *(published("old", n, "log") for n in range(1, 551)))
+        await log.append(organisation, *(published("old", n, "log") for n in range(1, 451)))
     folder = Folder(log.pool, PLAYBOOKS)
     await folder.catch_up_all()
     stop = asyncio.Event()
     reads = appended = 0
 
-    async def append(organisation: str) -> None:
+    async def append() -> None:
         nonlocal appended
-        version = 0
         while not stop.is_set():
-            version += 1
-            await log.append(organisation, published("new", version, "log"))
-            folder.wake()
             appended += 1
+            await log.append("acme", published("new", appended, "log"))
+            folder.wake()
 
     async def read() -> None:
         nonlocal reads
         seen = 0
         while not stop.is_set():
             rows = await log.rows("select * from rm.playbook where playbook = 'old' order by organisation")
-            assert [row["version"] for row in rows] == [550, 550]
+            assert [row["version"] for row in rows] == [450, 450]
             count = await log.pool.fetchval("select count(*) from rm.playbook_version")
             assert count >= seen
             seen = count
             reads += 1
 
-    background = [asyncio.create_task(work) for work in (append("acme"), append("beta"), read(), read(), folder.run())]
+    background = [asyncio.create_task(work) for work in (append(), read(), read(), folder.run())]
     try:
         assert (await rebuilds.begin("playbooks")).state == "running"
         first = await ended(rebuilds, "playbooks")
@@ -89,18 +88,18 @@ async def test_rebuilt_from_zero_equals_live_while_appends_and_reads_go_on(log: 
         second = await ended(rebuilds, "playbooks")
     finally:
         stop.set()
-        await asyncio.wait_for(asyncio.gather(*background[:4]), 5)
-        await cancel_all(background[4])
+        await asyncio.wait_for(asyncio.gather(*background[:3]), 5)
+        await cancel_all(background[3])
 
     for rebuilt in (first, second):
         assert (rebuilt.state, rebuilt.problem) == ("done", "")
         assert rebuilt.checksum_before == rebuilt.checksum_after != ""
-        assert rebuilt.events == rebuilt.of_events >= 1100
+        assert rebuilt.events == rebuilt.of_events >= 900
     assert second.events > first.events
-    assert reads > 20
-    assert appended > 20
+    assert reads > 10
+    assert appended > 10
     await folder.catch_up_all()
-    assert await log.pool.fetchval("select count(*) from rm.playbook_version") == 1100 + appended
+    assert await log.pool.fetchval("select count(*) from rm.playbook_version") == 900 + appended
     await eventually(lambda: _only(log, ["playbook_3", "playbook_version_3"]))
     assert await log.rows("select consumer from cb.cursor group by 1") == [{"consumer": "playbooks"}]
 
@@ -219,7 +218,7 @@ async def test_a_projection_with_new_tables_is_rebuilt_at_start_and_stays_readab
 
     async def current() -> bool:
         layout = "select layout from rm.projection where projection = 'playbooks'"
-        return await stack.log.pool.fetchval(layout) == PLAYBOOKS.layout
+        return bool(await stack.log.pool.fetchval(layout) == PLAYBOOKS.layout)
 
     await eventually(current)
     answer = await stack.edge.ask(subjects.PLAYBOOKS, AskPlaybooks(organisation="acme"), Playbooks)

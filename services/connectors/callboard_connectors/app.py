@@ -52,6 +52,7 @@ class ConnectorsRoom:
         self._ready = False
         self._tasks: list[asyncio.Task[None]] = []
         self._pool: asyncpg.Pool | None = None
+        self._calls: Calls | None = None
         self._running: Running | None = None
         self._placement: Placement | None = None
         self._follower: LogFollower | None = None
@@ -88,11 +89,14 @@ class ConnectorsRoom:
         settings, bus = self._settings, self.bus
         max_frame = bus.max_payload - _HEAD_ROOM
         calls = Calls(self._table, bus.client.publish, max_frame, settings.bulkhead, bus.instance)
+        self._calls = calls
         return Running(bus, opener, calls, BusRecorder(bus), settings.poll_seconds, settings.allow_stdio)
 
     async def _listen(self, placement: Placement, follower: LogFollower) -> None:
         """The bare subscriptions that every worker has."""
-        bus, control = self.bus, CallControl(self._table, self.bus.client.publish)
+        assert self._calls is not None
+        bus = self.bus
+        control = CallControl(self._table, self._calls.questions, bus.client.publish)
 
         async def on_lease(msg: Msg) -> None:
             placement.heard(*written(msg.subject, msg.data))
@@ -101,6 +105,7 @@ class ConnectorsRoom:
             await msg.respond(b"here")
 
         await bus.listen(subjects.CANCEL, control.on_cancel)
+        await bus.listen(subjects.answer(bus.instance), control.on_answer)
         await bus.listen(subjects.CALL_HELD, control.on_held)
         await bus.listen(f"{subjects.HINT}.>", Hints(follower).on_hint)
         await bus.listen(WRITES, on_lease)

@@ -77,7 +77,7 @@ class CallHead(msgspec.Struct, frozen=True, array_like=True):
     log_level: str = ""
 
 
-RESULT, ERROR, NOTIFICATION, CHUNK = 0, 1, 2, 3
+RESULT, ERROR, NOTIFICATION, CHUNK, REQUEST = 0, 1, 2, 3, 4
 
 
 class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
@@ -85,6 +85,7 @@ class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
 
     `kind` RESULT: the body is the raw `result`. ERROR: a raw JSON-RPC error object. NOTIFICATION: a whole
     raw JSON-RPC notification. CHUNK: a piece of the RESULT that follows, for bodies over the bus's limit.
+    REQUEST: a whole JSON-RPC request to a handshake client; its id is a question token (see `AnswerHead`).
     RESULT and ERROR are the last message of a call. `problem` is Callboard's code when the error is ours.
     """
 
@@ -92,6 +93,28 @@ class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
     kind: int
     problem: str = ""
     served_version: int = 0
+
+
+class AnswerHead(msgspec.Struct, frozen=True, array_like=True):
+    """edge > connector on `cb.answer.<worker>`: what a handshake client answered; the body is its raw message.
+
+    `token` is the JSON-RPC id of the question, `cb.<worker>.<nonce>`, so that any edge knows who asked.
+    """
+
+    token: str
+    session: str
+    principal: str
+
+
+def question_token(worker: str, nonce: str) -> str:
+    """The id of a question that this worker asks."""
+    return f"cb.{worker}.{nonce}"
+
+
+def worker_of(token: str) -> str | None:
+    """Which worker asked; None for an id that is no question of ours."""
+    parts = token.split(".")
+    return parts[1] if len(parts) == 3 and parts[0] == "cb" and parts[1] else None
 
 
 class CancelCall(msgspec.Struct, frozen=True, kw_only=True, tag="call.cancel", tag_field="type"):
@@ -148,6 +171,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack_rpc = msgspec.msgpack.Decoder(RpcHead).decode
 _unpack_call = msgspec.msgpack.Decoder(CallHead).decode
 _unpack_reply = msgspec.msgpack.Decoder(ReplyHead).decode
+_unpack_answer = msgspec.msgpack.Decoder(AnswerHead).decode
 
 
 def frame(head: msgspec.Struct, body: bytes) -> bytes:
@@ -177,6 +201,12 @@ def unframe_reply(data: bytes) -> tuple[ReplyHead, bytes]:
     """Decode a payload that came to a call's inbox."""
     head, body = _split(data)
     return _unpack_reply(head), body
+
+
+def unframe_answer(data: bytes) -> tuple[AnswerHead, bytes]:
+    """Decode a payload of `cb.answer.*`."""
+    head, body = _split(data)
+    return _unpack_answer(head), body
 
 
 def frames(head: ReplyHead, body: bytes, limit: int) -> Iterator[bytes]:

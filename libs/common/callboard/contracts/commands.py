@@ -132,6 +132,25 @@ class CatalogueChanged(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue
     etags: dict[str, str]
 
 
+class WatchResources(msgspec.Struct, frozen=True, kw_only=True, tag="resources.watch", tag_field="type"):
+    """edge > connectors on `cb.watch.<organisation>.<server>`: agents here want to hear of these resources.
+
+    Said anew every 20 s and forgotten after 60 s, so that no crash leaves a subscription behind.
+    """
+
+    organisation: str
+    server: str
+    uris: tuple[str, ...]
+
+
+class ResourceUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="resource.updated", tag_field="type"):
+    """connector > edges on `cb.updated.<organisation>.<server>`: the upstream says that a resource changed."""
+
+    organisation: str
+    server: str
+    uri: str
+
+
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.opened", tag_field="type"):
     """router > edge, answer to the method `callboard/open`: what a client learns when it connects."""
 

@@ -38,6 +38,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     "cursor.invalid": (-32602, 400, "The list has changed since; ask for its first page again."),
     "database.unavailable": (-32603, 503, "Postgres is down or restarting; try again in a moment."),
     "file.invalid": (-32602, 400, "Correct the file at the line named."),
+    "header.mismatch": (-32020, 400, "Send the headers that mirror the body, or none."),
     "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),
     "method.unknown": (-32601, 404, "The playbook's servers do not offer this method."),
     "organisation.exists": (-32602, 409, "Choose another name."),

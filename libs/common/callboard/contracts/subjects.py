@@ -12,6 +12,10 @@ CALL = "cb.call"  # cb.call.<organisation>.<server>    router > connector
 CANCEL = "cb.cancel"  # broadcast                         edge > connectors
 CALL_HELD = "cb.ask.call_held"  # broadcast               edge > connectors
 
+ANSWER = "cb.answer"  # cb.answer.<worker>              edge > the connector that asked a client
+WATCH = "cb.watch"  # cb.watch.<organisation>.<server>  edge > connectors
+UPDATED = "cb.updated"  # cb.updated.<organisation>.<server>  connector > edges
+
 # --- commands and asks (FastStream, JSON) ------------------------------------------------------------
 APPLY = "cb.cmd.organisation.apply"
 ROLL_BACK = "cb.cmd.playbook.roll_back"
@@ -72,6 +76,21 @@ def call(organisation: str, server: str) -> str:
     return f"{CALL}.{organisation}.{server}"
 
 
+def answer(worker: str) -> str:
+    """Subject of what a client answered to a question of this worker."""
+    return f"{ANSWER}.{worker}"
+
+
+def watch(organisation: str, server: str) -> str:
+    """Subject of the interest in a server's resources."""
+    return f"{WATCH}.{organisation}.{server}"
+
+
+def updated(organisation: str, server: str) -> str:
+    """Subject of "this resource changed"."""
+    return f"{UPDATED}.{organisation}.{server}"
+
+
 def hint(organisation: str) -> str:
     """Subject of the wake-up after an append."""
     return f"{HINT}.{organisation}"
@@ -122,6 +141,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{RPC}.>",
             CANCEL,
             CALL_HELD,
+            f"{ANSWER}.*",
+            f"{WATCH}.>",
             "cb.cmd.organisation.>",
             "cb.cmd.playbook.>",
             RETIRE_SERVER,
@@ -136,7 +157,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{RECORD}.>",
             *_kv(BUCKET_SESSIONS),
         ),
-        (f"{CHANGED}.>", "cb.push.>", f"{RECORD}.>", f"{EVENT}.>", STATUS),
+        (f"{CHANGED}.>", f"{UPDATED}.>", "cb.push.>", f"{RECORD}.>", f"{EVENT}.>", STATUS),
     ),
     "router": (
         (
@@ -165,11 +186,14 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             OPEN_SECRETS,
             f"{RECORD}.>",
             f"{INBOX}.edge.>",
+            f"{UPDATED}.>",
             "cb.worker.*",
             *_kv(BUCKET_LEASES),
         ),
         (
             f"{CALL}.>",
+            f"{ANSWER}.*",
+            f"{WATCH}.>",
             CANCEL,
             CALL_HELD,
             "cb.ask.connectors.>",

@@ -18,6 +18,14 @@ def is_slug(name: str) -> bool:
     return SLUG.fullmatch(name) is not None
 
 
+_RESTRICTED = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def is_restricted(token: str) -> bool:
+    """Whether a text can be one token of a subject (the "restricted term" of NATS ADR-6)."""
+    return _RESTRICTED.fullmatch(token) is not None
+
+
 def prefix_of(server: str, names: str) -> str:
     """The prefix that the `names` setting of a playbook's server puts before each name."""
     if names == "bare":

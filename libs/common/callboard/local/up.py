@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from callboard.contracts.problems import Problem
 from callboard.contracts.subjects import ROOMS
 from callboard.local.data_dir import DataDirectory
 from callboard.local.database import EmbeddedDatabase, migrate_external
@@ -30,6 +31,7 @@ from callboard.local.rooms import Wiring, dialled, http_get, room_children
 from callboard.local.supervise import Event, Exited, NotStarted, Ready, Restarting, Supervisor
 
 if TYPE_CHECKING:
+    from callboard.client import Callboard
     from callboard.kernel.playbook_file import PlaybookFile
     from callboard.local.furnish import Furnished
 
@@ -139,12 +141,24 @@ class Installation:
 
         directory, file = self._directory, self._options.file
         with Callboard(self._options.url, directory.admin_token()) as callboard:
+            self._must_be_ours(callboard)
             if directory.furnished.exists() or (file is None and not self._options.demo):
                 return refresh(callboard, file, self._say)
             furnished = furnish(callboard, file, directory.demo_repository, self._say)
         if furnished != Furnished():
             directory.furnished.touch(mode=0o600)
         return furnished
+
+    def _must_be_ours(self, callboard: Callboard) -> None:
+        """Another installation may have taken the port after we looked, and answer in our place."""
+        try:
+            callboard.organisations()
+        except Problem as problem:
+            if problem.code != "auth.invalid":
+                raise
+            raise LocalServerError(
+                f"another Callboard answers at {self._options.url}, with other tokens; choose another --port"
+            ) from None
 
     # --- what to start ---------------------------------------------------------------------------------
 

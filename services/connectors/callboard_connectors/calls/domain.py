@@ -172,8 +172,7 @@ class Settled(NamedTuple):
 def settle(head: CallHead, raw: bytes) -> Settled:
     """Check and complete a result for the client's era.
 
-    Raises `Problem("server.invalid_answer")`: not an object, not UTF-8, or a question that a handshake client
-    cannot be asked yet.
+    Raises `Problem("server.invalid_answer")`: not an object, or not UTF-8.
     """
     if raw[:1] != b"{" or not _is_utf8(raw):
         raise Problem(
@@ -183,9 +182,6 @@ def settle(head: CallHead, raw: bytes) -> Settled:
     modern_client = head.era == MODERN
     if modern_client or b'"resultType"' in raw or b'"isError"' in raw:
         peek = _peek_result(raw)
-    if not modern_client and bytes(peek.result_type) == b'"input_required"':
-        message = f"server {head.server!r} asks the user for input; for a handshake client this needs the bridge"
-        raise Problem("server.invalid_answer", message, server=head.server)
     outcome: Outcome = "tool_error" if bytes(peek.is_error) == b"true" else "ok"
     return Settled(_completed(head, raw, peek) if modern_client else raw, outcome)
 

@@ -22,7 +22,7 @@ KEPT_BYTES = 64 * 1024
 class Call:
     """One call in flight. It listens to its own request (see `sessions.session.Listener`)."""
 
-    __slots__ = ("client_token", "ending", "head", "number", "publish", "sent", "task")
+    __slots__ = ("_due", "_timer", "client_token", "ending", "head", "number", "publish", "sent", "task")
 
     def __init__(self, head: CallHead, publish: Publish) -> None:
         self.head = head
@@ -32,6 +32,31 @@ class Call:
         self.sent = False
         self.number = 0
         self.client_token = b""
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def due_in(self, seconds: float) -> None:
+        """Its deadline, from now."""
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + seconds
+        self._timer = loop.call_at(self._due, self.expire)
+
+    def pause(self) -> None:
+        """The client is asked something: its time is not the server's."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._due -= asyncio.get_running_loop().time()
+            self._timer = None
+
+    def resume(self) -> None:
+        """It answered: the rest of the deadline runs."""
+        if self._timer is None:
+            self.due_in(self._due)
+
+    def settle(self) -> None:
+        """It is over: no deadline any more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def end(self, why: Ending) -> None:
         """Stop working on it; the answer will say why."""

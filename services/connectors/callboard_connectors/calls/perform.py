@@ -15,6 +15,7 @@ import structlog
 from callboard.contracts.calls import (
     CHUNK,
     ERROR,
+    MODERN,
     RESULT,
     CallHead,
     ReplyHead,
@@ -23,10 +24,12 @@ from callboard.contracts.calls import (
     unframe_call,
 )
 from callboard.contracts.problems import Problem
+from callboard.kernel.param_headers import param_headers
+from callboard_connectors.bridge.ask import ClientRefused, Questions
+from callboard_connectors.bridge.domain import MAX_ROUNDS, input_required, with_answers
 from callboard_connectors.calls.domain import Ended, build_request, error_body, lost_call, outcome_of, settle
 from callboard_connectors.calls.in_flight import Call, InFlight, Publish
 from callboard_connectors.calls.record import record_of, record_subject
-from callboard_connectors.discovery.param_headers import param_headers
 from callboard_connectors.sessions.open import problem_of
 from callboard_connectors.sessions.session import Outgoing, Session
 from callboard_connectors.sessions.upstream import Upstream
@@ -41,10 +44,16 @@ class Calls:
 
     def __init__(self, table: InFlight, publish: Publish, max_frame: int, bulkhead: int, worker: str) -> None:
         self.table = table
+        self._questions = Questions(publish, worker)
         self._publish = publish
         self._max_frame = max_frame
         self._bulkhead = bulkhead
         self._worker = worker
+
+    @property
+    def questions(self) -> Questions:
+        """What clients are asked right now."""
+        return self._questions
 
     def begin(self, upstream: Upstream, data: bytes) -> None:
         """Take a message of `cb.call.*`; the call runs on its own."""
@@ -56,7 +65,8 @@ class Calls:
     async def _perform(self, upstream: Upstream, call: Call, params: bytes) -> None:
         head = call.head
         left = head.deadline / 1000 - time.time()
-        timer = asyncio.get_running_loop().call_later(left, call.expire) if left > 0 else None
+        if left > 0:
+            call.due_in(left)
         upstream.enter()
         try:
             ended = await self._ended(upstream, call, params, left)
@@ -68,8 +78,7 @@ class Calls:
             ended = _failure(head, Problem("internal.unexpected", "something went wrong inside Callboard"))
         finally:
             upstream.leave()
-            if timer is not None:
-                timer.cancel()
+            call.settle()
         try:
             await self._answer(call, ended)
             record = record_of(head, ended, upstream, len(params), self._worker)
@@ -89,6 +98,8 @@ class Calls:
             session = upstream.live or await upstream.session()
             started = time.perf_counter_ns()
             answer = await self._sent(upstream, session, call, params)
+            if head.era != MODERN:
+                answer = await self._asked(upstream, session, call, params, answer)
             took = (time.perf_counter_ns() - started) // 1000
             if error := bytes(answer.error):
                 return Ended(ERROR, error, "error", error_code=peek_error(error).code, upstream_us=took)
@@ -96,6 +107,8 @@ class Calls:
             return Ended(RESULT, settled.body, settled.outcome, upstream_us=took)
         except Problem as problem:
             return _failure(head, problem)
+        except ClientRefused as refused:
+            return Ended(ERROR, refused.error, "error", error_code=peek_error(refused.error).code)
         except TransportFailure as failure:
             lost = lost_call(head, failure.reason, sent=failure.sent)
             upstream.failed(lost.message)
@@ -104,6 +117,19 @@ class Calls:
             return _failure(head, problem_of(head.server, error))
         except msgspec.DecodeError:
             return _failure(head, problem_of(head.server, InvalidAnswer("answered something that is not JSON-RPC")))
+
+    async def _asked(
+        self, upstream: Upstream, session: Session, call: Call, params: bytes, answer: Envelope
+    ) -> Envelope:
+        """A stateless server that needs input gets it from the handshake client, round by round."""
+        for _ in range(MAX_ROUNDS):
+            asked = None if bytes(answer.error) else input_required(bytes(answer.result))
+            if asked is None:
+                return answer
+            answers = await self._questions.ask(call, asked)
+            answer = await self._sent(upstream, session, call, with_answers(params, answers, asked.request_state))
+        server = call.head.server
+        raise Problem("server.invalid_answer", f"server {server!r} asks again and again for input", server=server)
 
     async def _sent(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Envelope:
         """Send it once; once more only when the upstream said that it did not know our session."""

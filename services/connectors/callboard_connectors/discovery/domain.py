@@ -11,7 +11,7 @@ import msgspec
 
 from callboard.contracts.definitions import Catalogue, CatalogueItem
 from callboard.kernel.digest import digest_of, digest_of_json
-from callboard_connectors.discovery.param_headers import annotation_fault
+from callboard.kernel.param_headers import annotation_fault
 from callboard_connectors.discovery.schema_rules import schema_fault
 
 Kind = Literal["tools", "prompts", "resources", "templates"]

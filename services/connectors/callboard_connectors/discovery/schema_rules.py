@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import jsonschema_rs
 from jsonschema_rs import FancyRegexOptions, ReferencingError, RegexOptions, ValidationError
 
-from callboard_connectors.discovery.schema_positions import positions
+from callboard.kernel.schema_positions import positions
 
 LINEAR = RegexOptions(size_limit=1 << 20, dfa_size_limit=1 << 20)
 BOUNDED = FancyRegexOptions(backtrack_limit=50_000, size_limit=1 << 20, dfa_size_limit=1 << 20)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 from nats.aio.msg import Msg
 
-from callboard.contracts.calls import AskCallHeld, CancelCall
+from callboard.contracts.calls import AskCallHeld, CancelCall, unframe_answer
+from callboard_connectors.bridge.ask import Questions
 from callboard_connectors.calls.in_flight import InFlight, Publish
 from callboard_connectors.calls.perform import Calls
 from callboard_connectors.sessions.upstream import Upstream
@@ -27,10 +28,11 @@ class CallIntake:
 
 
 class CallControl:
-    """`cb.cancel` and `cb.ask.call_held`: every worker hears them."""
+    """`cb.cancel`, `cb.ask.call_held` (every worker hears them) and `cb.answer.<worker>`."""
 
-    def __init__(self, table: InFlight, publish: Publish) -> None:
+    def __init__(self, table: InFlight, questions: Questions, publish: Publish) -> None:
         self._table = table
+        self._questions = questions
         self._publish = publish
 
     async def on_cancel(self, msg: Msg) -> None:
@@ -38,6 +40,10 @@ class CallControl:
         command = _cancel(msg.data)
         for call in self._table.find(command.call_id, command.session, command.request_id):
             call.end("cancelled")
+
+    async def on_answer(self, msg: Msg) -> None:
+        """A client answered what this worker asked."""
+        self._questions.answered(*unframe_answer(msg.data))
 
     async def on_held(self, msg: Msg) -> None:
         """Say so if the call is here; if it ended lately, say its answer again."""

@@ -18,7 +18,7 @@ from callboard.contracts.events import (
     ServerRegistered,
     ServerRetired,
 )
-from callboard_connectors.discovery.param_headers import HeaderMap, header_maps
+from callboard.kernel.param_headers import HeaderMap, header_maps
 
 
 class ServerKey(NamedTuple):

@@ -10,13 +10,13 @@ import msgspec
 
 import callboard
 from callboard.contracts.calls import MODERN
+from callboard.kernel.header_values import encode_header_value
 from callboard_connectors.sessions.domain import Opening
 from callboard_connectors.sessions.negotiate import OWN_META
 from callboard_connectors.sessions.session import LIST_CHANGED, SUBSCRIPTION, UNHEARD, Listener, Outgoing
 from callboard_connectors.transports import envelope as rpc
 from callboard_connectors.transports.envelope import Envelope, RpcRefused
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
-from callboard_connectors.transports.header_values import encode_header_value
 from callboard_connectors.transports.http import HttpLink
 from callboard_connectors.transports.http_wire import Response
 from callboard_connectors.transports.sse import ServerEvent

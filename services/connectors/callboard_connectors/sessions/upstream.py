@@ -16,8 +16,8 @@ import structlog
 from callboard.contracts.commands import ServerStatus
 from callboard.contracts.definitions import Catalogue
 from callboard.contracts.problems import Problem
+from callboard.kernel.param_headers import header_maps
 from callboard_connectors.discovery.domain import quarantined
-from callboard_connectors.discovery.param_headers import header_maps
 from callboard_connectors.registry.domain import ServerKey, Wanted
 from callboard_connectors.sessions.domain import HTTP_BREAKER, STDIO_BREAKER, Breaker, SessionKey
 from callboard_connectors.sessions.open import SessionOpener

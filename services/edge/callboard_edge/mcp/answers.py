@@ -29,6 +29,7 @@ PROBLEM_STATUS = {
     "auth.required": 401,
     "auth.invalid": 401,
     "auth.forbidden": 403,
+    "header.mismatch": 400,
     "payload.too_large": 413,
     "playbook.unknown": 404,
     "playbook.version_unknown": 404,

@@ -23,7 +23,9 @@ from callboard.contracts.calls import (
     CHUNK,
     ERROR,
     NOTIFICATION,
+    REQUEST,
     RESULT,
+    AnswerHead,
     AskCallHeld,
     CallRecord,
     CancelCall,
@@ -45,6 +47,8 @@ WATCH = -2
 """Kind of the message that says once: this call takes longer, look whether the client is still there."""
 PING_AFTER = 10.0
 ASK_WAIT = 1.0
+ANSWER_SECONDS = 600.0
+"""How long a client may take to answer a question of the upstream."""
 _TICK = (ReplyHead("", TICK), b"")
 _WATCH = (ReplyHead("", WATCH), b"")
 
@@ -143,6 +147,10 @@ class Calls:
         message = CancelCall(session=session, request_id=request_id, reason=reason)
         await self._bus.tell(subjects.CANCEL, message)
 
+    async def answer(self, worker: str, head: AnswerHead, body: bytes) -> None:
+        """Hand what a client answered to the worker that asked."""
+        await self._bus.client.publish(subjects.answer(worker), frame(head, body))
+
     async def _received(self, message: Msg) -> None:
         call = self._calls.get(int(message.subject[self._cut :]))
         if call is None:
@@ -154,6 +162,9 @@ class Calls:
             return
         head, body = unframe_reply(data)
         call.heard = time.monotonic()
+        if head.kind == REQUEST:
+            # A person answers: the time that this takes is not the upstream's.
+            call.deadline = max(call.deadline, call.heard + ANSWER_SECONDS)
         if head.kind == CHUNK:
             call.chunks.append(body)
             return

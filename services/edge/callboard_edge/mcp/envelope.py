@@ -50,6 +50,12 @@ class Message(msgspec.Struct):
         """Whether this answers a request of ours."""
         return self.method is None
 
+    def outcome(self) -> bytes:
+        """Of a response: `{"result": …}` or `{"error": …}`, the bytes as they came."""
+        if self.error is not msgspec.UNSET:
+            return b'{"error":' + bytes(self.error) + b"}"
+        return b'{"result":' + (bytes(self.result) if self.result is not msgspec.UNSET else b"{}") + b"}"
+
 
 _decode = msgspec.json.Decoder(Message).decode
 

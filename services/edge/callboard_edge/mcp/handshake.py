@@ -7,9 +7,10 @@ import time
 import msgspec
 
 import callboard
-from callboard.contracts.calls import HANDSHAKE_VERSIONS, LEGACY, RpcHead
+from callboard.contracts.calls import HANDSHAKE_VERSIONS, LEGACY, AnswerHead, RpcHead, worker_of
 from callboard.contracts.commands import Opened, Principal
 from callboard.contracts.problems import Problem
+from callboard.kernel.names import is_restricted
 from callboard.platform.telemetry import is_traceparent, new_traceparent
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.mcp.answers import (
@@ -83,7 +84,9 @@ class Handshake:
             if message.is_request:
                 await self._request(place, session, principal, message, params, receive, send)
                 return
-            if message.method == "notifications/cancelled":
+            if message.is_response:
+                await self._answered(session, principal, message)
+            elif message.method == "notifications/cancelled":
                 await self._cancelled(session, message)
             await send_empty(send, 202)
         except Problem as problem:
@@ -195,6 +198,17 @@ class Handshake:
             return
         request_id = bytes(cancelled.request_id).decode()
         await self._calls.cancel_request(session.id, request_id, cancelled.reason[:200])
+
+    async def _answered(self, session: Session, principal: Principal, message: Message) -> None:
+        """What the client answers to a question goes to the worker that asked, which its id names."""
+        try:
+            token = msgspec.json.decode(message.raw_id, type=str)
+        except msgspec.ValidationError:
+            return
+        worker = worker_of(token)
+        if worker is not None and is_restricted(worker):
+            head = AnswerHead(token, session.id, principal.key_id)
+            await self._calls.answer(worker, head, message.outcome())
 
     async def get(
         self, place: Place, principal: Principal, headers: dict[bytes, bytes], receive: Receive, send: Send

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 import msgspec
 
 from callboard.contracts.calls import HANDSHAKE_VERSIONS, MODERN
+from callboard.kernel.header_values import decode_header_value
 from callboard_edge.mcp.envelope import Message, Params
 
 HEADER_MISMATCH, UNSUPPORTED_VERSION, INVALID_PARAMS = -32020, -32022, -32602
@@ -78,25 +77,14 @@ def _check_name(method: str, params: Params, headers: dict[bytes, bytes]) -> Non
     if key is None:
         return
     value = params.name if key == "name" else params.uri
-    if value is not None and decode_header(headers.get(b"mcp-name")) != value:
+    if value is not None and _decoded(headers.get(b"mcp-name")) != value:
         raise Fault(HEADER_MISMATCH, f"the Mcp-Name header is not the {key!r} of the body")
+
+
+def _decoded(value: bytes | None) -> str | None:
+    return None if value is None else decode_header_value(text_of(value))
 
 
 def text_of(value: bytes) -> str:
     """A header value without the white space around it, which the HTTP parser leaves at its end."""
     return value.decode("latin-1").strip(" \t")
-
-
-def decode_header(value: bytes | None) -> str | None:
-    """A header value, `=?base64?…?=` undone; None for one that is absent or not canonical."""
-    if value is None:
-        return None
-    text = text_of(value)
-    if not (text.startswith("=?base64?") and text.endswith("?=")):
-        return text
-    payload = text[9:-2]
-    try:
-        decoded = base64.b64decode(payload, validate=True)
-        return decoded.decode() if base64.b64encode(decoded).decode() == payload else None
-    except (binascii.Error, UnicodeDecodeError):
-        return None

@@ -101,6 +101,10 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     arguments: Any = _any(call.arguments)
     if not isinstance(arguments, dict):
         raise Problem("argument.invalid", "`arguments` must be an object", tool=call.name)
+    if route.mirrored and head.era == MODERN:
+        fault = route.mirror_fault(arguments, head.param_headers or {})
+        if fault is not None:
+            raise Problem("header.mismatch", fault, tool=call.name)
     faults = route.faults(arguments)
     if faults:
         return _invalid_arguments(head, call.name, route.server, route.digest, faults)

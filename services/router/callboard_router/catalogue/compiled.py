@@ -11,6 +11,7 @@ import msgspec
 from callboard.contracts.commands import Opened
 from callboard.contracts.definitions import Catalogue, PlaybookContent
 from callboard.contracts.problems import Problem
+from callboard.kernel.param_headers import ANNOTATION, mirror_fault
 from callboard_router.catalogue.domain import Collision, Entry, expose, template_pattern
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
@@ -25,7 +26,7 @@ class _Definition(msgspec.Struct):
 class ToolRoute:
     """Where a call of one tool goes; the schema is compiled at the first call and kept."""
 
-    __slots__ = ("_check", "_raw", "digest", "name", "server")
+    __slots__ = ("_check", "_raw", "digest", "mirrored", "name", "server")
 
     def __init__(self, entry: Entry) -> None:
         self.server = entry.server
@@ -33,12 +34,19 @@ class ToolRoute:
         self.digest = entry.item.digest
         self._raw = entry.item.raw
         self._check: ArgumentCheck | None = None
+        self.mirrored = ANNOTATION.encode() in bytes(entry.item.raw)
+
+    def mirror_fault(self, arguments: Any, headers: Mapping[str, str]) -> str | None:
+        """Why the `Mcp-Param-*` headers of a request do not mirror its arguments; None when they do."""
+        return mirror_fault(self._schema(), arguments, headers)
+
+    def _schema(self) -> Any:
+        return msgspec.json.decode(msgspec.json.decode(self._raw, type=_Definition).inputSchema)
 
     def faults(self, arguments: Any) -> list[str]:
         """What is wrong with the arguments; empty when nothing is."""
         if self._check is None:
-            definition = msgspec.json.decode(self._raw, type=_Definition)
-            self._check = ArgumentCheck(msgspec.json.decode(definition.inputSchema))
+            self._check = ArgumentCheck(self._schema())
         return self._check.faults(arguments)
 
 

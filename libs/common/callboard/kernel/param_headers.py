@@ -6,18 +6,19 @@ Pure. A map says for each tool which property path goes into which header; it is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from callboard.contracts.definitions import CatalogueItem
-from callboard_connectors.discovery.schema_positions import positions
-from callboard_connectors.transports.header_values import encode_header_value
+from callboard.kernel.header_values import decode_header_value, encode_header_value
+from callboard.kernel.schema_positions import positions
 
 ANNOTATION = "x-mcp-header"
 PREFIX = "Mcp-Param-"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_DECIMAL = re.compile(r"-?[0-9]{1,400}(\.[0-9]+)?")
 _TYPES = frozenset({"string", "integer", "boolean"})
 
 HeaderMap = tuple[tuple[tuple[str, ...], str], ...]
@@ -85,6 +86,45 @@ def param_headers(paths: HeaderMap, arguments: bytes | msgspec.Raw | None) -> di
         elif isinstance(value, str | int | float):
             headers[header] = encode_header_value(str(value))
     return headers
+
+
+def mirror_fault(schema: Any, arguments: Any, headers: Mapping[str, str]) -> str | None:
+    """Why `Mcp-Param-*` headers (names without the prefix, lower case) do not mirror these arguments, or None.
+
+    A header and its argument stand together or are absent together (null counts as absent); an integer compares as
+    a number, everything else as the text that a client would send.
+    """
+    for path, position in _annotated(schema):
+        name = PREFIX + position[ANNOTATION]
+        value = _at(arguments, path)
+        raw = headers.get(position[ANNOTATION].lower())
+        if not isinstance(value, bool | str | int | float):
+            if raw is not None:
+                return f"{name} has no argument that it mirrors"
+            continue
+        if raw is None:
+            return f"{name} is missing"
+        said = decode_header_value(raw.strip(" \t"))
+        if said is None:
+            return f"{name} is not encoded as it must be"
+        if not _same(position.get("type"), value, said):
+            return f"{name} is not the argument {'.'.join(path)!r}"
+    return None
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _same(kind: Any, value: bool | str | int | float, said: str) -> bool:
+    if isinstance(value, bool):
+        return said == ("true" if value else "false")
+    if kind == "integer" and isinstance(value, int | float) and _DECIMAL.fullmatch(said):
+        whole, _, fraction = said.partition(".")
+        return not fraction.strip("0") and int(whole) == value
+    return said == str(value)
 
 
 def _value_at(raw: bytes | msgspec.Raw | None, path: Sequence[str]) -> Any:

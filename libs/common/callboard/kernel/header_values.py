@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import re
 
 _SAFE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
@@ -17,3 +18,15 @@ def encode_header_value(text: str) -> str:
     if not text or (_SAFE.fullmatch(text) and not _SENTINEL.fullmatch(text)):
         return text
     return f"=?base64?{base64.b64encode(text.encode('utf-8', 'surrogatepass')).decode('ascii')}?="
+
+
+def decode_header_value(text: str) -> str | None:
+    """The text that a header value stands for; None when it is encoded and not in the canonical form."""
+    if not _SENTINEL.fullmatch(text):
+        return text
+    payload = text[9:-2]
+    try:
+        decoded = base64.b64decode(payload, validate=True)
+        return decoded.decode() if base64.b64encode(decoded).decode() == payload else None
+    except (binascii.Error, UnicodeDecodeError):
+        return None
