@@ -225,25 +225,21 @@ async def test_seq_has_no_gap_and_follows_the_commits_while_writers_race_and_rol
 PARTITIONS = [f"cb.event_{number}" for number in range(4)]
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "update cb.event set payload = '{}'",
-        "update cb.event set recorded_at = now()",
-        "delete from cb.event",
-        "truncate cb.event",
-        *(f"delete from {partition}" for partition in PARTITIONS),
-        *(f"truncate {partition}" for partition in PARTITIONS),
-    ],
-)
-async def test_the_past_cannot_be_changed(store: EventStore, pool: asyncpg.Pool, statement: str) -> None:
+async def test_the_past_cannot_be_changed(store: EventStore, pool: asyncpg.Pool) -> None:
     organisations = [f"org-{number}" for number in range(24)]  # enough that each partition has some
     for organisation in organisations:
         await store.append(organisation, new_id(), Wish(), META, [Write("server-a", gone("a"))])
     assert all([await pool.fetchval(f"select count(*) from {partition}") for partition in PARTITIONS])
 
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await pool.execute(statement)
+    for table in ("cb.event", *PARTITIONS):
+        for statement in (
+            f"update {table} set payload = '{{}}'",
+            f"update {table} set recorded_at = now()",
+            f"delete from {table}",
+            f"truncate {table}",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await pool.execute(statement)
 
     assert await pool.fetchval("select count(*) from cb.event") == len(organisations)
 

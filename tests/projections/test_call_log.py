@@ -161,8 +161,13 @@ async def test_records_are_written_once_and_acknowledged(stack: Stack) -> None:
     await calls_are(stack, names)
     await eventually(lambda: status_of(room, "call_log").events == 1200)
     await eventually(lambda: status_of(room, "call_log").lag == 0)
-    info = await (await stack.everywhere()).jetstream().consumer_info(subjects.STREAM_CALLS, DURABLE)
-    assert (info.num_pending, info.num_ack_pending) == (0, 0)
+    jetstream = (await stack.everywhere()).jetstream()
+
+    async def all_acknowledged() -> bool:
+        info = await jetstream.consumer_info(subjects.STREAM_CALLS, DURABLE)
+        return (info.num_pending, info.num_ack_pending) == (0, 0)
+
+    await eventually(all_acknowledged)
 
 
 async def test_a_record_that_is_delivered_again_leaves_no_trace(stack: Stack) -> None:

@@ -58,6 +58,11 @@ def asyncapi_schema(version: str = "3.0.0") -> Path:
     return installed() / "@asyncapi" / "specs" / "schemas" / f"{version}.json"
 
 
+def conformance_requirements(revision: str) -> Path:
+    """What the official conformance suite requires for a revision of the protocol (YAML)."""
+    return installed() / "@modelcontextprotocol" / "conformance" / "requirements" / f"{revision}.yaml"
+
+
 @contextmanager
 def _lock() -> Iterator[None]:
     with (FOLDER / ".lock").open("w") as file:

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 
 import asyncpg
+import msgspec
 import structlog
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import InstanceStatus
+from callboard.contracts.commands import InstanceStatus, WatchResources
 from callboard.platform.bus import Bus
 from callboard.platform.event_store import EventStore
 from callboard.platform.log_follower import LogFollower
@@ -32,6 +33,7 @@ from callboard_connectors.transports.guardian import Guardian
 
 log = structlog.get_logger()
 _HEAD_ROOM = 4096
+watching = msgspec.json.Decoder(WatchResources).decode
 _FINISH_SECONDS = 2.0
 
 
@@ -104,6 +106,12 @@ class ConnectorsRoom:
         async def on_alive(msg: Msg) -> None:
             await msg.respond(b"here")
 
+        async def on_watch(msg: Msg) -> None:
+            message = watching(msg.data)
+            if self._running is not None:
+                await self._running.watched(message.organisation, message.server, message.uris)
+
+        await bus.listen(f"{subjects.WATCH}.>", on_watch)
         await bus.listen(subjects.CANCEL, control.on_cancel)
         await bus.listen(subjects.answer(bus.instance), control.on_answer)
         await bus.listen(subjects.CALL_HELD, control.on_held)

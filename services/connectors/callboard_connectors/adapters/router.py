@@ -5,7 +5,7 @@ from __future__ import annotations
 import nats.errors
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import Done, RecordCatalogue
+from callboard.contracts.commands import Done, RecordCatalogue, ResourceUpdated
 from callboard.contracts.definitions import Catalogue
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
@@ -22,6 +22,11 @@ class BusRecorder:
     def new_id(self) -> str:
         """An id for a command."""
         return new_id()
+
+    async def updated(self, key: ServerKey, uri: str) -> None:
+        """Tell every edge; whoever watches the resource passes it on."""
+        message = ResourceUpdated(organisation=key.organisation, server=key.server, uri=uri)
+        await self._bus.tell(subjects.updated(key.organisation, key.server), message)
 
     async def record(self, key: ServerKey, digest: str, catalogue: Catalogue, command_id: str) -> None:
         """Returns when the router accepted it; raises `Problem`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Protocol
 
 import structlog
@@ -13,6 +14,7 @@ from callboard.contracts.problems import Problem
 from callboard.platform.room import cancel_all
 from callboard_connectors.discovery.discover import Discovery
 from callboard_connectors.discovery.domain import digest_of_catalogue
+from callboard_connectors.discovery.interest import Interest
 from callboard_connectors.registry.domain import ServerKey
 from callboard_connectors.sessions.open import FAILURES, problem_of
 from callboard_connectors.sessions.session import Session
@@ -25,6 +27,7 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
 _LISTEN_PAUSE = 1.0
 _GATHER_SECONDS = 0.02
+_SUBSCRIBE_SECONDS = 5.0
 
 
 class Recorder(Protocol):
@@ -35,6 +38,9 @@ class Recorder(Protocol):
 
     def new_id(self) -> str:
         """An id for a command."""
+
+    async def updated(self, key: ServerKey, uri: str) -> None:
+        """Tell the edges that a resource is another one."""
 
 
 class Keeper:
@@ -48,6 +54,9 @@ class Keeper:
         self._changed = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         self._heard: Session | None = None
+        self._interest = Interest()
+        self._subscribed: frozenset[str] = frozenset()
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Connect, look, wait; again and again."""
@@ -93,7 +102,7 @@ class Keeper:
             upstream.moved.clear()
             return False
         upstream.moved.clear()
-        self._listen(session)
+        await self._listen(session)
         try:
             catalogue = await self._discovery.look(session)
         except FAILURES as error:
@@ -131,21 +140,53 @@ class Keeper:
 
     # ------------------------------------------------------------------------------------ listening
 
-    def _listen(self, session: Session) -> None:
-        if self._heard is session:
-            return
-        if self._listening is not None:
-            self._listening.cancel()
-        self._heard = session
-        self._listening = asyncio.create_task(self._listened(session))
+    def changed(self) -> None:
+        """A list of the server is another one: look soon."""
+        self._changed.set()
 
-    async def _listened(self, session: Session) -> None:
+    def updated(self, uri: str) -> None:
+        """A resource of the server is another one: tell who watches it."""
+        task = asyncio.get_running_loop().create_task(self._recorder.updated(self._upstream.key, uri))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def watch(self, uris: Iterable[str]) -> None:
+        """Agents somewhere watch these resources (said anew every 20 s)."""
+        now = asyncio.get_running_loop().time()
+        self._interest.name(uris, now)
+        session = self._upstream.live
+        if session is not None and self._interest.current(now) != self._subscribed:
+            await self._listen(session)
+
+    async def _listen(self, session: Session) -> None:
+        wanted = self._interest.current(asyncio.get_running_loop().time())
+        if self._heard is session and wanted == self._subscribed:
+            return
+        if self._heard is not session or session.opening.modern:
+            # In the stateless era the subscription is the stream, so another one replaces it.
+            if self._listening is not None:
+                self._listening.cancel()
+            self._listening = asyncio.create_task(self._listened(session, wanted))
+        before = self._subscribed if self._heard is session else frozenset()
+        self._heard, self._subscribed = session, wanted
+        if not session.opening.modern:
+            await self._subscribe(session, wanted - before, before - wanted)
+
+    async def _subscribe(self, session: Session, more: frozenset[str], less: frozenset[str]) -> None:
+        for method, uris in (("resources/subscribe", more), ("resources/unsubscribe", less)):
+            for uri in sorted(uris):
+                try:
+                    await session.ask(method, {"uri": uri}, _SUBSCRIBE_SECONDS)
+                except FAILURES as error:
+                    log.info("not_subscribed", server=str(self._upstream.key), reason=type(error).__name__)
+
+    async def _listened(self, session: Session, uris: frozenset[str]) -> None:
         """Hold the server's stream of changes open; without one the slow poll has to do."""
         pause = _LISTEN_PAUSE
         while self._upstream.live is session:
             began = asyncio.get_running_loop().time()
             try:
-                if not await session.listen(self._changed.set):
+                if not await session.listen(self, uris):
                     return
             except SessionUnknown:
                 self._changed.set()  # the next look will find it out, and connect anew

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterable
 
 import structlog
 from nats.aio.subscription import Subscription
@@ -33,6 +34,7 @@ class Slot:
         self.upstream = upstream
         self.subscription: Subscription | None = None
         self.keeper: asyncio.Task[None] | None = None
+        self.keeping: Keeper | None = None
 
     @property
     def shared(self) -> bool:
@@ -150,12 +152,19 @@ class Running:
             if not slot.shared:
                 await asyncio.gather(self._leave(slot), slot.upstream.disconnect())
             await cancel_all(slot.keeper)
-            slot.keeper = None
+            slot.keeper = slot.keeping = None
 
     def _keep(self, slot: Slot, generation: int) -> None:
         upstream = slot.upstream
         upstream.owner, upstream.generation = True, generation
-        slot.keeper = asyncio.create_task(Keeper(upstream, self._recorder, self._poll_seconds).run())
+        slot.keeping = Keeper(upstream, self._recorder, self._poll_seconds)
+        slot.keeper = asyncio.create_task(slot.keeping.run())
+
+    async def watched(self, organisation: str, server: str, uris: Iterable[str]) -> None:
+        """Agents watch these resources; the owner of the server hears what becomes of them."""
+        slot = self._slots.get(ServerKey(organisation, server))
+        if slot is not None and slot.keeping is not None:
+            await slot.keeping.watch(uris)
 
     # ------------------------------------------------------------------------------------------ calls
 

@@ -13,7 +13,7 @@ from callboard.contracts.calls import MODERN
 from callboard.kernel.header_values import encode_header_value
 from callboard_connectors.sessions.domain import Opening
 from callboard_connectors.sessions.negotiate import OWN_META
-from callboard_connectors.sessions.session import LIST_CHANGED, SUBSCRIPTION, UNHEARD, Listener, Outgoing
+from callboard_connectors.sessions.session import UNHEARD, Listener, Outgoing, Watcher, subscription, tell
 from callboard_connectors.transports import envelope as rpc
 from callboard_connectors.transports.envelope import Envelope, RpcRefused
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
@@ -260,11 +260,11 @@ class HttpSession:
 
     # ------------------------------------------------------------------------------------ listening
 
-    async def listen(self, changed: Callable[[], None]) -> bool:
+    async def listen(self, watcher: Watcher, uris: frozenset[str]) -> bool:
         """The server's own stream: GET in the legacy era, `subscriptions/listen` in the modern one."""
         if self.opening.modern:
             number = self.next_id()
-            body = rpc.request(number, "subscriptions/listen", {"notifications": SUBSCRIPTION, "_meta": OWN_META})
+            body = rpc.request(number, "subscriptions/listen", {"notifications": subscription(uris), "_meta": OWN_META})
             head = self._link.head("POST", self._headers_as(MODERN, "subscriptions/listen"))
             response = await self._link.post(head, body)
         elif self._session_id:
@@ -277,7 +277,7 @@ class HttpSession:
             if response.status != 200:
                 return False
             async for event in self._link.events(response):
-                if not await self._changed(event, changed):
+                if not self._said(event, watcher):
                     return False
             return True
         finally:
@@ -287,7 +287,7 @@ class HttpSession:
         """Open a stream of the server."""
         return await self._link.ask(self._link.head("GET", {**self._headers, "Accept": "text/event-stream", **headers}))
 
-    async def _changed(self, event: ServerEvent, changed: Callable[[], None]) -> bool:
+    def _said(self, event: ServerEvent, watcher: Watcher) -> bool:
         """Take one event of the server's stream; False when it refuses to have one."""
         if not event.data:
             return True
@@ -295,9 +295,7 @@ class HttpSession:
             found = rpc.decode(event.data)
         except msgspec.DecodeError:
             return True
-        if found.method in LIST_CHANGED:
-            changed()
-        elif found.method and bytes(found.id):
+        if not tell(watcher, found) and found.method and bytes(found.id):
             self._tell_later(rpc.reply_to_server(found))
         return not bytes(found.error)
 

@@ -21,6 +21,16 @@ class Listener(Protocol):
         """From here on the request may have been executed."""
 
 
+class Watcher(Protocol):
+    """Who listens to what a server says by itself."""
+
+    def changed(self) -> None:
+        """A list is another one."""
+
+    def updated(self, uri: str) -> None:
+        """A resource is another one."""
+
+
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A request as it is sent. `name` is what the `Mcp-Name` header mirrors; `params` are extra headers."""
 
@@ -49,8 +59,11 @@ class Session(Protocol):
     async def ask(self, method: str, params: dict[str, object], within: float) -> bytes:
         """A request of our own; the raw result. Raises `RpcRefused` too, and TimeoutError."""
 
-    async def listen(self, changed: Callable[[], None]) -> bool:
-        """Call `changed` whenever a list changed, until the stream ends; False when there is no such stream."""
+    async def listen(self, watcher: Watcher, uris: frozenset[str]) -> bool:
+        """Tell the watcher of changed lists and of updates of these resources until the stream ends.
+
+        False when the server has no such stream.
+        """
 
     def on_end(self, callback: Callable[[str], None]) -> None:
         """Call this with the reason when the session is over for good."""
@@ -77,4 +90,31 @@ LIST_CHANGED = frozenset(
         "notifications/resources/list_changed",
     }
 )
-SUBSCRIPTION = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
+UPDATED = "notifications/resources/updated"
+
+
+class _Updated(msgspec.Struct):
+    uri: str = ""
+
+
+_updated = msgspec.json.Decoder(_Updated).decode
+
+
+def subscription(uris: frozenset[str]) -> dict[str, object]:
+    """What `subscriptions/listen` asks for."""
+    lists: dict[str, object] = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
+    return {**lists, "resourceSubscriptions": sorted(uris)} if uris else lists
+
+
+def tell(watcher: Watcher, found: Envelope) -> bool:
+    """Pass a notification of a server's own stream on; False for one that is none of ours."""
+    if found.method in LIST_CHANGED:
+        watcher.changed()
+        return True
+    if found.method == UPDATED:
+        try:
+            watcher.updated(_updated(found.params).uri)
+        except msgspec.DecodeError:
+            return True
+        return True
+    return False

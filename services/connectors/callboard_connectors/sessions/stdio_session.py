@@ -11,7 +11,7 @@ import msgspec
 
 from callboard_connectors.sessions.domain import Opening
 from callboard_connectors.sessions.negotiate import OWN_META
-from callboard_connectors.sessions.session import LIST_CHANGED, SUBSCRIPTION, UNHEARD, Listener, Outgoing
+from callboard_connectors.sessions.session import UNHEARD, Listener, Outgoing, Watcher, subscription, tell
 from callboard_connectors.transports import envelope as rpc
 from callboard_connectors.transports.child import Child
 from callboard_connectors.transports.envelope import Envelope, RpcRefused
@@ -49,7 +49,7 @@ class StdioSession:
         self._link = StdioLink(child, self._line, limit, err)
         self._ids = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
-        self._changed: Callable[[], None] | None = None
+        self._watcher: Watcher | None = None
         self._ended: list[Callable[[str], None]] = []
         self._watch: asyncio.Task[None] | None = None
 
@@ -160,9 +160,7 @@ class StdioSession:
             waiting.inbox.put_nowait((found, raw))
 
     def _notified(self, found: Envelope, raw: bytes) -> None:
-        if found.method in LIST_CHANGED:
-            if self._changed is not None:
-                self._changed()
+        if self._watcher is not None and tell(self._watcher, found):
             return
         waiting = self._whose(found)
         if waiting is not None and waiting.inbox.qsize() < _NOTIFICATIONS_HELD:
@@ -183,14 +181,14 @@ class StdioSession:
 
     # ------------------------------------------------------------------------------------ listening
 
-    async def listen(self, changed: Callable[[], None]) -> bool:
+    async def listen(self, watcher: Watcher, uris: frozenset[str]) -> bool:
         """Legacy servers just say it; modern ones want to be asked, and keep that request open."""
-        self._changed = changed
+        self._watcher = watcher
         if not self.opening.modern:
             await self.child.ended.wait()
             return True
         number = self.next_id()
-        params = {"notifications": SUBSCRIPTION, "_meta": OWN_META}
+        params = {"notifications": subscription(uris), "_meta": OWN_META}
         message = rpc.request(number, "subscriptions/listen", params)
         answer = await self.call(Outgoing(number, "subscriptions/listen", message), UNHEARD)
         return not bytes(answer.error)

@@ -1,0 +1,76 @@
+"""A running Callboard with a playbook for every upstream, and an address in front of its edges."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.configurations import ERAS, TRANSPORTS, Configuration, playbook
+from tests.support.round_robin import RoundRobin
+from tests.support.stack import Stack, running_stack
+from tests.support.upstreams.launch import command, running
+from tests.support.waiting import eventually
+
+ORGANISATION = "conformance"
+_TOOLS = {"test_simple_text", "time__get_current_time", "git__git_log"}
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Callboard behind one address; with more than one edge each request goes to the next."""
+
+    stack: Stack
+    front: RoundRobin
+
+    def url(self, configuration: Configuration) -> str:
+        return f"http://localhost:{self.front.port}/p/{ORGANISATION}/{configuration.playbook}/mcp"
+
+
+@asynccontextmanager
+async def running_gateway(directory: Path, replicas: int) -> AsyncIterator[Gateway]:
+    """Callboard with an upstream of every era over every transport, beside two other real servers.
+
+    `directory` must exist; the names of the upstream are bare, those of the others have a prefix.
+    """
+    async with AsyncExitStack() as leaving:
+        servers: dict[str, Any] = {}
+        for era in ERAS:
+            upstream = await leaving.enter_async_context(running("everything", "--era", era))
+            servers[playbook(era, "http")] = {"url": upstream.url}
+            words = ("everything", "--transport", "stdio", "--era", era)
+            servers[playbook(era, "stdio")] = {"command": command(*words)}
+        stack = await leaving.enter_async_context(running_stack(directory / "data", replicas=replicas))
+        await stack.apply(json.dumps(await _file(servers, directory / "repository")))
+        await eventually(lambda: _all_known(stack), within=30, every=0.2)
+        edges = [stack.port + number for number in range(replicas)]
+        front = await leaving.enter_async_context(RoundRobin(edges))
+        yield Gateway(stack, front)
+
+
+async def _file(servers: dict[str, Any], repository: Path) -> dict[str, Any]:
+    git = await asyncio.create_subprocess_exec("git", "init", "--quiet", str(repository))
+    assert await asyncio.wait_for(git.wait(), 10) == 0
+    others = {
+        "time": {"command": ["mcp-server-time", "--local-timezone", "UTC"]},
+        "git": {"command": ["mcp-server-git", "--repository", str(repository)]},
+    }
+    playbooks = {
+        name: {"access": "anonymous", "servers": {name: {"names": "bare"}, "time": {}, "git": {}}} for name in servers
+    }
+    return {"version": 1, "organisation": ORGANISATION, "servers": {**servers, **others}, "playbooks": playbooks}
+
+
+async def _all_known(stack: Stack) -> bool:
+    """Every edge lists the tools of the three servers in every playbook."""
+    for edge, era, transport in product(range(stack.replicas), ERAS, TRANSPORTS):
+        endpoint = stack.endpoint(ORGANISATION, playbook(era, transport), edge)
+        answer = (await stack.rpc(endpoint, "tools/list")).json()
+        missing = _TOOLS - {tool["name"] for tool in answer.get("result", {}).get("tools", ())}
+        assert not missing, f"{endpoint} does not list {sorted(missing)}: {json.dumps(answer)[:500]}"
+    return True
