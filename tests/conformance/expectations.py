@@ -47,7 +47,9 @@ class Verdict:
 
     def __str__(self) -> str:
         lines = [f"{scenario}: {why}" for scenario, why in self.unexpected.items()]
-        return "\n".join([*lines, *(f"{scenario}: passes, take it off expected.yaml" for scenario in sorted(self.stale))])
+        return "\n".join(
+            [*lines, *(f"{scenario}: passes, take it off expected.yaml" for scenario in sorted(self.stale))]
+        )
 
 
 def parse(text: str, leg: str = "server") -> list[Expectation]:

@@ -31,6 +31,8 @@ from callboard_edge.mcp.handshake import Handshake
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.sessions import Sessions
 from callboard_edge.mcp.stateless import Stateless
+from callboard_edge.mcp.streams import Streams
+from callboard_edge.mcp.watching import Watching
 from callboard_edge.settings import EdgeSettings
 
 log = structlog.get_logger()
@@ -56,6 +58,8 @@ class Edge:
         self._calls = Calls(self.bus, settings.silence)
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
+        self._watching = Watching(self.bus, self._playbooks)
+        self._streams = Streams(self._playbooks, self._watching)
         self._tails = Tails(self.bus)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -65,7 +69,7 @@ class Edge:
         """Connect, listen to what is pushed, then open the port."""
         await self.bus.connect()
         await self._calls.start()
-        await pushes.listen(self.bus, self._tokens, self._sessions, self._playbooks)
+        await pushes.listen(self.bus, self._tokens, self._sessions, self._playbooks, self._streams, self._watching)
         answer_status(self)
         await self.bus.serve()
         config = uvicorn.Config(
@@ -86,6 +90,7 @@ class Edge:
         self._tasks = [
             asyncio.create_task(self._server.serve(sockets=[listener])),
             asyncio.create_task(self._calls.sweep()),
+            asyncio.create_task(self._watching.run()),
         ]
         self._ready = True
         log.info("listening", host=self._settings.host, port=listener.getsockname()[1])
@@ -96,8 +101,8 @@ class Edge:
         endpoint = McpEndpoint(
             self._settings,
             self._tokens,
-            Handshake(self._calls, self._playbooks, self._sessions, self._metrics, deadline),
-            Stateless(self._calls, self._playbooks, self._metrics, deadline),
+            Handshake(self._calls, self._playbooks, self._sessions, self._streams, self._metrics, deadline),
+            Stateless(self._calls, self._playbooks, self._streams, self._metrics, deadline),
             self._metrics,
         )
 

@@ -143,6 +143,12 @@ class WatchResources(msgspec.Struct, frozen=True, kw_only=True, tag="resources.w
     uris: tuple[str, ...]
 
 
+class ResourceOwner(msgspec.Struct, frozen=True, kw_only=True, tag="resource.owner", tag_field="type"):
+    """router > edge, answer to the method `callboard/owner`: whose resource a URI is."""
+
+    server: str
+
+
 class ResourceUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="resource.updated", tag_field="type"):
     """connector > edges on `cb.updated.<organisation>.<server>`: the upstream says that a resource changed."""
 
@@ -668,6 +674,12 @@ class LogHint(msgspec.Struct, frozen=True, kw_only=True, tag="log.hint", tag_fie
 
     organisation: str
     seq: int
+
+
+class SessionChanged(msgspec.Struct, frozen=True, kw_only=True, tag="session.changed", tag_field="type"):
+    """edge > edges on `cb.push.session_changed`: read a handshake session anew."""
+
+    session: str
 
 
 class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, tag="session.ended", tag_field="type"):

@@ -54,6 +54,7 @@ HINT = "cb.hint"  # cb.hint.<organisation>              whoever appended > every
 CHANGED = "cb.changed"  # cb.changed.<organisation>.<playbook>  router > edges
 TOKEN_REVOKED = "cb.push.token_revoked"
 SESSION_ENDED = "cb.push.session_ended"
+SESSION_CHANGED = "cb.push.session_changed"
 
 # --- for analytics consumers (JetStream) -------------------------------------------------------------
 EVENT = "cb.evt"  # cb.evt.<organisation>.<type>        stream CB_EVENTS
@@ -154,6 +155,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.ask.projections.>",
             STATUS,
             SESSION_ENDED,
+            SESSION_CHANGED,
             f"{RECORD}.>",
             *_kv(BUCKET_SESSIONS),
         ),

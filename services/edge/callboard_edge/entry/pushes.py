@@ -6,18 +6,24 @@ import msgspec
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import CatalogueChanged, SessionEnded, TokenRevoked
+from callboard.contracts.commands import CatalogueChanged, ResourceUpdated, SessionChanged, SessionEnded, TokenRevoked
 from callboard.platform.bus import Bus
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.sessions import Sessions
+from callboard_edge.mcp.streams import Streams
+from callboard_edge.mcp.watching import Watching
 
 _changed = msgspec.json.Decoder(CatalogueChanged).decode
 _revoked = msgspec.json.Decoder(TokenRevoked).decode
+_session_changed = msgspec.json.Decoder(SessionChanged).decode
+_updated = msgspec.json.Decoder(ResourceUpdated).decode
 _ended = msgspec.json.Decoder(SessionEnded).decode
 
 
-async def listen(bus: Bus, tokens: Tokens, sessions: Sessions, playbooks: Playbooks) -> None:
+async def listen(
+    bus: Bus, tokens: Tokens, sessions: Sessions, playbooks: Playbooks, streams: Streams, watching: Watching
+) -> None:
     """Subscribe; and after a loss of the connection, doubt what may have been missed."""
 
     async def playbook_changed(message: Msg) -> None:
@@ -29,7 +35,20 @@ async def listen(bus: Bus, tokens: Tokens, sessions: Sessions, playbooks: Playbo
     async def session_ended(message: Msg) -> None:
         sessions.forget(_ended(message.data).session)
 
+    async def session_changed(message: Msg) -> None:
+        id = _session_changed(message.data).session
+        sessions.forget(id)
+        if streams.follows(id):
+            session = await sessions.read(id)
+            if session is not None:
+                streams.session_changed(session)
+
+    async def resource_updated(message: Msg) -> None:
+        watching.updated(_updated(message.data))
+
     await bus.listen(f"{subjects.CHANGED}.>", playbook_changed)
+    await bus.listen(f"{subjects.UPDATED}.>", resource_updated)
+    await bus.listen(subjects.SESSION_CHANGED, session_changed)
     await bus.listen(subjects.TOKEN_REVOKED, token_revoked)
     await bus.listen(subjects.SESSION_ENDED, session_ended)
     bus.on_reconnect(tokens.doubt_all)

@@ -30,7 +30,7 @@ from callboard_edge.mcp.modern import ROUTED
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.relay import relay
 from callboard_edge.mcp.sessions import Session, Sessions
-from callboard_edge.mcp.streams import serve_get
+from callboard_edge.mcp.streams import MAX_WATCHED, Streams
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _EMPTY = b"{}"
@@ -40,6 +40,10 @@ class _Initialize(msgspec.Struct, rename="camel"):
     protocol_version: str
     capabilities: msgspec.Raw = msgspec.Raw(b"{}")
     client_info: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Subscribe(msgspec.Struct):
+    uri: str
 
 
 class _SetLevel(msgspec.Struct):
@@ -55,11 +59,18 @@ class Handshake:
     """Serves what a client of this era sends."""
 
     def __init__(
-        self, calls: Calls, playbooks: Playbooks, sessions: Sessions, metrics: Metrics, deadline: float
+        self,
+        calls: Calls,
+        playbooks: Playbooks,
+        sessions: Sessions,
+        streams: Streams,
+        metrics: Metrics,
+        deadline: float,
     ) -> None:
         self._calls = calls
         self._playbooks = playbooks
         self._sessions = sessions
+        self._streams = streams
         self._metrics = metrics
         self._deadline = int(deadline * 1000)
 
@@ -153,6 +164,9 @@ class Handshake:
             self._metrics.request(method, LEGACY, problem, received)
         elif method == "ping":
             await send_json(send, 200, result_message(message.raw_id, _EMPTY))
+        elif method in ("resources/subscribe", "resources/unsubscribe"):
+            await self._subscribe(place, session, principal, message)
+            await send_json(send, 200, result_message(message.raw_id, _EMPTY))
         elif method == "logging/setLevel":
             await self._set_level(session, message)
             await send_json(send, 200, result_message(message.raw_id, _EMPTY))
@@ -181,6 +195,21 @@ class Handshake:
             session.log_level,
             principal.organisation == "",
         )
+
+    async def _subscribe(self, place: Place, session: Session, principal: Principal, message: Message) -> None:
+        try:
+            uri = msgspec.json.decode(message.params, type=_Subscribe).uri
+        except msgspec.ValidationError as error:
+            raise Refused(-32602, f"params of {message.method}: {error}", message.raw_id) from None
+        subscriptions = dict(session.subscriptions)
+        if message.method == "resources/unsubscribe":
+            subscriptions.pop(uri, None)
+        elif len(subscriptions) >= MAX_WATCHED:
+            raise Problem("argument.invalid", f"a session subscribes to at most {MAX_WATCHED} resources")
+        else:
+            subscriptions[uri] = await self._playbooks.owner(place, uri, anonymous=principal.organisation == "")
+        if subscriptions != session.subscriptions:
+            await self._sessions.update(msgspec.structs.replace(session, subscriptions=subscriptions))
 
     async def _set_level(self, session: Session, message: Message) -> None:
         try:
@@ -218,7 +247,7 @@ class Handshake:
             raise Refused(INVALID_REQUEST, "GET serves text/event-stream; say so in Accept")
         session = await self._session(place, principal, headers, Message(), send)
         if session is not None:
-            await serve_get(place, session.etags, self._playbooks, receive, send)
+            await self._streams.serve_get(place, session, receive, send)
 
     async def delete(
         self, place: Place, principal: Principal, headers: dict[bytes, bytes], receive: Receive, send: Send

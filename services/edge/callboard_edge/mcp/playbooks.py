@@ -5,62 +5,29 @@ Also the hub of open streams: when a list changes, every agent that listens is t
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 
 import msgspec
 import structlog
 
 from callboard.contracts.calls import RESULT, RpcHead
-from callboard.contracts.commands import CatalogueChanged, Opened
+from callboard.contracts.commands import CatalogueChanged, Opened, ResourceOwner
 from callboard.contracts.problems import CODES, Problem
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.listener import Listener
 
 log = structlog.get_logger()
 KEEP = 5.0
 _opened = msgspec.json.Decoder(Opened).decode
+_owner = msgspec.json.Decoder(ResourceOwner).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class _Error(msgspec.Struct):
     message: str = ""
-
-
-class Listener:
-    """One open stream of an agent: which kinds of list it wants to hear of, and what it was told last."""
-
-    def __init__(self, place: Place, kinds: frozenset[str], etags: dict[str, str]) -> None:
-        self.place = place
-        self.kinds = kinds
-        self._etags = dict(etags)
-        self._changed: set[str] = set()
-        self._wake = asyncio.Event()
-        self.closed = False
-
-    def offer(self, etags: dict[str, str]) -> None:
-        """The lists are these now."""
-        different = {kind for kind in self.kinds if etags.get(kind) != self._etags.get(kind)}
-        self._etags.update(etags)
-        if different:
-            self._changed |= different
-            self._wake.set()
-
-    def close(self) -> None:
-        """End the stream from our side."""
-        self.closed = True
-        self._wake.set()
-
-    async def changes(self, within: float) -> list[str]:
-        """The kinds that changed since the last time; empty after `within` seconds of silence."""
-        try:
-            async with asyncio.timeout(within):
-                await self._wake.wait()
-        except TimeoutError:
-            return []
-        self._wake.clear()
-        changed, self._changed = sorted(self._changed), set()
-        return changed
 
 
 class Playbooks:
@@ -76,10 +43,19 @@ class Playbooks:
         kept = self._opened.get((place, anonymous))
         if kept is not None and time.monotonic() - kept[1] < KEEP:
             return kept[0]
+        opened = _opened(await self._ask("callboard/open", place, b"{}", anonymous))
+        self._opened[(place, anonymous)] = (opened, time.monotonic())
+        return opened
+
+    async def owner(self, place: Place, uri: str, *, anonymous: bool) -> str:
+        """Whose resource this is; `resource.unknown` when it is nobody's."""
+        return _owner(await self._ask("callboard/owner", place, _encode({"uri": uri}), anonymous)).server
+
+    async def _ask(self, method: str, place: Place, params: bytes, anonymous: bool) -> bytes:
         now = time.time_ns() // 1000
         head = RpcHead(
             call_id=self._calls.new_id(now),
-            method="callboard/open",
+            method=method,
             era="",
             client="",
             principal="",
@@ -88,7 +64,7 @@ class Playbooks:
             version=place.version,
             anonymous=anonymous,
         )
-        call = await self._calls.send(head, place.organisation, place.playbook, b"{}")
+        call = await self._calls.send(head, place.organisation, place.playbook, params)
         try:
             reply, body = await call.next()
             while reply.kind < 0:
@@ -98,9 +74,7 @@ class Playbooks:
         if reply.kind != RESULT:
             code = reply.problem if reply.problem in CODES else "internal.unexpected"
             raise Problem(code, msgspec.json.decode(body, type=_Error).message)
-        opened = _opened(body)
-        self._opened[(place, anonymous)] = (opened, time.monotonic())
-        return opened
+        return body
 
     def changed(self, change: CatalogueChanged) -> None:
         """The router says what a playbook exposes now."""
@@ -135,6 +109,11 @@ class Playbooks:
             group.discard(listener)
             if not group:
                 del self._listeners[listener.place[:2]]
+
+    def listeners(self) -> Iterator[Listener]:
+        """Every open stream."""
+        for group in self._listeners.values():
+            yield from group
 
     def close_all(self) -> None:
         """This instance stops."""

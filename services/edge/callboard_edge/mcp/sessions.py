@@ -16,7 +16,7 @@ from nats.js.client import JetStreamContext
 from nats.js.kv import KeyValue
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import SessionEnded
+from callboard.contracts.commands import SessionChanged, SessionEnded
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
 
@@ -41,6 +41,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     client_info: msgspec.Raw = msgspec.Raw(b"{}")
     log_level: str = ""
     etags: dict[str, str] = {}
+    subscriptions: dict[str, str] = {}
     written: float = 0.0
 
 
@@ -89,8 +90,14 @@ class Sessions:
         return session
 
     async def update(self, session: Session) -> None:
-        """Store a changed session."""
+        """Store a changed session, and let the other edges know."""
         await self._write(session)
+        await self._bus.tell(subjects.SESSION_CHANGED, SessionChanged(session=session.id))
+
+    async def read(self, id: str) -> Session | None:
+        """The session as it is stored now."""
+        self._kept.pop(id, None)
+        return await self._read(id)
 
     async def end(self, session: Session) -> None:
         """Delete it; other edges are told at once, and find out by themselves within seconds."""

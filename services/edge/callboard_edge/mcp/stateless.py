@@ -28,14 +28,15 @@ from callboard_edge.mcp.handshake import server_info
 from callboard_edge.mcp.modern import ROUTED, SUPPORTED, check
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.relay import relay
-from callboard_edge.mcp.streams import serve_listen
+from callboard_edge.mcp.streams import Streams
 
 
 class Stateless:
     """Serves what a client of this era sends."""
 
-    def __init__(self, calls: Calls, playbooks: Playbooks, metrics: Metrics, deadline: float) -> None:
+    def __init__(self, calls: Calls, playbooks: Playbooks, streams: Streams, metrics: Metrics, deadline: float) -> None:
         self._calls = calls
+        self._streams = streams
         self._playbooks = playbooks
         self._metrics = metrics
         self._deadline = int(deadline * 1000)
@@ -86,7 +87,8 @@ class Stateless:
         if method == "server/discover":
             await send_json(send, 200, result_message(message.raw_id, _discovered(opened)))
         elif method == "subscriptions/listen":
-            await serve_listen(message, place, opened, self._playbooks, receive, send)
+            anonymous = principal.organisation == ""
+            await self._streams.serve_listen(message, place, opened, receive, send, anonymous=anonymous)
         else:
             raise Problem("method.unknown", f"Method not found: {method}", method=method)
 

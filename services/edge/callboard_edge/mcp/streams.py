@@ -7,19 +7,25 @@ import asyncio
 import msgspec
 
 from callboard.contracts.commands import Opened
+from callboard.contracts.problems import Problem
 from callboard_edge.mcp.answers import PING, Receive, Send, send_event, start_sse
 from callboard_edge.mcp.envelope import Message, Refused
 from callboard_edge.mcp.gate import Place
-from callboard_edge.mcp.playbooks import Listener, Playbooks
+from callboard_edge.mcp.listener import Listener
+from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.sessions import Session
+from callboard_edge.mcp.watching import Watching
 
 HEARTBEAT = 15.0
 KINDS = ("tools", "prompts", "resources")
+MAX_WATCHED = 1000
 
 
 class _Filter(msgspec.Struct, rename="camel"):
     tools_list_changed: bool | None = None
     prompts_list_changed: bool | None = None
     resources_list_changed: bool | None = None
+    resource_subscriptions: list[str] = []
 
 
 class _ListenParams(msgspec.Struct):
@@ -27,6 +33,7 @@ class _ListenParams(msgspec.Struct):
 
 
 _listen_params = msgspec.json.Decoder(_ListenParams).decode
+_encode = msgspec.json.Encoder().encode
 
 
 async def _until_disconnect(receive: Receive, listener: Listener) -> None:
@@ -35,50 +42,86 @@ async def _until_disconnect(receive: Receive, listener: Listener) -> None:
     listener.close()
 
 
-def _notification(method: str, params: bytes) -> bytes:
+def _notification(method: str, *members: bytes) -> bytes:
+    params = b"{" + b",".join(member for member in members if member) + b"}"
     return b'{"jsonrpc":"2.0","method":"' + method.encode() + b'","params":' + params + b"}"
 
 
-async def _run(listener: Listener, playbooks: Playbooks, receive: Receive, send: Send, meta: bytes) -> None:
-    watcher = asyncio.create_task(_until_disconnect(receive, listener))
-    playbooks.listen(listener)
-    try:
-        while not listener.closed:
-            changes = await listener.changes(HEARTBEAT)
-            for kind in changes:
-                await send_event(send, _notification(f"notifications/{kind}/list_changed", meta))
-            if not changes and not listener.closed:
-                await send({"type": "http.response.body", "body": PING, "more_body": True})
-    finally:
-        playbooks.leave(listener)
-        watcher.cancel()
+class Streams:
+    """Serves the streams of this edge."""
 
+    def __init__(self, playbooks: Playbooks, watching: Watching) -> None:
+        self._playbooks = playbooks
+        self._watching = watching
 
-async def serve_get(place: Place, known: dict[str, str], playbooks: Playbooks, receive: Receive, send: Send) -> None:
-    """The GET stream of a session. `known`: the lists as they were when the session began."""
-    opened = await playbooks.open(place, anonymous=False)
-    listener = Listener(place, frozenset(KINDS), known or opened.etags)
-    listener.offer(opened.etags)
-    await start_sse(send)
-    await send({"type": "http.response.body", "body": PING, "more_body": True})
-    await _run(listener, playbooks, receive, send, b"{}")
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def _run(self, listener: Listener, receive: Receive, send: Send, meta: bytes) -> None:
+        watcher = asyncio.create_task(_until_disconnect(receive, listener))
+        self._playbooks.listen(listener)
+        if listener.watched:
+            self._watching.announce()
+        try:
+            while not listener.closed:
+                news = await listener.news(HEARTBEAT)
+                for kind in news.kinds:
+                    await send_event(send, _notification(f"notifications/{kind}/list_changed", meta))
+                for uri in news.uris:
+                    body = _notification("notifications/resources/updated", b'"uri":' + _encode(uri), meta)
+                    await send_event(send, body)
+                if not news.kinds and not news.uris and not listener.closed:
+                    await send({"type": "http.response.body", "body": PING, "more_body": True})
+        finally:
+            self._playbooks.leave(listener)
+            watcher.cancel()
 
+    async def serve_get(self, place: Place, session: Session, receive: Receive, send: Send) -> None:
+        """The GET stream of a session; what changed since the session began is told at once."""
+        opened = await self._playbooks.open(place, anonymous=False)
+        listener = Listener(place, frozenset(KINDS), session.etags or opened.etags, session.subscriptions, session.id)
+        listener.offer(opened.etags)
+        await start_sse(send)
+        await send({"type": "http.response.body", "body": PING, "more_body": True})
+        await self._run(listener, receive, send, b"")
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-async def serve_listen(
-    message: Message, place: Place, opened: Opened, playbooks: Playbooks, receive: Receive, send: Send
-) -> None:
-    """`subscriptions/listen`: the acknowledgement first, then what changes, each with the subscription's id."""
-    try:
-        wanted = _listen_params(message.params).notifications
-    except msgspec.ValidationError as error:
-        raise Refused(-32602, f"params of subscriptions/listen: {error}", message.raw_id) from None
-    kinds = [kind for kind in KINDS if getattr(wanted, f"{kind}_list_changed")]
-    meta = b'"_meta":{"io.modelcontextprotocol/subscriptionId":' + message.raw_id + b"}"
-    honoured = msgspec.json.encode({f"{kind}ListChanged": True for kind in kinds})
-    await start_sse(send)
-    acknowledged = b"{" + meta + b',"notifications":' + honoured + b"}"
-    await send_event(send, _notification("notifications/subscriptions/acknowledged", acknowledged))
-    await _run(Listener(place, frozenset(kinds), opened.etags), playbooks, receive, send, b"{" + meta + b"}")
-    ended = b'{"jsonrpc":"2.0","id":' + message.raw_id + b',"result":{"resultType":"complete",' + meta + b"}}"
-    await send_event(send, ended, last=True)
+    def session_changed(self, session: Session) -> None:
+        """A session subscribed to other resources, perhaps at another edge."""
+        for listener in self._playbooks.listeners():
+            if listener.session == session.id:
+                listener.watched = dict(session.subscriptions)
+                self._watching.announce()
+
+    def follows(self, session: str) -> bool:
+        """Whether a stream of this session is open here."""
+        return any(listener.session == session for listener in self._playbooks.listeners())
+
+    async def serve_listen(
+        self, message: Message, place: Place, opened: Opened, receive: Receive, send: Send, *, anonymous: bool
+    ) -> None:
+        """`subscriptions/listen`: the acknowledgement first, then what changes, each with the subscription's id."""
+        try:
+            wanted = _listen_params(message.params).notifications
+        except msgspec.ValidationError as error:
+            raise Refused(-32602, f"params of subscriptions/listen: {error}", message.raw_id) from None
+        kinds = [kind for kind in KINDS if getattr(wanted, f"{kind}_list_changed")]
+        watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], anonymous)
+        honoured: dict[str, object] = {f"{kind}ListChanged": True for kind in kinds}
+        if watched:
+            honoured["resourceSubscriptions"] = list(watched)
+        meta = b'"_meta":{"io.modelcontextprotocol/subscriptionId":' + message.raw_id + b"}"
+        acknowledged = b'"notifications":' + _encode(honoured)
+        await start_sse(send)
+        await send_event(send, _notification("notifications/subscriptions/acknowledged", meta, acknowledged))
+        await self._run(Listener(place, frozenset(kinds), opened.etags, watched), receive, send, meta)
+        ended = b'{"jsonrpc":"2.0","id":' + message.raw_id + b',"result":{"resultType":"complete",' + meta + b"}}"
+        await send_event(send, ended, last=True)
+
+    async def _owned(self, place: Place, uris: list[str], anonymous: bool) -> dict[str, str]:
+        """URI -> server; a resource that is nobody's is left out of what is honoured."""
+        owned: dict[str, str] = {}
+        for uri in dict.fromkeys(uris):
+            try:
+                owned[uri] = await self._playbooks.owner(place, uri, anonymous=anonymous)
+            except Problem as problem:
+                if problem.code != "resource.unknown":
+                    raise
+        return owned

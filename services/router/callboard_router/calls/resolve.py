@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from callboard.contracts.calls import MODERN, RpcHead
+from callboard.contracts.commands import ResourceOwner
 from callboard.contracts.problems import Problem
 from callboard.kernel.prompt_template import fill
 from callboard_router.catalogue.compiled import CompiledPlaybook
@@ -88,6 +89,9 @@ def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
             return _completion(params, playbook)
         if method == "callboard/open":
             return Answer(playbook.opened)
+        if method == "callboard/owner":
+            server, _ = playbook.resource_server(_uri_params(params).uri)
+            return Answer(msgspec.json.encode(ResourceOwner(server=server)))
     except msgspec.ValidationError as error:
         raise Problem("argument.invalid", f"params of {method}: {error}") from None
     raise Problem("method.unknown", f"method {method!r} is not offered here", method=method)

@@ -92,7 +92,7 @@ class CompiledPlaybook:
         capabilities: dict[str, Any] = {
             "tools": {"listChanged": True},
             "prompts": {"listChanged": True},
-            "resources": {"listChanged": True},
+            "resources": {"listChanged": True, "subscribe": True},
         }
         for capability in ("completions", "logging"):
             if _with_capability(content, catalogues, f'"{capability}"'.encode()):
