@@ -3,10 +3,11 @@
 
 ARGS ?=
 BENCH_ARGS ?=
+CONFORMANCE_ARGS ?=
 PYTEST_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: up test check bench clean
+.PHONY: up test check conformance bench clean
 .DEFAULT_GOAL := up
 
 # exec: Ctrl-C goes to Callboard itself, and its exit code is this command's.
@@ -22,6 +23,10 @@ check: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/vulture
 	$(BIN)/pytest -q tests/architecture
+
+# The table of the official conformance suite.  make conformance CONFORMANCE_ARGS="--only 2026-07-28 --why"
+conformance: .venv/installed-dev
+	$(BIN)/python -m tests.conformance $(CONFORMANCE_ARGS)
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench $(BENCH_ARGS)

@@ -1,4 +1,4 @@
-"""The official conformance suite of the protocol: against the fixture directly, and through Callboard in every arrangement.
+"""The official conformance suite of the protocol: against the fixture, and through Callboard in every arrangement.
 
 `make conformance` prints the table; the tests of this folder hold the same figures to `expected.yaml`.
 

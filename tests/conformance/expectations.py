@@ -1,4 +1,4 @@
-"""What is expected not to pass, and the judgement by it: an unlisted fault fails, and so does a listed one that is gone."""
+"""What is expected not to pass, and the judgement by it: unlisted faults fail, and so do listed ones that pass."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from tests.support import node_tools
+from tests.support.upstreams.launch import die_with_parent
 
 REVISIONS = ("2025-11-25", "2026-07-28")
 # Not scored by the suite, but the reference servers pass them, so Callboard must.
@@ -121,9 +122,9 @@ async def run_server_suite(url: str, revision: str, folder: Path | None = None) 
     """
     with tempfile.TemporaryDirectory(prefix="conformance-") as temporary:
         target = folder or Path(temporary)
-        command = await asyncio.to_thread(node_tools.binary, "conformance")
+        command = await asyncio.to_thread(node_tools.conformance_suite)
         words = ["server", "--url", url, "--requirements", revision, "--timeout", str(_SCENARIO_MILLISECONDS)]
-        said = await _run([str(command), *words, "-o", str(target)])
+        said = await _run([*command, *words, "-o", str(target)])
         report = outcomes(target, revision, requirements(revision), UNSCORED[revision])
     if not any(outcome.ran for outcome in report.outcomes):
         raise SuiteBroken(said[-2000:])
@@ -138,6 +139,7 @@ async def _run(command: list[str]) -> str:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=die_with_parent(),
     )
     try:
         output, _ = await asyncio.wait_for(process.communicate(), _RUN_SECONDS)

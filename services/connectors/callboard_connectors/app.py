@@ -111,7 +111,13 @@ class ConnectorsRoom:
             if self._running is not None:
                 await self._running.watched(message.organisation, message.server, message.uris)
 
+        async def on_held(msg: Msg) -> None:
+            assert self._calls is not None
+            if self._running is not None:
+                await self._calls.go_on(self._running.upstream_of, msg.data)
+
         await bus.listen(f"{subjects.WATCH}.>", on_watch)
+        await bus.listen(subjects.held(bus.instance), on_held)
         await bus.listen(subjects.CANCEL, control.on_cancel)
         await bus.listen(subjects.answer(bus.instance), control.on_answer)
         await bus.listen(subjects.CALL_HELD, control.on_held)

@@ -106,6 +106,17 @@ class AnswerHead(msgspec.Struct, frozen=True, array_like=True):
     principal: str
 
 
+HELD_PREFIX = "cb1."
+"""Begins every `requestState` of ours: `cb1.<worker>.<sealed>`."""
+
+
+def holder_of(state: str) -> str | None:
+    """Which worker holds the call of a `requestState`; None for one that is the upstream's own."""
+    if not state.startswith(HELD_PREFIX):
+        return None
+    return state[len(HELD_PREFIX) :].partition(".")[0]
+
+
 def question_token(worker: str, nonce: str) -> str:
     """The id of a question that this worker asks."""
     return f"cb.{worker}.{nonce}"

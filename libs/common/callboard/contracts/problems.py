@@ -26,6 +26,12 @@ CODES: dict[str, tuple[int, int, str]] = {
     "bus.unavailable": (-32603, 503, "A service of Callboard is down or restarting; try again in a moment."),
     "call.cancelled": (-32800, 409, "The caller cancelled the request."),
     "call.deadline_exceeded": (-32001, 504, "The upstream took longer than the deadline; raise it or retry."),
+    "call.held_lost": (
+        -32603,
+        502,
+        "The worker that held the call for your answer is gone; send the request again from the start.",
+    ),
+    "call.state_invalid": (-32602, 400, "Send the requestState back as it came, once, with the same request."),
     "call.outcome_unknown": (
         -32001,
         502,

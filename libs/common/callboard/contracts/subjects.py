@@ -13,6 +13,7 @@ CANCEL = "cb.cancel"  # broadcast                         edge > connectors
 CALL_HELD = "cb.ask.call_held"  # broadcast               edge > connectors
 
 ANSWER = "cb.answer"  # cb.answer.<worker>              edge > the connector that asked a client
+HELD = "cb.held"  # cb.held.<worker>                  router > the connector that holds a call for its client
 WATCH = "cb.watch"  # cb.watch.<organisation>.<server>  edge > connectors
 UPDATED = "cb.updated"  # cb.updated.<organisation>.<server>  connector > edges
 
@@ -80,6 +81,11 @@ def call(organisation: str, server: str) -> str:
 def answer(worker: str) -> str:
     """Subject of what a client answered to a question of this worker."""
     return f"{ANSWER}.{worker}"
+
+
+def held(worker: str) -> str:
+    """Subject of the retry of a call that this worker holds."""
+    return f"{HELD}.{worker}"
 
 
 def watch(organisation: str, server: str) -> str:
@@ -165,6 +171,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             STATUS,
             f"{CALL}.>",
+            f"{HELD}.*",
             PROBE,
             PLACE,
             f"{HINT}.>",
@@ -195,6 +202,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             f"{CALL}.>",
             f"{ANSWER}.*",
+            f"{HELD}.*",
             f"{WATCH}.>",
             CANCEL,
             CALL_HELD,

@@ -12,8 +12,16 @@ import msgspec
 
 from callboard.contracts.calls import REQUEST, AnswerHead, CallHead, ReplyHead, frame, question_token
 from callboard.contracts.problems import Problem
-from callboard_connectors.bridge.domain import InputRequired, capability_of, client_answer, declared, question
+from callboard_connectors.bridge.domain import (
+    InputRequest,
+    InputRequired,
+    capability_of,
+    client_answer,
+    declared,
+    question,
+)
 from callboard_connectors.calls.in_flight import Call, Publish
+from callboard_connectors.transports.envelope import Envelope
 
 ANSWER_SECONDS = 600.0
 
@@ -69,6 +77,25 @@ class Questions:
             for token in waits:
                 self._open.pop(token, None)
         return {key: _result(body) for key, body in zip(tokens, bodies, strict=True)}
+
+    async def ask_one(self, call: Call, envelope: Envelope) -> bytes | None:
+        """A question of a handshake upstream, put to the handshake client as it is."""
+        if not capability_of(envelope.method):
+            return None
+        token = question_token(self._worker, os.urandom(12).hex())
+        params = msgspec.Raw(bytes(envelope.params) or b"{}")
+        waiting = self._open[token] = _Open(call.head)
+        call.pause()
+        try:
+            body = question(token, InputRequest(envelope.method, params))
+            await self._publish(call.head.reply_to, frame(ReplyHead(call.head.call_id, REQUEST), body))
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await waiting.answer
+        except TimeoutError:
+            return b'{"error":{"code":-32001,"message":"the client did not answer"}}'
+        finally:
+            call.resume()
+            self._open.pop(token, None)
 
     def answered(self, head: AnswerHead, body: bytes) -> None:
         """An answer came in. Only the session and the token that were asked may answer, and only once."""

@@ -69,6 +69,11 @@ def declared(capabilities: bytes) -> frozenset[str]:
         return frozenset()
 
 
+def can_be_asked(capabilities: bytes) -> bool:
+    """Whether a client declared anything that a server may ask it for."""
+    return not declared(capabilities).isdisjoint(_CAPABILITY.values())
+
+
 def question(token: str, asked: InputRequest) -> bytes:
     """A question as the request that the client gets."""
     return encode({"jsonrpc": "2.0", "id": token, "method": asked.method, "params": asked.params})

@@ -69,6 +69,15 @@ def build_request(head: CallHead, params: bytes, request_id: int, modern: bool) 
     )
 
 
+def client_token_of(params: bytes) -> bytes:
+    """The client's progress token, raw; empty when it sent none."""
+    try:
+        meta = _fields(params).get("_meta")
+        return b"" if meta is None else bytes(_fields(meta).get("progressToken", b""))
+    except msgspec.DecodeError:
+        return b""
+
+
 def _name(head: CallHead, fields: dict[str, object]) -> str:
     """Put the upstream's own name in; the name (or URI) that the request is about."""
     method = head.method

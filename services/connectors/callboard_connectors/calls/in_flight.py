@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from callboard.contracts.calls import NOTIFICATION, CallHead, ReplyHead, frame
 from callboard_connectors.calls.domain import forwarded
@@ -19,10 +19,17 @@ KEPT_CALLS = 2048
 KEPT_BYTES = 64 * 1024
 
 
+class Asker(Protocol):
+    """Who can put a question of the upstream to the client of a call."""
+
+    async def ask_one(self, call: Call, envelope: Envelope) -> bytes | None:
+        """`{"result": …}` or `{"error": …}`; None for what no client can be asked."""
+
+
 class Call:
     """One call in flight. It listens to its own request (see `sessions.session.Listener`)."""
 
-    __slots__ = ("_due", "_timer", "client_token", "ending", "head", "number", "publish", "sent", "task")
+    __slots__ = ("_due", "_timer", "asker", "client_token", "ending", "head", "number", "publish", "sent", "task")
 
     def __init__(self, head: CallHead, publish: Publish) -> None:
         self.head = head
@@ -33,6 +40,7 @@ class Call:
         self.number = 0
         self.client_token = b""
         self._due = 0.0
+        self.asker: Asker | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def due_in(self, seconds: float) -> None:
@@ -71,6 +79,10 @@ class Call:
     def written(self) -> None:
         """From here on it may have been executed."""
         self.sent = True
+
+    async def asked(self, envelope: Envelope) -> bytes | None:
+        """The upstream asks the client; only on a session that speaks for this client."""
+        return None if self.asker is None else await self.asker.ask_one(self, envelope)
 
     async def notified(self, envelope: Envelope, raw: bytes) -> None:
         """Pass a notification on to the edge."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import msgspec
 import nats.errors
@@ -26,10 +27,12 @@ from callboard.contracts.calls import (
 from callboard.contracts.problems import Problem
 from callboard.kernel.param_headers import param_headers
 from callboard_connectors.bridge.ask import ClientRefused, Questions
-from callboard_connectors.bridge.domain import MAX_ROUNDS, input_required, with_answers
+from callboard_connectors.bridge.domain import MAX_ROUNDS, can_be_asked, input_required, with_answers
+from callboard_connectors.bridge.held import Conversation, HeldCalls, digest_of_request
 from callboard_connectors.calls.domain import Ended, build_request, error_body, lost_call, outcome_of, settle
 from callboard_connectors.calls.in_flight import Call, InFlight, Publish
 from callboard_connectors.calls.record import record_of, record_subject
+from callboard_connectors.sessions.mirrors import Lease
 from callboard_connectors.sessions.open import problem_of
 from callboard_connectors.sessions.session import Outgoing, Session
 from callboard_connectors.sessions.upstream import Upstream
@@ -45,6 +48,7 @@ class Calls:
     def __init__(self, table: InFlight, publish: Publish, max_frame: int, bulkhead: int, worker: str) -> None:
         self.table = table
         self._questions = Questions(publish, worker)
+        self._held = HeldCalls(worker)
         self._publish = publish
         self._max_frame = max_frame
         self._bulkhead = bulkhead
@@ -62,14 +66,24 @@ class Calls:
         if self.table.begin(call):
             call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params))
 
-    async def _perform(self, upstream: Upstream, call: Call, params: bytes) -> None:
+    async def go_on(self, find: Callable[[str, str], Upstream | None], data: bytes) -> None:
+        """Take a message of `cb.held.*`: the client's next step in a call that is held here."""
+        head, params = unframe_call(data)
+        call, upstream = Call(head, self._publish), find(head.organisation, head.server)
+        if upstream is None:
+            gone = Problem("call.held_lost", f"server {head.server!r} is not here any more", server=head.server)
+            await self._answer(call, _failure(head, gone))
+        elif self.table.begin(call):
+            call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params, retry=True))
+
+    async def _perform(self, upstream: Upstream, call: Call, params: bytes, *, retry: bool = False) -> None:
         head = call.head
         left = head.deadline / 1000 - time.time()
         if left > 0:
             call.due_in(left)
         upstream.enter()
         try:
-            ended = await self._ended(upstream, call, params, left)
+            ended = await self._ended(upstream, call, params, left, retry=retry)
         except asyncio.CancelledError:
             ended = _failure(head, _why_ended(call))
         except Exception:
@@ -86,7 +100,7 @@ class Calls:
         except nats.errors.Error as error:
             log.warning("answer_not_sent", call_id=head.call_id, reason=type(error).__name__)
 
-    async def _ended(self, upstream: Upstream, call: Call, params: bytes, left: float) -> Ended:
+    async def _ended(self, upstream: Upstream, call: Call, params: bytes, left: float, *, retry: bool) -> Ended:
         head = call.head
         try:
             if left <= 0:
@@ -95,11 +109,10 @@ class Calls:
                 raise Problem(
                     "server.unavailable", f"server {head.server!r} is busy: {self._bulkhead} calls are in flight"
                 )
-            session = upstream.live or await upstream.session()
             started = time.perf_counter_ns()
-            answer = await self._sent(upstream, session, call, params)
-            if head.era != MODERN:
-                answer = await self._asked(upstream, session, call, params, answer)
+            answer = await self._answered(upstream, call, params, retry)
+            if isinstance(answer, bytes):
+                return Ended(RESULT, answer, "ok")
             took = (time.perf_counter_ns() - started) // 1000
             if error := bytes(answer.error):
                 return Ended(ERROR, error, "error", error_code=peek_error(error).code, upstream_us=took)
@@ -117,6 +130,37 @@ class Calls:
             return _failure(head, problem_of(head.server, error))
         except msgspec.DecodeError:
             return _failure(head, problem_of(head.server, InvalidAnswer("answered something that is not JSON-RPC")))
+
+    async def _answered(self, upstream: Upstream, call: Call, params: bytes, retry: bool) -> Envelope | bytes:
+        """The upstream's answer; or, as bytes, the questions that a stateless client must answer first."""
+        if retry:
+            return await self._conversed(self._held.take_up(call, params))
+        head, session = call.head, upstream.live or await upstream.session()
+        if not session.opening.modern and can_be_asked(head.capabilities):
+            lease = await upstream.mirrors.borrow(head)
+            if lease is not None:
+                return await self._mirrored(upstream, lease, call, params)
+        answer = await self._sent(upstream, session, call, params)
+        return answer if head.era == MODERN else await self._asked(upstream, session, call, params, answer)
+
+    async def _mirrored(self, upstream: Upstream, lease: Lease, call: Call, params: bytes) -> Envelope | bytes:
+        """A handshake upstream that may ask this client something, on a session that speaks for it."""
+        outgoing = self._outgoing(upstream, lease.session, call, params)
+        if call.head.era == MODERN:
+            digest = digest_of_request(call.head, params)
+            return await self._conversed(Conversation(lease, outgoing, call, digest))
+        call.asker = self._questions
+        try:
+            return await lease.session.call(outgoing, call)
+        except SessionUnknown:
+            lease.discard()
+            raise
+        finally:
+            lease.release()
+
+    async def _conversed(self, conversation: Conversation) -> Envelope | bytes:
+        outcome = await conversation.next()
+        return outcome if isinstance(outcome, Envelope) else self._held.hold(conversation, outcome)
 
     async def _asked(
         self, upstream: Upstream, session: Session, call: Call, params: bytes, answer: Envelope

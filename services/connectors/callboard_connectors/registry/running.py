@@ -160,6 +160,11 @@ class Running:
         slot.keeping = Keeper(upstream, self._recorder, self._poll_seconds)
         slot.keeper = asyncio.create_task(slot.keeping.run())
 
+    def upstream_of(self, organisation: str, server: str) -> Upstream | None:
+        """A server that runs here."""
+        slot = self._slots.get(ServerKey(organisation, server))
+        return None if slot is None else slot.upstream
+
     async def watched(self, organisation: str, server: str, uris: Iterable[str]) -> None:
         """Agents watch these resources; the owner of the server hears what becomes of them."""
         slot = self._slots.get(ServerKey(organisation, server))

@@ -33,6 +33,13 @@ class SessionKey(msgspec.Struct, frozen=True):
     mirror: str = ""
 
 
+class Mirror(msgspec.Struct, frozen=True):
+    """The client that a mirrored session speaks for: its capabilities and its name, as raw JSON objects."""
+
+    capabilities: bytes
+    client_info: bytes
+
+
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """What an upstream said of itself when we connected; `era` is the protocol version spoken."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import msgspec
 
@@ -241,13 +242,21 @@ class HttpSession:
         if not found.method:
             return
         if bytes(found.id):
-            self._tell_later(rpc.reply_to_server(found))
+            self._later(self._replied(found, listener))
         else:
             await listener.notified(found, raw)
 
+    async def _replied(self, found: Envelope, listener: Listener) -> None:
+        """Answer a request of the server, while its stream goes on."""
+        outcome = None if found.method == "ping" else await listener.asked(found)
+        await self._told(rpc.reply_to_server(found) if outcome is None else rpc.reply_with(found, outcome))
+
     def _tell_later(self, message: bytes) -> None:
         """Post something that nobody waits for."""
-        task = asyncio.get_running_loop().create_task(self._told(message))
+        self._later(self._told(message))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

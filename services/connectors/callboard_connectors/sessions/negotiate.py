@@ -17,6 +17,7 @@ from callboard_connectors.sessions.domain import (
     META_CLIENT_INFO,
     META_VERSION,
     Incompatible,
+    Mirror,
     Opening,
     Verdict,
     names_modern,
@@ -42,18 +43,18 @@ class Unagreed(Protocol):
         """A notification in the manner of a version."""
 
 
-async def negotiate(link: Unagreed, within: float, *, discover: bool = True) -> Opening:
+async def negotiate(link: Unagreed, within: float, *, discover: bool = True, mirror: Mirror | None = None) -> Opening:
     """The opening that both sides agreed on.
 
-    `discover=False` goes straight to the handshake. Raises `TransportFailure`, `InvalidAnswer` with the reason,
-    `StatusRefused`, `Incompatible` or TimeoutError.
+    `discover=False` goes straight to the handshake; `mirror` makes it in the name of one client. Raises
+    `TransportFailure`, `InvalidAnswer` with the reason, `StatusRefused`, `Incompatible` or TimeoutError.
     """
     if discover:
         verdict = await _discover(link, within)
         if isinstance(verdict, Opening):
             return verdict
     try:
-        return await _initialize(link, within)
+        return await _initialize(link, within, mirror)
     except RpcRefused as refused:
         # A server that named the stateless version: `server/discover` had come too early for it.
         if discover and names_modern(refused):
@@ -73,8 +74,12 @@ async def _discover(link: Unagreed, within: float) -> Verdict:
         return "handshake"
 
 
-async def _initialize(link: Unagreed, within: float) -> Opening:
+async def _initialize(link: Unagreed, within: float, mirror: Mirror | None) -> Opening:
     params: dict[str, object] = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": CLIENT_INFO}
+    if mirror is not None:
+        params["capabilities"] = msgspec.Raw(mirror.capabilities)
+        if mirror.client_info.strip() not in (b"", b"{}"):
+            params["clientInfo"] = msgspec.Raw(mirror.client_info)
     try:
         opening = opening_of_initialize(await link.ask_as("", "initialize", params, within))
     except msgspec.DecodeError:

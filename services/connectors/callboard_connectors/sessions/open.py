@@ -10,7 +10,7 @@ import msgspec
 from callboard.contracts.definitions import SecretRef, ServerDefinition
 from callboard.contracts.problems import Problem
 from callboard_connectors.registry.domain import secrets_of
-from callboard_connectors.sessions.domain import Incompatible, SessionKey
+from callboard_connectors.sessions.domain import Incompatible, Mirror, SessionKey
 from callboard_connectors.sessions.http_session import HttpSession
 from callboard_connectors.sessions.negotiate import negotiate
 from callboard_connectors.sessions.session import Session
@@ -63,16 +63,20 @@ class SessionOpener:
         self._limits = limits
         self._environment = environment
 
-    async def open(self, key: SessionKey, definition: ServerDefinition, era: str = "") -> Session:
+    async def open(
+        self, key: SessionKey, definition: ServerDefinition, era: str = "", mirror: Mirror | None = None
+    ) -> Session:
         """A session that is ready for calls. `era` is the one spoken before, if any.
+
+        With a `mirror` it is a handshake session in the name of one client.
 
         Raises `Problem`: `server.unavailable` or `server.invalid_answer`, naming the server and the reason.
         """
         try:
             values = await self._secrets(key, definition)
             if definition.is_stdio:
-                return await self._open_stdio(key, definition, values, era)
-            return await self._open_http(definition, values)
+                return await self._open_stdio(key, definition, values, era, mirror)
+            return await self._open_http(definition, values, mirror)
         except FAILURES as error:
             raise problem_of(key.server, error) from None
 
@@ -80,46 +84,58 @@ class SessionOpener:
         names = secrets_of(definition)
         return await self._vault.open(key.organisation, names) if names else {}
 
-    async def _open_http(self, definition: ServerDefinition, values: dict[str, str]) -> Session:
+    async def _open_http(self, definition: ServerDefinition, values: dict[str, str], mirror: Mirror | None) -> Session:
         assert definition.url is not None
         limits = self._limits
         link = HttpLink(definition.url, limits.max_body_bytes, limits.connect_seconds)
         session = HttpSession(link, _filled(definition.headers, values))
         try:
-            session.adopt(await negotiate(session, limits.connect_seconds))
+            discover = mirror is None
+            session.adopt(await negotiate(session, limits.connect_seconds, discover=discover, mirror=mirror))
         except BaseException:
             link.close()
             raise
         return session
 
     async def _open_stdio(
-        self, key: SessionKey, definition: ServerDefinition, values: dict[str, str], era: str
+        self,
+        key: SessionKey,
+        definition: ServerDefinition,
+        values: dict[str, str],
+        era: str,
+        mirror: Mirror | None,
     ) -> Session:
         if not self._limits.allow_stdio:
             raise TransportFailure("servers with a command are switched off here", sent=False)
         known_legacy = bool(era) and era != "2026-07-28"
         try:
-            return await self._start(key, definition, values, discover=not known_legacy)
+            return await self._start(key, definition, values, discover=not known_legacy, mirror=mirror)
         except TransportFailure as failure:
             if known_legacy or not failure.sent:
                 raise
         # Some handshake servers end themselves over a request that comes before `initialize`.
-        return await self._start(key, definition, values, discover=False)
+        return await self._start(key, definition, values, discover=False, mirror=mirror)
 
     async def _start(
-        self, key: SessionKey, definition: ServerDefinition, values: dict[str, str], *, discover: bool
+        self,
+        key: SessionKey,
+        definition: ServerDefinition,
+        values: dict[str, str],
+        *,
+        discover: bool,
+        mirror: Mirror | None,
     ) -> Session:
         assert definition.command is not None
         env = {**self._environment, **_filled(definition.env, values)}
         child = spawn(definition.command, env, definition.cwd, self._guardian)
         name = f"{key.organisation}.{key.server}"
         out = Chatter(name, "upstream_noise", values.values())
-        session = StdioSession(
-            child, self._limits.max_body_bytes, out, Chatter(name, "upstream_stderr", values.values())
-        )
+        err = Chatter(name, "upstream_stderr", values.values())
+        session = StdioSession(child, self._limits.max_body_bytes, out, err, mirrored=mirror is not None)
         try:
             await session.open()
-            session.adopt(await negotiate(session, self._limits.connect_seconds, discover=discover))
+            within = self._limits.connect_seconds
+            session.adopt(await negotiate(session, within, discover=discover, mirror=mirror))
         except BaseException:
             await session.close()
             raise

@@ -20,6 +20,9 @@ class Listener(Protocol):
     def written(self) -> None:
         """From here on the request may have been executed."""
 
+    async def asked(self, envelope: Envelope) -> bytes | None:
+        """A request of the upstream: `{"result": …}` or `{"error": …}`, or None when nobody can be asked."""
+
 
 class Watcher(Protocol):
     """Who listens to what a server says by itself."""
@@ -80,6 +83,10 @@ class Unheard:
 
     def written(self) -> None:
         """Our own requests only read."""
+
+    async def asked(self, envelope: Envelope) -> bytes | None:
+        """There is no client behind our own requests."""
+        return None
 
 
 UNHEARD = Unheard()

@@ -43,8 +43,10 @@ class StdioSession:
 
     opening: Opening
 
-    def __init__(self, child: Child, limit: int, out: Chatter, err: Chatter) -> None:
+    def __init__(self, child: Child, limit: int, out: Chatter, err: Chatter, *, mirrored: bool = False) -> None:
         self.child = child
+        self._mirrored = mirrored
+        self._replies: set[asyncio.Task[None]] = set()
         self._out = out
         self._link = StdioLink(child, self._line, limit, err)
         self._ids = itertools.count(1)
@@ -145,9 +147,23 @@ class StdioSession:
             elif not found.method:
                 self._out.line(raw)
             elif bytes(found.id):
-                self._tell(rpc.reply_to_server(found))
+                self._asked(found)
             else:
                 self._notified(found, raw)
+
+    def _asked(self, found: Envelope) -> None:
+        """A request of the server: in a mirrored session it is for the one client that there is."""
+        waiting = next((each for each in self._waiting.values() if each.listener is not UNHEARD), None)
+        if waiting is None or not self._mirrored or found.method == "ping":
+            self._tell(rpc.reply_to_server(found))
+            return
+        task = asyncio.get_running_loop().create_task(self._replied(found, waiting.listener))
+        self._replies.add(task)
+        task.add_done_callback(self._replies.discard)
+
+    async def _replied(self, found: Envelope, listener: Listener) -> None:
+        outcome = await listener.asked(found)
+        self._tell(rpc.reply_to_server(found) if outcome is None else rpc.reply_with(found, outcome))
 
     def _answered(self, found: Envelope, raw: bytes) -> None:
         try:

@@ -19,7 +19,8 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.param_headers import header_maps
 from callboard_connectors.discovery.domain import quarantined
 from callboard_connectors.registry.domain import ServerKey, Wanted
-from callboard_connectors.sessions.domain import HTTP_BREAKER, STDIO_BREAKER, Breaker, SessionKey
+from callboard_connectors.sessions.domain import HTTP_BREAKER, STDIO_BREAKER, Breaker, Mirror, SessionKey
+from callboard_connectors.sessions.mirrors import Mirrors
 from callboard_connectors.sessions.open import SessionOpener
 from callboard_connectors.sessions.session import Session
 
@@ -59,6 +60,7 @@ class Upstream:
         self._probing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.mirrors = Mirrors(self._open_mirror)
 
     # -------------------------------------------------------------------------------------- session
 
@@ -121,6 +123,10 @@ class Upstream:
         self.moved.set()
         log.info("upstream_connected", server=str(self.key), era=self.era)
         return session
+
+    async def _open_mirror(self, name: str, mirror: Mirror) -> Session:
+        key = SessionKey(self.key.organisation, self.key.server, name)
+        return await self._opener.open(key, self.wanted.definition, self.era, mirror)
 
     def _ended(self, session: Session, reason: str) -> None:
         if self._held is not session or self._closed:
@@ -256,6 +262,7 @@ class Upstream:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.mirrors.close()
         session, self._held, self.live = self._held, None, None
         self.problem = ""
         if session is not None:

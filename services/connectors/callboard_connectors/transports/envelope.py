@@ -95,6 +95,11 @@ def notification(method: str, params: object | None = None) -> bytes:
     return encode(message)
 
 
+def reply_with(envelope: Envelope, outcome: bytes) -> bytes:
+    """Our answer to a request of the server: `outcome` is `{"result": …}` or `{"error": …}`."""
+    return b'{"jsonrpc":"2.0","id":%b,%b' % (envelope.id, outcome[1:])
+
+
 def reply_to_server(envelope: Envelope) -> bytes:
     """Our answer to a request of the server: `ping` gets `{}`, anything else we do not offer."""
     if envelope.method == "ping":

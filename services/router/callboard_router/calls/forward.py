@@ -26,10 +26,12 @@ Refuse = Callable[[CallHead, int, Problem], Awaitable[None]]
 
 
 class _Pending:
-    __slots__ = ("head", "pause", "payload", "sent", "started")
+    __slots__ = ("head", "holder", "pause", "payload", "sent", "started", "subject")
 
-    def __init__(self, head: CallHead, payload: bytes, now: float) -> None:
+    def __init__(self, head: CallHead, payload: bytes, now: float, holder: str) -> None:
         self.head = head
+        self.holder = holder
+        self.subject = subjects.held(holder) if holder else subjects.call(head.organisation, head.server)
         self.payload = payload
         self.started = now
         self.sent = now
@@ -54,19 +56,16 @@ class Forwarder:
         """Listen for "no responders"."""
         await self._bus.listen(f"{self._prefix}.*", self._returned)
 
-    async def forward(self, head: CallHead, params: bytes) -> None:
-        """Send one call."""
-        pending = _Pending(head, frame(head, params), time.monotonic())
+    async def forward(self, head: CallHead, params: bytes, holder: str = "") -> None:
+        """Send one call; with a holder it goes on with the call which that worker holds."""
+        pending = _Pending(head, frame(head, params), time.monotonic(), holder)
         await self._send(pending)
 
     async def _send(self, pending: _Pending) -> None:
         key = self._next = self._next + 1
         self._pending[key] = pending
         self._forget(pending.sent)
-        head = pending.head
-        await self._bus.client.publish(
-            subjects.call(head.organisation, head.server), pending.payload, reply=f"{self._prefix}.{key}"
-        )
+        await self._bus.client.publish(pending.subject, pending.payload, reply=f"{self._prefix}.{key}")
 
     def _forget(self, now: float) -> None:
         # "No responders" comes within milliseconds; what stayed silent has a connector. Keys only grow.
@@ -91,6 +90,9 @@ class Forwarder:
 
     async def _place_and_resend(self, pending: _Pending) -> None:
         head = pending.head
+        if pending.holder:
+            await self._refuse(head, len(pending.payload), holder_gone(head))
+            return
         waited = time.monotonic() - pending.started
         left = min(self._placement_wait - waited, head.deadline / 1000 - time.time())
         if left <= 0:
@@ -101,6 +103,16 @@ class Forwarder:
         pending.pause = min(pending.pause * 2, 0.5)
         pending.sent = time.monotonic()
         await self._send(pending)
+
+
+def holder_gone(head: CallHead) -> Problem:
+    """The worker that held the call is not there any more, and with it the upstream's call."""
+    return Problem(
+        "call.held_lost",
+        f"the worker that held this call of server {head.server!r} is gone, and the call with it",
+        server=head.server,
+        call_id=head.call_id,
+    )
 
 
 def nobody_holds(head: CallHead) -> Problem:

@@ -6,20 +6,22 @@ from typing import Any
 
 import msgspec
 
-from callboard.contracts.calls import MODERN, RpcHead
+from callboard.contracts.calls import MODERN, RpcHead, holder_of
 from callboard.contracts.commands import ResourceOwner
 from callboard.contracts.problems import Problem
+from callboard.kernel.names import is_restricted
 from callboard.kernel.prompt_template import fill
 from callboard_router.catalogue.compiled import CompiledPlaybook
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a request goes."""
+    """Where a request goes. `holder`: the worker that holds the call which this request goes on with."""
 
     server: str
     upstream_name: str
     wire_name: str
     digest: str
+    holder: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -32,18 +34,21 @@ class Answer(msgspec.Struct, frozen=True):
     digest: str = ""
 
 
-class _CallParams(msgspec.Struct):
+class _CallParams(msgspec.Struct, rename={"state": "requestState"}):
     name: str
     arguments: msgspec.Raw = msgspec.Raw(b"{}")
+    state: str = ""
 
 
-class _PromptParams(msgspec.Struct):
+class _PromptParams(msgspec.Struct, rename={"state": "requestState"}):
     name: str
     arguments: dict[str, str] = {}
+    state: str = ""
 
 
-class _UriParams(msgspec.Struct):
+class _UriParams(msgspec.Struct, rename={"state": "requestState"}):
     uri: str
+    state: str = ""
 
 
 class _ListParams(msgspec.Struct):
@@ -82,9 +87,9 @@ def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
         if method == "prompts/get":
             return _prompt(head, params, playbook)
         if method == "resources/read":
-            uri = _uri_params(params).uri
-            server, digest = playbook.resource_server(uri)
-            return Target(server, uri, uri, digest)
+            read = _uri_params(params)
+            server, digest = playbook.resource_server(read.uri)
+            return Target(server, read.uri, read.uri, digest, _holder(read.state))
         if method == "completion/complete":
             return _completion(params, playbook)
         if method == "callboard/open":
@@ -112,7 +117,16 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     faults = route.faults(arguments)
     if faults:
         return _invalid_arguments(head, call.name, route.server, route.digest, faults)
-    return Target(route.server, route.name, call.name, route.digest)
+    return Target(route.server, route.name, call.name, route.digest, _holder(call.state))
+
+
+def _holder(state: str) -> str:
+    worker = holder_of(state) if state else None
+    if worker is None:
+        return ""
+    if not is_restricted(worker):
+        raise Problem("call.state_invalid", "the requestState is not one of ours")
+    return worker
 
 
 def _invalid_arguments(head: RpcHead, tool: str, server: str, digest: str, faults: list[str]) -> Answer:
@@ -131,7 +145,7 @@ def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
     if entry is None:
         raise Problem("prompt.unknown", f"Unknown prompt: {wanted.name}", prompt=wanted.name)
     if entry.stored is None:
-        return Target(entry.server, entry.item.name, wanted.name, entry.item.digest)
+        return Target(entry.server, entry.item.name, wanted.name, entry.item.digest, _holder(wanted.state))
     text = fill(wanted.name, entry.stored, wanted.arguments)
     result: dict[str, Any] = {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
     if entry.stored.description:

@@ -66,6 +66,7 @@ class RpcEntry:
                     head.log_level,
                 ),
                 params,
+                outcome.holder,
             )
         except Problem as problem:
             await self._error(message.reply, head.call_id, problem)
