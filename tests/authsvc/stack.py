@@ -14,7 +14,8 @@ import pytest
 from nats.aio.client import Client
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import CreateOrganisation, Done, IssueToken, TokenIssued
+from callboard.contracts.access import CreateOrganisation, IssueToken, TokenIssued
+from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
 from callboard.kernel.tokens import compose
 from callboard.local.nats_server import EmbeddedNats

@@ -14,14 +14,8 @@ from nats.aio.client import Client, RawCredentials
 from nats.js.errors import NotFoundError
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
-    AdmitConsumer,
-    AskConsumers,
-    ConsumerAdmission,
-    Consumers,
-    DismissConsumer,
-    Done,
-)
+from callboard.contracts.access import AdmitConsumer, AskConsumers, ConsumerAdmission, Consumers, DismissConsumer
+from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
 from callboard.local.nats_server import EmbeddedNats
 from tests.authsvc.stack import Edge, Stack, new_id, refused

@@ -20,10 +20,7 @@ import structlog
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
-    AskStatus,
-    Done,
-    InstanceStatus,
+from callboard.contracts.access import (
     OpenedSecrets,
     OpenSecrets,
     Principal,
@@ -32,6 +29,8 @@ from callboard.contracts.commands import (
     TokenRevoked,
     VerifyToken,
 )
+from callboard.contracts.playbooks import Done
+from callboard.contracts.status import AskStatus, InstanceStatus
 from callboard.local.nats_server import EmbeddedNats
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.migrate import migrate

@@ -11,9 +11,8 @@ import pytest
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
+from callboard.contracts.access import (
     AskTokens,
-    Done,
     IssueToken,
     Principal,
     RevokeToken,
@@ -22,6 +21,7 @@ from callboard.contracts.commands import (
     Tokens,
     VerifyToken,
 )
+from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
 from callboard.kernel.tokens import base62, key_id_of
 from tests.authsvc.stack import Edge, Stack, SteppingClock, new_id, refused, some_token

@@ -8,15 +8,8 @@ from typing import Any
 import pytest
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
-    AskSecrets,
-    DestroySecret,
-    Done,
-    OpenedSecrets,
-    OpenSecrets,
-    Secrets,
-    StoreSecret,
-)
+from callboard.contracts.access import AskSecrets, DestroySecret, OpenedSecrets, OpenSecrets, Secrets, StoreSecret
+from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus
 from callboard.platform.event_store import request_hash
 from tests.authsvc.stack import Edge, Stack, new_id, refused

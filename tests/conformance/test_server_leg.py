@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from tests.conformance import expectations
 from tests.conformance.configurations import DIRECT, THROUGH, Configuration
+from tests.conformance.expectations import Verdict
 from tests.conformance.gateway import Gateway, running_gateway
 from tests.conformance.suite import run_server_suite
 from tests.support.upstreams.launch import running
@@ -16,18 +17,26 @@ from tests.support.upstreams.launch import running
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 
-def through_callboard() -> Iterator[object]:
-    """Configurations with the same number of replicas share a Callboard, so they run on one worker."""
-    for one in THROUGH:
-        group = pytest.mark.xdist_group(f"conformance-{one.replicas}")
-        yield pytest.param(one.replicas, one, id=str(one), marks=group)
+def through(replicas: int) -> pytest.MarkDecorator:
+    chosen = [one for one in THROUGH if one.replicas == replicas]
+    return pytest.mark.parametrize("configuration", chosen, ids=str)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A running Callboard with as many of each service as the parameter says."""
-    async with running_gateway(tmp_path_factory.mktemp("conformance"), request.param) as running_one:
-        yield running_one
+async def one_of_each(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    async with running_gateway(tmp_path_factory.mktemp("conformance"), 1) as gateway:
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def two_of_each(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    async with running_gateway(tmp_path_factory.mktemp("conformance"), 2) as gateway:
+        yield gateway
+
+
+async def judged(gateway: Gateway, configuration: Configuration) -> Verdict:
+    report = await run_server_suite(gateway.url(configuration), configuration.revision)
+    return expectations.judge(report, configuration, expectations.load())
 
 
 @pytest.mark.parametrize("configuration", DIRECT, ids=str)
@@ -40,15 +49,22 @@ async def test_the_upstream_itself_has_everything(configuration: Configuration) 
     assert report.checks(scored_only=True) == (checks, checks)
 
 
-@pytest.mark.parametrize(("gateway", "configuration"), through_callboard(), indirect=["gateway"])
-async def test_callboard_adds_no_fault_of_its_own(gateway: Gateway, configuration: Configuration) -> None:
-    before = gateway.front.requests.copy()
-    report = await run_server_suite(gateway.url(configuration), configuration.revision)
-    served = gateway.front.requests - before
-    assert len(served) == configuration.replicas
-    assert min(served.values()) > 10, "every edge has a share"
-    verdict = expectations.judge(report, configuration, expectations.load())
+@pytest.mark.xdist_group("conformance-1")
+@through(1)
+async def test_callboard_adds_no_fault_of_its_own(one_of_each: Gateway, configuration: Configuration) -> None:
+    verdict = await judged(one_of_each, configuration)
     assert verdict.good, str(verdict)
+
+
+@pytest.mark.xdist_group("conformance-2")
+@through(2)
+async def test_nor_do_two_of_each_service(two_of_each: Gateway, configuration: Configuration) -> None:
+    before = two_of_each.front.requests.copy()
+    verdict = await judged(two_of_each, configuration)
+    assert verdict.good, str(verdict)
+    served = two_of_each.front.requests - before
+    assert len(served) == 2
+    assert min(served.values()) > 10, "every edge has a share"
 
 
 def test_every_expectation_speaks_of_a_scenario_that_is_run() -> None:

@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from nats.js.api import StorageType
 
 from callboard.contracts import subjects
+from callboard.contracts.access import OpenedSecrets, OpenSecrets
 from callboard.contracts.calls import (
     CHUNK,
     ERROR,
@@ -36,19 +37,6 @@ from callboard.contracts.calls import (
     frame,
     unframe_reply,
 )
-from callboard.contracts.commands import (
-    AskStatus,
-    Done,
-    InstanceStatus,
-    LogHint,
-    OpenedSecrets,
-    OpenSecrets,
-    PlaceServer,
-    Probed,
-    ProbeServer,
-    RecordCatalogue,
-    ServerStatus,
-)
 from callboard.contracts.definitions import ServerDefinition
 from callboard.contracts.events import (
     Event,
@@ -58,6 +46,9 @@ from callboard.contracts.events import (
     ServerRegistered,
     ServerRetired,
 )
+from callboard.contracts.playbooks import Done, RecordCatalogue
+from callboard.contracts.status import AskStatus, InstanceStatus, LogHint, ServerStatus
+from callboard.contracts.upstreams import PlaceServer, Probed, ProbeServer
 from callboard.local.nats_server import EmbeddedNats
 from callboard.platform.bus_identity import Permissions, user_creds
 from callboard.platform.event_store import EventStore, Write

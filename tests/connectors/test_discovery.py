@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from callboard.contracts.commands import RecordCatalogue
+from callboard.contracts.playbooks import RecordCatalogue
 from tests.connectors.rig import Rig
 from tests.support.upstreams.launch import running
 from tests.support.waiting import eventually

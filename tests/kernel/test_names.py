@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from callboard.contracts.commands import Principal
+from callboard.contracts.access import Principal
 from callboard.kernel.names import allowed, is_slug, matches, split_reference, wire_name
 from callboard.kernel.permissions import can
 from callboard.kernel.tokens import compose, key_id_of

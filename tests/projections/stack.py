@@ -17,7 +17,6 @@ from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import CallRecord, encode_record
-from callboard.contracts.commands import LogHint, ProjectionStatus
 from callboard.contracts.definitions import (
     Catalogue,
     CatalogueItem,
@@ -41,6 +40,7 @@ from callboard.contracts.events import (
     ServerRetired,
     decode_published,
 )
+from callboard.contracts.status import LogHint, ProjectionStatus
 from callboard.local.nats_server import EmbeddedNats
 from callboard.platform.bus import Bus
 from callboard.platform.bus_identity import Permissions, user_creds

@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import CallRecord, encode_record
-from callboard.contracts.commands import AskCalls, Calls
+from callboard.contracts.records import AskCalls, Calls
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.migrate import migrate
 from callboard_projections.app import DURABLE

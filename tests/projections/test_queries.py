@@ -9,19 +9,19 @@ import msgspec
 import pytest
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
+from callboard.contracts.events import PlaybookRetired, ServerReconfigured, ServerRetired
+from callboard.contracts.problems import Problem
+from callboard.contracts.records import (
     AskDiff,
     AskEvents,
     AskHistory,
     AskOrganisations,
     AskPlaybooks,
     AskServers,
-    AskStatus,
     AskVersion,
     Diff,
     Events,
     History,
-    InstanceStatus,
     OrganisationLine,
     Organisations,
     PlaybookLine,
@@ -29,8 +29,7 @@ from callboard.contracts.commands import (
     Servers,
     Version,
 )
-from callboard.contracts.events import PlaybookRetired, ServerReconfigured, ServerRetired
-from callboard.contracts.problems import Problem
+from callboard.contracts.status import AskStatus, InstanceStatus
 from callboard.platform.event_store import published_of
 from tests.projections.stack import Stack, discovered, published, registered, rolled_back, status_of
 from tests.support.waiting import eventually

@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
+from callboard.contracts.problems import Problem
+from callboard.contracts.records import (
     AskHistory,
     AskPlaybooks,
     AskRebuild,
@@ -20,7 +21,6 @@ from callboard.contracts.commands import (
     RebuildProjection,
     Rebuilt,
 )
-from callboard.contracts.problems import Problem
 from callboard.platform.room import cancel_all
 from callboard_projections.history.fold import Folder
 from callboard_projections.history.playbooks import PLAYBOOKS

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from callboard.contracts.commands import RetirePlaybook, RollBackPlaybook
 from callboard.contracts.definitions import Exposed, PlaybookContent, PlaybookDefinition, PlaybookServer
 from callboard.contracts.events import PlaybookPublished, PlaybookRetired, PlaybookRolledBack
+from callboard.contracts.playbooks import RetirePlaybook, RollBackPlaybook
 from callboard.kernel.digest import digest_of_struct
 from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook
 from tests.support.gwt import given

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from callboard.contracts.commands import RecordCatalogue, RetireServer
 from callboard.contracts.definitions import Catalogue, ServerDefinition
 from callboard.contracts.events import (
     ServerCatalogueDiscovered,
@@ -8,6 +7,7 @@ from callboard.contracts.events import (
     ServerRegistered,
     ServerRetired,
 )
+from callboard.contracts.playbooks import RecordCatalogue, RetireServer
 from callboard_router.servers.domain import SERVER, DefineServer
 from tests.support.gwt import given
 

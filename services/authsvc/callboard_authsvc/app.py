@@ -12,7 +12,7 @@ import nats.errors
 import structlog
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import InstanceStatus, LogHint
+from callboard.contracts.status import InstanceStatus, LogHint
 from callboard.platform.bus import Bus
 from callboard.platform.bus_identity import BusIdentityError, Trust
 from callboard.platform.event_store import EventStore

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from callboard.contracts.commands import (
+from callboard.contracts.access import (
     AdmitConsumer,
     CreateOrganisation,
     DestroySecret,

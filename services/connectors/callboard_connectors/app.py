@@ -11,7 +11,8 @@ import structlog
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import InstanceStatus, WatchResources
+from callboard.contracts.playbooks import WatchResources
+from callboard.contracts.status import InstanceStatus
 from callboard.platform.bus import Bus
 from callboard.platform.event_store import EventStore
 from callboard.platform.log_follower import LogFollower

@@ -14,7 +14,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 
 import callboard
-from callboard.contracts.commands import InstanceStatus
+from callboard.contracts.status import InstanceStatus
 from callboard.platform.bus import Bus
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard_edge.api.openapi import ContractSchemas

@@ -16,8 +16,8 @@ import structlog
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import InstanceStatus
 from callboard.contracts.problems import Problem
+from callboard.contracts.status import InstanceStatus
 from callboard.platform.bus import Bus
 from callboard.platform.event_store import EventStore
 from callboard.platform.postgres import open_pool

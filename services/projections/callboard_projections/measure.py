@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import ProjectionStatus
+from callboard.contracts.status import ProjectionStatus
 from callboard.platform.postgres import sql
 from callboard_projections.call_log.keep import CallLog
 from callboard_projections.history.fold import DATABASE_TROUBLE, Folder

@@ -14,8 +14,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import CatalogueChanged, InstanceStatus, LogHint
 from callboard.contracts.events import Recorded
+from callboard.contracts.playbooks import CatalogueChanged
+from callboard.contracts.status import InstanceStatus, LogHint
 from callboard.platform.bus import Bus
 from callboard.platform.event_store import EventStore
 from callboard.platform.log_follower import LogFollower

@@ -15,7 +15,7 @@ from callboard.cli.exit_codes import OK
 from callboard.cli.output import Output
 from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect, organisation_of
-from callboard.contracts.commands import ConsumerAdmission, TokenIssued
+from callboard.contracts.access import ConsumerAdmission, TokenIssued
 from callboard.kernel.names import is_slug
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}

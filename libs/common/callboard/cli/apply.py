@@ -13,7 +13,7 @@ from callboard.cli.output import Output
 from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect
 from callboard.client.file import apply_file
-from callboard.contracts.commands import Applied
+from callboard.contracts.playbooks import Applied
 from callboard.kernel.playbook_file import parse
 
 _DONE: Final = {

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from callboard.contracts.commands import Change
+from callboard.contracts.playbooks import Change
 
 _SIGN: Final = {"added": "+", "removed": "-", "changed": "~", "renamed": ">"}
 

@@ -14,8 +14,9 @@ from callboard.cli.output import Output
 from callboard.cli.parser import ROOMS
 from callboard.cli.target import connect
 from callboard.client import Callboard
-from callboard.contracts.commands import ChainVerdict, InstanceStatus, Rebuilt, ServerStatus
 from callboard.contracts.management import SystemStatus
+from callboard.contracts.records import ChainVerdict, Rebuilt
+from callboard.contracts.status import InstanceStatus, ServerStatus
 
 _POLL_SECONDS: Final = 0.2
 Progress = Callable[[Rebuilt], None]

@@ -7,7 +7,7 @@ from argparse import Namespace
 from callboard.cli.exit_codes import OK
 from callboard.cli.output import Output
 from callboard.cli.target import connect, organisation_of, reference_of
-from callboard.contracts.commands import ServerLine
+from callboard.contracts.records import ServerLine
 
 
 def list_organisations(args: Namespace, out: Output) -> int:

@@ -12,7 +12,7 @@ from callboard.cli.output import Output, moment
 from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect, organisation_of, reference_of
 from callboard.client import Callboard
-from callboard.contracts.commands import Diff, Version
+from callboard.contracts.records import Diff, Version
 
 
 def list_playbooks(args: Namespace, out: Output) -> int:

@@ -16,7 +16,7 @@ from callboard.cli.exit_codes import FAILED, OK, UNREACHABLE
 from callboard.cli.output import Output
 from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import CliSettings, settings
-from callboard.contracts.commands import InstanceStatus
+from callboard.contracts.status import InstanceStatus
 
 _HEALTH_SECONDS: Final = 2.0
 
@@ -71,7 +71,7 @@ async def _ask_status(room: str, chosen: CliSettings) -> list[InstanceStatus]:
 
     from callboard.client import Unreachable
     from callboard.contracts import subjects
-    from callboard.contracts.commands import AskStatus
+    from callboard.contracts.status import AskStatus
 
     inbox = f"{subjects.inbox(room)}.health-{os.getpid()}"
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from callboard.client.management import Callboard
-from callboard.contracts.commands import Applied, PlannedChange
+from callboard.contracts.playbooks import Applied, PlannedChange
 from callboard.contracts.problems import Problem
 from callboard.kernel.playbook_file import FileRefused, LineFault, PlaybookFile
 

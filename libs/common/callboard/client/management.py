@@ -12,27 +12,8 @@ import msgspec
 
 from callboard.client.mcp import McpEndpoint
 from callboard.client.transport import Transport
+from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, TokenIssued, Tokens
 from callboard.contracts.calls import CallRecord
-from callboard.contracts.commands import (
-    Applied,
-    AuditVerdict,
-    Calls,
-    ConsumerAdmission,
-    Consumers,
-    Diff,
-    Done,
-    Events,
-    History,
-    Organisations,
-    Playbooks,
-    Rebuilt,
-    RolledBack,
-    Secrets,
-    Servers,
-    TokenIssued,
-    Tokens,
-    Version,
-)
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.management import (
@@ -45,6 +26,19 @@ from callboard.contracts.management import (
     SystemStatus,
     WantedState,
     WhichChain,
+)
+from callboard.contracts.playbooks import Applied, Done, RolledBack
+from callboard.contracts.records import (
+    AuditVerdict,
+    Calls,
+    Diff,
+    Events,
+    History,
+    Organisations,
+    Playbooks,
+    Rebuilt,
+    Servers,
+    Version,
 )
 
 Answer = TypeVar("Answer")

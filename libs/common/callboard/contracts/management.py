@@ -1,6 +1,6 @@
 """Bodies of the management API (`/api/v1`), shared by the edge and the SDK. Unknown fields are refused.
 
-Most answers are the answers of the bus, from `contracts.commands`.
+Most answers are the answers of the bus, from `playbooks`, `access`, `records` and `status`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from callboard.contracts.commands import InstanceStatus
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+from callboard.contracts.status import InstanceStatus
 
 Scope = Literal["use", "read", "manage"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from callboard.contracts.commands import Change
 from callboard.contracts.definitions import Exposed, PlaybookContent, PlaybookDefinition
+from callboard.contracts.playbooks import Change
 
 
 def changes_between(before: PlaybookContent | None, after: PlaybookContent) -> tuple[Change, ...]:

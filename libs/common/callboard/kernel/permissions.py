@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from callboard.contracts.commands import Principal
+from callboard.contracts.access import Principal
 from callboard.kernel.names import matches
 
 Action = Literal["use", "read", "manage", "administer"]

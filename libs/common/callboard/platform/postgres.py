@@ -69,6 +69,8 @@ async def persist(work: Callable[[], Awaitable[Value]], *, within: float = 10.0)
         try:
             return await work()
         except UNREACHABLE as error:
+            if isinstance(error, ValueError):
+                raise  # an argument that cannot be encoded is an InterfaceError of asyncpg too; waiting mends nothing
             if asyncio.get_running_loop().time() + pause > deadline:
                 raise Problem("database.unavailable", "Postgres did not answer in time") from error
             await asyncio.sleep(pause)

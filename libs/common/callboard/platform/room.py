@@ -19,7 +19,7 @@ import uvloop
 
 import callboard
 from callboard.contracts import subjects
-from callboard.contracts.commands import AskStatus, InstanceStatus
+from callboard.contracts.status import AskStatus, InstanceStatus
 from callboard.platform.bus import Bus, register
 from callboard.platform.settings import CommonSettings, SettingsRefused
 from callboard.platform.telemetry import configure_logs

@@ -8,7 +8,7 @@ import nats.errors
 import structlog
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import TokenRevoked
+from callboard.contracts.access import TokenRevoked
 from callboard.platform.bus import Bus
 
 log = structlog.get_logger()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import AdmitConsumer, ConsumerAdmission
+from callboard.contracts.access import AdmitConsumer, ConsumerAdmission
 from callboard.contracts.problems import Problem
 from callboard.platform.bus_identity import UserCredentials
 from callboard.platform.event_store import Connection

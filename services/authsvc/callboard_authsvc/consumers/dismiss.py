@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import DismissConsumer, Done
+from callboard.contracts.access import DismissConsumer
+from callboard.contracts.playbooks import Done
 from callboard.platform.event_store import Connection
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.domain import CONSUMER, ConsumerEvent, Dismiss, check, stream_of

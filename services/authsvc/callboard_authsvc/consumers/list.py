@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import AskConsumers, ConsumerLine, Consumers
+from callboard.contracts.access import AskConsumers, ConsumerLine, Consumers
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
+from callboard.contracts.access import (
     AdmitConsumer,
     ConsumerAdmission,
     CreateOrganisation,
     DestroySecret,
     DismissConsumer,
-    Done,
     IssueToken,
     RevokeToken,
     StoreSecret,
     TokenIssued,
 )
+from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus, register
 from callboard_authsvc.consumers.admit import admit_consumer
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import CreateOrganisation, Done
+from callboard.contracts.access import CreateOrganisation
+from callboard.contracts.playbooks import Done
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.organisations.domain import ORGANISATION, Create, check, stream_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from callboard.contracts.commands import IssueToken, TokenIssued
+from callboard.contracts.access import IssueToken, TokenIssued
 from callboard.contracts.events import ClientTokenIssued
 from callboard.contracts.problems import Problem
 from callboard.kernel.tokens import compose, key_id_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import AskTokens, TokenLine, Tokens
+from callboard.contracts.access import AskTokens, TokenLine, Tokens
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import Done, RevokeToken
+from callboard.contracts.access import RevokeToken
+from callboard.contracts.playbooks import Done
 from callboard.platform.event_store import Connection
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.domain import CLIENT, KEY_ID, Revoke, TokenEvent, stream_of, unknown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import Principal, VerifyToken
+from callboard.contracts.access import Principal, VerifyToken
 from callboard.contracts.problems import Problem
 from callboard.kernel.tokens import key_id_of
 from callboard_authsvc.tokens.dependencies import TokenDependencies

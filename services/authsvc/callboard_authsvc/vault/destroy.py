@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import DestroySecret, Done
+from callboard.contracts.access import DestroySecret
+from callboard.contracts.playbooks import Done
 from callboard.platform.event_store import Connection
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.domain import SECRET, Destroy, SecretEvent, is_name, stream_of, unknown

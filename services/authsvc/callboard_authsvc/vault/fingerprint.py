@@ -11,7 +11,7 @@ import hmac
 
 import msgspec
 
-from callboard.contracts.commands import StoreSecret
+from callboard.contracts.access import StoreSecret
 
 
 class Fingerprint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import AskSecrets, SecretLine, Secrets
+from callboard.contracts.access import AskSecrets, SecretLine, Secrets
 from callboard_authsvc.vault.dependencies import VaultDependencies
 
 

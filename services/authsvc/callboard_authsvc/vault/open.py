@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import OpenedSecrets, OpenSecrets
+from callboard.contracts.access import OpenedSecrets, OpenSecrets
 from callboard.contracts.problems import Problem
 from callboard_authsvc.adapters.secret_table import SealedSecret
 from callboard_authsvc.vault.dependencies import VaultDependencies

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import Done, StoreSecret
+from callboard.contracts.access import StoreSecret
 from callboard.contracts.events import SecretStored
+from callboard.contracts.playbooks import Done
 from callboard.platform.event_store import Connection
 from callboard_authsvc.adapters.secret_table import SealedSecret
 from callboard_authsvc.vault.dependencies import VaultDependencies

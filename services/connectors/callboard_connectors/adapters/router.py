@@ -5,8 +5,8 @@ from __future__ import annotations
 import nats.errors
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import Done, RecordCatalogue, ResourceUpdated
 from callboard.contracts.definitions import Catalogue
+from callboard.contracts.playbooks import Done, RecordCatalogue, ResourceUpdated
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
 from callboard.platform.event_store import new_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import OpenedSecrets, OpenSecrets
+from callboard.contracts.access import OpenedSecrets, OpenSecrets
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
 

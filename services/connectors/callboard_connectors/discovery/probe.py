@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from callboard.contracts.commands import Probed, ProbeServer
+from callboard.contracts.upstreams import Probed, ProbeServer
 from callboard_connectors.discovery.discover import Discovery
 from callboard_connectors.discovery.domain import digest_of_catalogue
 from callboard_connectors.sessions.domain import SessionKey

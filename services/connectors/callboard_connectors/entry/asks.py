@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import PlaceServer, Probed, ProbeServer
+from callboard.contracts.upstreams import PlaceServer, Probed, ProbeServer
 from callboard.platform.bus import Bus, register
 from callboard_connectors.discovery.probe import probe
 from callboard_connectors.placement.hold import Placement

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from nats.aio.msg import Msg
 
-from callboard.contracts.commands import LogHint
 from callboard.contracts.events import Recorded
+from callboard.contracts.status import LogHint
 from callboard.platform.log_follower import LogFollower
 from callboard_connectors.registry.domain import Registry, evolve
 

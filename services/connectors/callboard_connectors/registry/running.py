@@ -11,7 +11,7 @@ import structlog
 from nats.aio.subscription import Subscription
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import ServerStatus
+from callboard.contracts.status import ServerStatus
 from callboard.platform.bus import Bus
 from callboard.platform.room import cancel_all
 from callboard_connectors.calls.perform import Calls

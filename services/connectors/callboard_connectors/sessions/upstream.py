@@ -13,9 +13,9 @@ from typing import Literal
 import msgspec
 import structlog
 
-from callboard.contracts.commands import ServerStatus
 from callboard.contracts.definitions import Catalogue
 from callboard.contracts.problems import Problem
+from callboard.contracts.status import ServerStatus
 from callboard.kernel.param_headers import header_maps
 from callboard_connectors.discovery.domain import quarantined
 from callboard_connectors.registry.domain import ServerKey, Wanted

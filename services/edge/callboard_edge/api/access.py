@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import delete, get, post, put
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
+from callboard.contracts.access import (
     AdmitConsumer,
     AskConsumers,
     AskSecrets,
@@ -14,7 +14,6 @@ from callboard.contracts.commands import (
     Consumers,
     DestroySecret,
     DismissConsumer,
-    Done,
     IssueToken,
     RevokeToken,
     Secrets,
@@ -23,6 +22,7 @@ from callboard.contracts.commands import (
     Tokens,
 )
 from callboard.contracts.management import NewConsumer, NewToken, SecretValue
+from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
 

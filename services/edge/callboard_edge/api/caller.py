@@ -12,7 +12,7 @@ import msgspec
 from litestar import Request
 from litestar.params import Parameter
 
-from callboard.contracts.commands import Principal
+from callboard.contracts.access import Principal
 from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_slug, matches
 from callboard.kernel.permissions import Action, can

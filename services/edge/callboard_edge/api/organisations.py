@@ -8,15 +8,10 @@ import msgspec
 from litestar import get, post
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
-    Applied,
-    ApplyOrganisation,
-    AskOrganisations,
-    CreateOrganisation,
-    Done,
-    Organisations,
-)
+from callboard.contracts.access import CreateOrganisation
 from callboard.contracts.management import NewOrganisation, WantedState
+from callboard.contracts.playbooks import Applied, ApplyOrganisation, Done
+from callboard.contracts.records import AskOrganisations, Organisations
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
 

@@ -6,21 +6,9 @@ import msgspec
 from litestar import delete, get, post
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
-    AskDiff,
-    AskHistory,
-    AskPlaybooks,
-    AskVersion,
-    Diff,
-    Done,
-    History,
-    Playbooks,
-    RetirePlaybook,
-    RollBackPlaybook,
-    RolledBack,
-    Version,
-)
 from callboard.contracts.management import RollBack
+from callboard.contracts.playbooks import Done, RetirePlaybook, RollBackPlaybook, RolledBack
+from callboard.contracts.records import AskDiff, AskHistory, AskPlaybooks, AskVersion, Diff, History, Playbooks, Version
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
 

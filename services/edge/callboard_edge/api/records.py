@@ -12,7 +12,7 @@ from litestar.response import Stream
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import AskCalls, AskEvents, Calls, Events
+from callboard.contracts.records import AskCalls, AskEvents, Calls, Events
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
 from callboard_edge.api.tail import Tails

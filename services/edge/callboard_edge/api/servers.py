@@ -5,7 +5,8 @@ from __future__ import annotations
 from litestar import delete, get
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import AskServers, Done, RetireServer, Servers
+from callboard.contracts.playbooks import Done, RetireServer
+from callboard.contracts.records import AskServers, Servers
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
 

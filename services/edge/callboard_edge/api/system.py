@@ -8,16 +8,9 @@ import msgspec
 from litestar import get, post
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
-    AskRebuild,
-    AskStatus,
-    AuditVerdict,
-    InstanceStatus,
-    RebuildProjection,
-    Rebuilt,
-    VerifyAudit,
-)
 from callboard.contracts.management import SystemStatus, WhichChain
+from callboard.contracts.records import AskRebuild, AuditVerdict, RebuildProjection, Rebuilt, VerifyAudit
+from callboard.contracts.status import AskStatus, InstanceStatus
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
 

@@ -12,7 +12,7 @@ import time
 import structlog
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import Principal, VerifyToken
+from callboard.contracts.access import Principal, VerifyToken
 from callboard.contracts.problems import Problem
 from callboard.kernel.tokens import key_id_of
 from callboard.platform.bus import Bus

@@ -6,7 +6,9 @@ import msgspec
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import CatalogueChanged, ResourceUpdated, SessionChanged, SessionEnded, TokenRevoked
+from callboard.contracts.access import TokenRevoked
+from callboard.contracts.playbooks import CatalogueChanged, ResourceUpdated
+from callboard.contracts.status import SessionChanged, SessionEnded
 from callboard.platform.bus import Bus
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.mcp.playbooks import Playbooks

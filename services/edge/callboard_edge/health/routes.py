@@ -11,7 +11,7 @@ from litestar.types import ControllerRouterHandler
 
 import callboard
 from callboard.contracts import subjects
-from callboard.contracts.commands import AskStatus, InstanceStatus
+from callboard.contracts.status import AskStatus, InstanceStatus
 from callboard.platform.bus import Bus
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import structlog
 
+from callboard.contracts.access import Principal
 from callboard.contracts.calls import MODERN
-from callboard.contracts.commands import Principal
 from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import can
 from callboard_edge.auth.verify import Tokens

@@ -7,8 +7,9 @@ import time
 import msgspec
 
 import callboard
+from callboard.contracts.access import Principal
 from callboard.contracts.calls import HANDSHAKE_VERSIONS, LEGACY, AnswerHead, RpcHead, worker_of
-from callboard.contracts.commands import Opened, Principal
+from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_restricted
 from callboard.platform.telemetry import is_traceparent, new_traceparent

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from callboard.contracts.calls import RESULT, RpcHead
-from callboard.contracts.commands import CatalogueChanged, Opened, ResourceOwner
+from callboard.contracts.playbooks import CatalogueChanged, Opened, ResourceOwner
 from callboard.contracts.problems import CODES, Problem
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.gate import Place

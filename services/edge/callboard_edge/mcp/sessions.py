@@ -16,8 +16,8 @@ from nats.js.client import JetStreamContext
 from nats.js.kv import KeyValue
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import SessionChanged, SessionEnded
 from callboard.contracts.problems import Problem
+from callboard.contracts.status import SessionChanged, SessionEnded
 from callboard.platform.bus import Bus
 
 log = structlog.get_logger()

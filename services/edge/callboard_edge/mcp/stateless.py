@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from callboard.contracts.access import Principal
 from callboard.contracts.calls import MODERN, RpcHead
-from callboard.contracts.commands import Opened, Principal
+from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.platform.telemetry import is_traceparent, new_traceparent
 from callboard_edge.health.metrics import Metrics

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from callboard.contracts.commands import Opened
+from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard_edge.mcp.answers import PING, Receive, Send, send_event, start_sse
 from callboard_edge.mcp.envelope import Message, Refused

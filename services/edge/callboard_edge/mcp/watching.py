@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import ResourceUpdated, WatchResources
+from callboard.contracts.playbooks import ResourceUpdated, WatchResources
 from callboard.platform.bus import Bus
 from callboard_edge.mcp.playbooks import Playbooks
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncpg
 
-from callboard.contracts.commands import AuditVerdict, ChainVerdict
 from callboard.contracts.problems import Problem
+from callboard.contracts.records import AuditVerdict, ChainVerdict
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
 from callboard_projections.audit.domain import Chain, Head, Link

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from callboard.contracts.calls import decode_record
-from callboard.contracts.commands import Calls
+from callboard.contracts.records import Calls
 from callboard.platform.postgres import persist, sql
 
 _HERE = "callboard_projections"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import RebuildProjection, Rebuilt
+from callboard.contracts.records import RebuildProjection, Rebuilt
 from callboard.platform.bus import Bus, register
 from callboard_projections.rebuild.rebuild import Rebuilds
 

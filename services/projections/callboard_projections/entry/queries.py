@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
+from callboard.contracts.records import (
     AskCalls,
     AskDiff,
     AskEvents,

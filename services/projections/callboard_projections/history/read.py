@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncpg
 import msgspec
 
-from callboard.contracts.commands import (
+from callboard.contracts.definitions import PlaybookContent, ServerDefinition
+from callboard.contracts.events import PublishedEvent
+from callboard.contracts.problems import Problem
+from callboard.contracts.records import (
     Diff,
     Events,
     History,
@@ -22,9 +25,6 @@ from callboard.contracts.commands import (
     Version,
     VersionLine,
 )
-from callboard.contracts.definitions import PlaybookContent, ServerDefinition
-from callboard.contracts.events import PublishedEvent
-from callboard.contracts.problems import Problem
 from callboard.kernel.diff import changes_between
 from callboard.platform.event_store import EventStore, published_of
 from callboard.platform.postgres import persist, sql

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import asyncpg
 
-from callboard.contracts.commands import Rebuilt
 from callboard.contracts.problems import Problem
+from callboard.contracts.records import Rebuilt
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
 from callboard_projections.history.projection import PACKAGE

@@ -13,8 +13,8 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
-from callboard.contracts.commands import Rebuilt
 from callboard.contracts.problems import Problem
+from callboard.contracts.records import Rebuilt
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import UNREACHABLE, sql
 from callboard.platform.room import cancel_all

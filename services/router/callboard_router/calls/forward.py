@@ -16,8 +16,8 @@ from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import CallHead, frame
-from callboard.contracts.commands import PlaceServer
 from callboard.contracts.problems import Problem
+from callboard.contracts.upstreams import PlaceServer
 from callboard.platform.bus import Bus
 
 log = structlog.get_logger()

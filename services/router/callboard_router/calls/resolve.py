@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from callboard.contracts.calls import MODERN, RpcHead, holder_of
-from callboard.contracts.commands import ResourceOwner
+from callboard.contracts.playbooks import ResourceOwner
 from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_restricted
 from callboard.kernel.prompt_template import fill

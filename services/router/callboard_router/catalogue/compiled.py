@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from callboard.contracts.commands import Opened
 from callboard.contracts.definitions import Catalogue, PlaybookContent
+from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.param_headers import ANNOTATION, mirror_fault
 from callboard_router.catalogue.domain import Collision, Entry, expose, template_pattern

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import CatalogueChanged
 from callboard.contracts.definitions import Catalogue, PlaybookContent
+from callboard.contracts.playbooks import CatalogueChanged
 from callboard.contracts.problems import Problem
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.state import Organisation, RouterState

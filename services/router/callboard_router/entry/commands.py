@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import (
+from callboard.contracts.playbooks import (
     Applied,
     ApplyOrganisation,
     Done,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from callboard.contracts import subjects
-from callboard.contracts.commands import Applied, ApplyOrganisation, PlannedChange, Probed, ProbeServer
 from callboard.contracts.definitions import ServerDefinition
 from callboard.contracts.events import (
     PlaybookPublished,
@@ -15,7 +14,9 @@ from callboard.contracts.events import (
     ServerRegistered,
     ServerRetired,
 )
+from callboard.contracts.playbooks import Applied, ApplyOrganisation, PlannedChange
 from callboard.contracts.problems import Problem
+from callboard.contracts.upstreams import Probed, ProbeServer
 from callboard.platform.bus import Bus
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.playbooks.plan import Plan, plan, refuse_faults, to_probe

@@ -7,9 +7,9 @@ from typing import assert_never
 
 import msgspec
 
-from callboard.contracts.commands import RetirePlaybook, RollBackPlaybook
 from callboard.contracts.definitions import PlaybookContent
 from callboard.contracts.events import PlaybookPublished, PlaybookRetired, PlaybookRolledBack
+from callboard.contracts.playbooks import RetirePlaybook, RollBackPlaybook
 from callboard.contracts.problems import Problem
 from callboard.kernel.decider import Decider
 from callboard.kernel.digest import digest_of_struct

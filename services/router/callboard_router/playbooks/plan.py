@@ -6,17 +6,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from callboard.contracts.commands import (
-    ApplyOrganisation,
-    Change,
-    PlannedChange,
-    Probed,
-    RetirePlaybook,
-    RetireServer,
-)
 from callboard.contracts.definitions import Catalogue, PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import Event
+from callboard.contracts.playbooks import ApplyOrganisation, Change, PlannedChange, RetirePlaybook, RetireServer
 from callboard.contracts.problems import Problem
+from callboard.contracts.upstreams import Probed
 from callboard.kernel.definition_rules import all_faults
 from callboard.kernel.diff import changes_between
 from callboard_router.catalogue.domain import Exposure, content_of, expose

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import Done, RetirePlaybook
+from callboard.contracts.playbooks import Done, RetirePlaybook
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.playbooks.domain import PLAYBOOK
 from callboard_router.state import Organisation

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import RollBackPlaybook, RolledBack
 from callboard.contracts.events import PlaybookRolledBack, Recorded
+from callboard.contracts.playbooks import RollBackPlaybook, RolledBack
 from callboard.kernel.digest import digest_of_struct
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.playbooks.domain import PLAYBOOK

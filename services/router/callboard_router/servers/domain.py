@@ -7,7 +7,6 @@ from typing import assert_never
 
 import msgspec
 
-from callboard.contracts.commands import RecordCatalogue, RetireServer
 from callboard.contracts.definitions import Catalogue, ServerDefinition
 from callboard.contracts.events import (
     ServerCatalogueDiscovered,
@@ -15,6 +14,7 @@ from callboard.contracts.events import (
     ServerRegistered,
     ServerRetired,
 )
+from callboard.contracts.playbooks import RecordCatalogue, RetireServer
 from callboard.contracts.problems import Problem
 from callboard.kernel.decider import Decider
 

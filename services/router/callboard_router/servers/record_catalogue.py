@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import Done, RecordCatalogue
+from callboard.contracts.playbooks import Done, RecordCatalogue
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.servers.domain import SERVER
 from callboard_router.state import Organisation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts.commands import Done, RetireServer
+from callboard.contracts.playbooks import Done, RetireServer
 from callboard.contracts.problems import Problem
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.servers.domain import SERVER

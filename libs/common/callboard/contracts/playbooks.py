@@ -1,0 +1,163 @@
+"""What the router is told and answers: applying files, versions, retiring, and what a playbook exposes.
+
+A command is imperative and carries `command_id`: the same id gives the same answer, however often it is delivered.
+`actor` is set by the edge from the verified token, never by the caller. Subjects: `callboard.contracts.subjects`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from callboard.contracts.definitions import Catalogue, PlaybookDefinition, ServerDefinition
+
+
+class ApplyOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.apply", tag_field="type"):
+    """Make servers and playbooks look like this, in one transaction. `dry_run` only says what would change."""
+
+    command_id: str
+    organisation: str
+    servers: dict[str, ServerDefinition]
+    playbooks: dict[str, PlaybookDefinition]
+    comment: str = ""
+    actor: str = ""
+    dry_run: bool = False
+    prune: bool = False
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a plan or diff. `path` is like `tool git__git_log`, `severity` says who notices."""
+
+    kind: Literal["added", "removed", "changed", "renamed"]
+    path: str
+    before: Any = None
+    after: Any = None
+    severity: Literal["breaking", "notable", "harmless"] = "notable"
+
+
+class PlannedChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What applying does to one server or playbook; `version` is the one published (or to be)."""
+
+    subject: str
+    action: Literal["register", "reconfigure", "publish", "retire", "unchanged", "left_alone"]
+    version: int | None = None
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.applied", tag_field="type"):
+    """Answer to `ApplyOrganisation`. `seq` is the log position after it (0 when nothing changed)."""
+
+    organisation: str
+    plan: tuple[PlannedChange, ...]
+    changed: bool
+    seq: int = 0
+
+
+class RollBackPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.roll_back", tag_field="type"):
+    """Publish the content of version `to` as the next version. `expected` guards against a lost update."""
+
+    command_id: str
+    organisation: str
+    playbook: str
+    to: int
+    comment: str
+    actor: str = ""
+    expected: int | None = None
+
+
+class RolledBack(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.roll_back_done", tag_field="type"):
+    """Answer to `RollBackPlaybook`: the version that now is current."""
+
+    playbook: str
+    version: int
+    to_version: int
+    content_digest: str
+    seq: int
+
+
+class RetirePlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.retire", tag_field="type"):
+    """Stop serving a playbook; its history stays."""
+
+    command_id: str
+    organisation: str
+    playbook: str
+    comment: str
+    actor: str = ""
+
+
+class RetireServer(msgspec.Struct, frozen=True, kw_only=True, tag="server.retire", tag_field="type"):
+    """Forget a server that no playbook uses."""
+
+    command_id: str
+    organisation: str
+    server: str
+    comment: str
+    actor: str = ""
+
+
+class RecordCatalogue(msgspec.Struct, frozen=True, kw_only=True, tag="server.record_catalogue", tag_field="type"):
+    """A connector saw this catalogue. Nothing is written when its digest is the one of the last discovery."""
+
+    command_id: str
+    organisation: str
+    server: str
+    digest: str
+    catalogue: Catalogue
+    producer: str
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done", tag_field="type"):
+    """The command took effect; `seq` is the log position after it (0: nothing had to change)."""
+
+    seq: int = 0
+
+
+class CatalogueChanged(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue.changed", tag_field="type"):
+    """router > edges on `cb.changed.<organisation>.<playbook>`: what a playbook exposes now.
+
+    `etags`: "tools" | "prompts" | "resources" -> digest of that list. An edge tells an agent to list again when
+    the digest is another one than the agent was told of last: once, however many routers say it, however often.
+    """
+
+    organisation: str
+    playbook: str
+    version: int
+    etags: dict[str, str]
+
+
+class WatchResources(msgspec.Struct, frozen=True, kw_only=True, tag="resources.watch", tag_field="type"):
+    """edge > connectors on `cb.watch.<organisation>.<server>`: agents here want to hear of these resources.
+
+    Said anew every 20 s and forgotten after 60 s, so that no crash leaves a subscription behind.
+    """
+
+    organisation: str
+    server: str
+    uris: tuple[str, ...]
+
+
+class ResourceOwner(msgspec.Struct, frozen=True, kw_only=True, tag="resource.owner", tag_field="type"):
+    """router > edge, answer to the method `callboard/owner`: whose resource a URI is."""
+
+    server: str
+
+
+class ResourceUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="resource.updated", tag_field="type"):
+    """connector > edges on `cb.updated.<organisation>.<server>`: the upstream says that a resource changed."""
+
+    organisation: str
+    server: str
+    uri: str
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.opened", tag_field="type"):
+    """router > edge, answer to the method `callboard/open`: what a client learns when it connects."""
+
+    version: int
+    title: str
+    description: str
+    instructions: str
+    capabilities: msgspec.Raw
+    etags: dict[str, str]

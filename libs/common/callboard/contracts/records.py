@@ -1,0 +1,228 @@
+"""What projections are asked: histories, versions, differences, the log, calls, the chain, rebuilds.
+
+A command is imperative and carries `command_id`: the same id gives the same answer, however often it is delivered.
+`actor` is set by the edge from the verified token, never by the caller. Subjects: `callboard.contracts.subjects`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from callboard.contracts.calls import CallRecord
+from callboard.contracts.definitions import PlaybookContent, ServerDefinition
+from callboard.contracts.events import PublishedEvent
+from callboard.contracts.playbooks import Change
+
+
+class AskOrganisations(msgspec.Struct, frozen=True, kw_only=True, tag="organisations?", tag_field="type"):
+    """List every organisation."""
+
+
+class OrganisationLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One organisation with the height of its log."""
+
+    organisation: str
+    title: str
+    seq: int
+    created_at: datetime
+
+
+class Organisations(msgspec.Struct, frozen=True, kw_only=True, tag="organisations", tag_field="type"):
+    """Answer to `AskOrganisations`."""
+
+    organisations: tuple[OrganisationLine, ...]
+
+
+class AskPlaybooks(msgspec.Struct, frozen=True, kw_only=True, tag="playbooks?", tag_field="type"):
+    """List the playbooks of an organisation."""
+
+    organisation: str
+
+
+class PlaybookLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One playbook with its current version."""
+
+    playbook: str
+    title: str
+    version: int
+    access: str
+    servers: tuple[str, ...]
+    tools: int
+    changed_at: datetime
+    changed_by: str
+    retired: bool = False
+
+
+class Playbooks(msgspec.Struct, frozen=True, kw_only=True, tag="playbooks", tag_field="type"):
+    """Answer to `AskPlaybooks`."""
+
+    playbooks: tuple[PlaybookLine, ...]
+
+
+class AskHistory(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.history?", tag_field="type"):
+    """Every version of a playbook, newest first."""
+
+    organisation: str
+    playbook: str
+
+
+class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One version: what made it, who, why and when."""
+
+    version: int
+    reason: str
+    actor: str
+    comment: str
+    recorded_at: datetime
+    content_digest: str
+    tools: int
+    rolled_back_to: int | None = None
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.history", tag_field="type"):
+    """Answer to `AskHistory`."""
+
+    playbook: str
+    versions: tuple[VersionLine, ...]
+
+
+class AskVersion(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version?", tag_field="type"):
+    """One version whole; `version` 0 is the current one."""
+
+    organisation: str
+    playbook: str
+    version: int = 0
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version", tag_field="type"):
+    """Answer to `AskVersion`."""
+
+    organisation: str
+    playbook: str
+    line: VersionLine
+    content: PlaybookContent
+
+
+class AskDiff(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.diff?", tag_field="type"):
+    """What changes from version `before` to version `after`."""
+
+    organisation: str
+    playbook: str
+    before: int
+    after: int
+
+
+class Diff(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.diff", tag_field="type"):
+    """Answer to `AskDiff`."""
+
+    playbook: str
+    before: int
+    after: int
+    changes: tuple[Change, ...]
+
+
+class AskServers(msgspec.Struct, frozen=True, kw_only=True, tag="servers?", tag_field="type"):
+    """List the servers of an organisation as registered (their live state is in the status)."""
+
+    organisation: str
+
+
+class ServerLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One registered server and the size of its last catalogue."""
+
+    server: str
+    definition: ServerDefinition
+    tools: int = 0
+    prompts: int = 0
+    resources: int = 0
+    catalogue_digest: str = ""
+    discovered_at: datetime | None = None
+    quarantined: tuple[str, ...] = ()
+
+
+class Servers(msgspec.Struct, frozen=True, kw_only=True, tag="servers", tag_field="type"):
+    """Answer to `AskServers`."""
+
+    servers: tuple[ServerLine, ...]
+
+
+class AskEvents(msgspec.Struct, frozen=True, kw_only=True, tag="events?", tag_field="type"):
+    """The log of an organisation from `after` (exclusive), oldest first."""
+
+    organisation: str
+    after: int = 0
+    limit: int = 200
+
+
+class Events(msgspec.Struct, frozen=True, kw_only=True, tag="events", tag_field="type"):
+    """Answer to `AskEvents`."""
+
+    events: tuple[PublishedEvent, ...]
+
+
+class AskCalls(msgspec.Struct, frozen=True, kw_only=True, tag="calls?", tag_field="type"):
+    """Recent call records of an organisation, newest first."""
+
+    organisation: str
+    playbook: str = ""
+    call_id: str = ""
+    limit: int = 50
+
+
+class Calls(msgspec.Struct, frozen=True, kw_only=True, tag="calls", tag_field="type"):
+    """Answer to `AskCalls`."""
+
+    calls: tuple[CallRecord, ...]
+
+
+class VerifyAudit(msgspec.Struct, frozen=True, kw_only=True, tag="audit.verify", tag_field="type"):
+    """Recompute the hash chain of an organisation (or of all, when empty) from the stored rows."""
+
+    organisation: str = ""
+
+
+class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The chain of one organisation: intact up to `seq`, or broken at `broken_at` and why."""
+
+    organisation: str
+    events: int
+    seq: int
+    head: str
+    intact: bool
+    broken_at: int | None = None
+    reason: str = ""
+
+
+class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True, tag="audit.verdict", tag_field="type"):
+    """Answer to `VerifyAudit`."""
+
+    chains: tuple[ChainVerdict, ...]
+    intact: bool
+
+
+class RebuildProjection(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuild", tag_field="type"):
+    """Fold the log from zero into new tables beside the live ones, compare, switch. Runs in the background."""
+
+    projection: str
+
+
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuilt", tag_field="type"):
+    """Answer to `RebuildProjection` and state of a running one. `checksum`s are over all rows."""
+
+    projection: str
+    state: Literal["running", "done", "failed"]
+    events: int = 0
+    of_events: int = 0
+    seconds: float = 0.0
+    checksum_before: str = ""
+    checksum_after: str = ""
+    problem: str = ""
+
+
+class AskRebuild(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuild?", tag_field="type"):
+    """How far the rebuild of this projection is."""
+
+    projection: str
