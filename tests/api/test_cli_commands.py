@@ -87,7 +87,7 @@ async def test_what_is_retired_is_gone_and_its_history_stays(installation: Stack
 async def test_a_dry_run_of_a_new_organisation_makes_nothing(installation: Stack, name: str) -> None:
     file = installation.directory / f"{name}.yaml"
     file.write_text(file_text(name))
-    code, out, err = await installation.cli("apply", "-f", str(file), "--dry-run", ok=False)
+    code, out, err = await installation.cli("apply", "-f", str(file), "--dry-run", "--exit-code", ok=False)
     assert code == 4
     assert "playbook p: would publish version 1" in out
     assert "would be created" in err

@@ -106,10 +106,10 @@ class Stack:
         return json.loads(out)
 
     async def planned(self, text: str) -> Any:
-        """What applying a file would do; a difference is told with exit code 4."""
+        """What applying a file would do; with --exit-code a difference is told with 4."""
         file = self.directory / f"plan-{os.urandom(4).hex()}.yaml"
         file.write_text(textwrap.dedent(text))
-        code, out, err = await self.cli("apply", "-f", str(file), "-m", "plan", "--dry-run", "--json", ok=False)
+        code, out, err = await self.cli("apply", "-f", str(file), "-m", "plan", "--dry-run", "--exit-code", "--json", ok=False)
         assert code == 4, err
         return json.loads(out)
 

@@ -42,7 +42,7 @@ def apply(args: Namespace, out: Output) -> int:
         _print(applied, out, args.dry_run)
     if not applied.changed:
         out.talk("nothing changed")
-    return NOT_AS_EXPECTED if args.dry_run and applied.changed else OK
+    return NOT_AS_EXPECTED if args.exit_code and applied.changed else OK
 
 
 def read_file(file: str) -> tuple[str, str]:

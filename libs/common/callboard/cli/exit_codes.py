@@ -14,6 +14,6 @@ EXPLAINED: Final = """exit codes:
   1  refused or failed; the reason is on stderr
   2  wrong usage, or a file that cannot be accepted
   3  Callboard cannot be reached
-  4  done, and something is not as it should be: differences found, a broken
-     audit chain, a service that does not answer
+  4  done, and something is not as it should be: a broken audit chain, a
+     service that does not answer, differences (with --exit-code)
 """

@@ -57,6 +57,10 @@ def _why(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     parser.add_argument("-m", "--message", metavar="WHY", default="", required=required, help="why; kept in the log")
 
 
+def _exit_code(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--exit-code", action="store_true", help="exit with 4 when something changes (for CI)")
+
+
 def _run(commands: Commands) -> None:
     up = _command(commands, "up", "up:up", "start everything on this machine")
     up.add_argument("--host", default="127.0.0.1", help="address the edge listens on (default: %(default)s)")
@@ -83,6 +87,7 @@ def _apply(commands: Commands) -> None:
     apply.add_argument("-f", "--file", required=True, metavar="FILE", help="the file, or - for stdin")
     _why(apply, required=False)
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
+    _exit_code(apply)
     apply.add_argument("--prune", action="store_true", help="retire what is not in the file")
 
 
@@ -109,6 +114,7 @@ def _playbooks(commands: Commands) -> None:
     diff = _command(group, "diff", "playbooks:diff", "show what changes between two versions", org=True)
     diff.add_argument("before", metavar=f"{_REFERENCE}[@N]")
     diff.add_argument("after", metavar=f"{_REFERENCE}[@N]", nargs="?", help="default: the current version")
+    _exit_code(diff)
     rollback = _command(group, "rollback", "playbooks:roll_back", "publish an old version's content again", org=True)
     rollback.add_argument("name", metavar=_REFERENCE)
     rollback.add_argument("--to", type=int, required=True, metavar="N", help="the version whose content to publish")

@@ -99,7 +99,7 @@ def diff(args: Namespace, out: Output) -> int:
             out.text(line)
     if not found.changes:
         out.talk(f"versions {found.before} and {found.after} are the same")
-    return NOT_AS_EXPECTED if found.changes else OK
+    return NOT_AS_EXPECTED if args.exit_code and found.changes else OK
 
 
 def _diff(args: Namespace, callboard: Callboard) -> Diff:

@@ -30,6 +30,7 @@ Answer = TypeVar("Answer", bound=msgspec.Struct)
 encode = msgspec.json.Encoder().encode
 _problem = msgspec.json.Decoder(ProblemBody).decode
 PROBLEM_HEADER = "cb-problem"
+_STRAGGLER_SECONDS = 0.03
 
 
 def _problem_answer(problem: Problem) -> NatsResponse:
@@ -168,17 +169,26 @@ class Bus:
         await self.client.publish(subject, encode(message))
 
     async def gather(
-        self, subject: str, message: msgspec.Struct, answer: type[Answer], within: float, expect: int = 0
+        self,
+        subject: str,
+        message: msgspec.Struct,
+        answer: type[Answer],
+        within: float,
+        enough: Callable[[list[Answer]], bool] | None = None,
     ) -> list[Answer]:
-        """Broadcast and collect the answers that come within `within` seconds (or until `expect` came)."""
+        """Broadcast and collect the answers that come within `within` seconds.
+
+        Once they are `enough`, whatever else comes within 30 ms is taken too.
+        """
         inbox = self.new_inbox()
         subscription = await self.client.subscribe(inbox)
         answers: list[Answer] = []
         try:
             await self.client.publish(subject, encode(message), reply=inbox)
             async with asyncio.timeout(within):
-                while not expect or len(answers) < expect:
-                    reply = await subscription.next_msg(timeout=within)
+                while True:
+                    settled = enough is not None and enough(answers)
+                    reply = await subscription.next_msg(timeout=_STRAGGLER_SECONDS if settled else within)
                     if reply.headers and reply.headers.get("Status") == "503":
                         break
                     answers.append(msgspec.json.decode(reply.data, type=answer))

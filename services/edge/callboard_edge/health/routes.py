@@ -23,11 +23,15 @@ class Readiness(msgspec.Struct, frozen=True):
     instances: dict[str, int]
 
 
+def _all_rooms_ready(answers: list[InstanceStatus]) -> bool:
+    return {answer.room for answer in answers if answer.ready} == set(subjects.ROOMS)
+
+
 async def readiness(bus: Bus, within: float = 0.4) -> Readiness:
     """Ask everybody; ready when every room has an instance that says so."""
     if not bus.connected:
         return Readiness(False, list(subjects.ROOMS), {})
-    answers = await bus.gather(subjects.STATUS, AskStatus(), InstanceStatus, within)
+    answers = await bus.gather(subjects.STATUS, AskStatus(), InstanceStatus, within, _all_rooms_ready)
     instances = {room: sum(1 for a in answers if a.room == room and a.ready) for room in subjects.ROOMS}
     missing = [room for room, count in instances.items() if not count]
     return Readiness(not missing, missing, instances)
