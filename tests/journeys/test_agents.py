@@ -5,39 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
-from tests.support.names import fresh
+from tests.support.agents import MODES, agent, one_server, published
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import command, running
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
-MODES = ("auto", "legacy")
-
-
-@asynccontextmanager
-async def agent(url: str, token: str, mode: str, **options: Any) -> AsyncIterator[Client]:
-    """The official client, as an agent uses it."""
-    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30) as http:
-        transport = streamable_http_client(url, http_client=http)
-        async with Client(transport, mode=mode, **options) as client:
-            yield client
-
-
-async def published(stack: Stack, text: str) -> tuple[str, str]:
-    """An organisation of its own with this file applied: (name, token)."""
-    organisation = fresh("org")
-    await stack.apply(text.replace("ORG", organisation))
-    return organisation, await stack.token(organisation)
 
 
 def any_edge(stack: Stack, organisation: str, playbook: str) -> str:
@@ -99,7 +79,7 @@ async def test_tools_prompts_and_resources_come_through_unchanged(stack: Stack, 
         server = (
             {"url": upstream.url} if transport == "http" else {"command": command("everything", "--transport", "stdio")}
         )
-        organisation, token = await published(stack, _one_server(server))
+        organisation, token = await published(stack, one_server(server))
         async with (
             agent(any_edge(stack, organisation, "p"), token, mode) as through,
             Client(upstream.url, mode=mode) as direct,
@@ -117,20 +97,10 @@ async def test_tools_prompts_and_resources_come_through_unchanged(stack: Stack, 
             assert got.messages == (await direct.get_prompt("test_prompt_with_arguments", arguments)).messages
 
 
-def _one_server(server: dict[str, Any], names: str = "bare") -> str:
-    body = {
-        "version": 1,
-        "organisation": "ORG",
-        "servers": {"up": server},
-        "playbooks": {"p": {"servers": {"up": {"names": names}}}},
-    }
-    return json.dumps(body)
-
-
 @pytest.mark.parametrize("mode", MODES)
 async def test_progress_and_logs_come_while_the_call_runs(stack: Stack, mode: str) -> None:
     async with running("echo") as upstream:
-        organisation, token = await published(stack, _one_server({"url": upstream.url}))
+        organisation, token = await published(stack, one_server({"url": upstream.url}))
         seen: list[float] = []
 
         async def progress(value: float, total: float | None, message: str | None) -> None:
@@ -145,7 +115,7 @@ async def test_progress_and_logs_come_while_the_call_runs(stack: Stack, mode: st
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_connected_agent_is_told_of_a_new_version_and_sees_it(stack: Stack, mode: str) -> None:
     async with running("echo") as upstream:
-        text = _one_server({"url": upstream.url})
+        text = one_server({"url": upstream.url})
         organisation, token = await published(stack, text)
         told = asyncio.Event()
 
@@ -185,7 +155,7 @@ async def _listen(client: Client, mode: str, told: asyncio.Event) -> asyncio.Tas
 
 async def test_a_session_is_served_by_every_edge_and_gone_everywhere_once_deleted(stack: Stack) -> None:
     async with running("echo") as upstream:
-        organisation, token = await published(stack, _one_server({"url": upstream.url}))
+        organisation, token = await published(stack, one_server({"url": upstream.url}))
         headers = {
             "Authorization": f"Bearer {token}",
             "Accept": "application/json, text/event-stream",
@@ -217,7 +187,7 @@ async def test_a_session_is_served_by_every_edge_and_gone_everywhere_once_delete
 
 async def test_a_session_does_not_exist_for_another_token(stack: Stack) -> None:
     async with running("echo") as upstream:
-        organisation, token = await published(stack, _one_server({"url": upstream.url}))
+        organisation, token = await published(stack, one_server({"url": upstream.url}))
         other = await stack.token(organisation, "somebody-else")
         url = stack.endpoint(organisation, "p")
         params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -231,7 +201,7 @@ async def test_a_session_does_not_exist_for_another_token(stack: Stack) -> None:
 
 async def test_arguments_are_checked_before_anything_is_sent(stack: Stack) -> None:
     async with running("echo") as upstream:
-        organisation, token = await published(stack, _one_server({"url": upstream.url}))
+        organisation, token = await published(stack, one_server({"url": upstream.url}))
         url = any_edge(stack, organisation, "p")
         answer = await stack.rpc(url, "tools/call", {"name": "echo", "arguments": {"text": 7}}, token)
         result = answer.json()["result"]
@@ -241,7 +211,7 @@ async def test_arguments_are_checked_before_anything_is_sent(stack: Stack) -> No
 
 async def test_deny_holds_on_call_and_not_only_on_list(stack: Stack) -> None:
     async with running("echo") as upstream:
-        body = json.loads(_one_server({"url": upstream.url}))
+        body = json.loads(one_server({"url": upstream.url}))
         body["playbooks"]["p"]["servers"]["up"]["tools"] = {"deny": ["mark"]}
         organisation, token = await published(stack, json.dumps(body))
         url = any_edge(stack, organisation, "p")
@@ -252,7 +222,7 @@ async def test_deny_holds_on_call_and_not_only_on_list(stack: Stack) -> None:
 
 async def test_an_error_of_the_upstream_keeps_its_code_message_and_data(stack: Stack) -> None:
     async with running("echo") as upstream:
-        organisation, token = await published(stack, _one_server({"url": upstream.url}))
+        organisation, token = await published(stack, one_server({"url": upstream.url}))
         answer = await stack.rpc(any_edge(stack, organisation, "p"), "tools/call", {"name": "rpc_error"}, token)
         assert answer.json()["error"]["code"] == -32000
         assert answer.json()["error"]["data"] == {"reason": "asked"}

@@ -109,7 +109,8 @@ class Stack:
         """What applying a file would do; with --exit-code a difference is told with 4."""
         file = self.directory / f"plan-{os.urandom(4).hex()}.yaml"
         file.write_text(textwrap.dedent(text))
-        code, out, err = await self.cli("apply", "-f", str(file), "-m", "plan", "--dry-run", "--exit-code", "--json", ok=False)
+        words = ("apply", "-f", str(file), "-m", "plan", "--dry-run", "--exit-code", "--json")
+        code, out, err = await self.cli(*words, ok=False)
         assert code == 4, err
         return json.loads(out)
 
@@ -154,7 +155,7 @@ class Stack:
         timeout: float = 30,
     ) -> httpx2.Response:
         """One stateless request."""
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**(params or {}), "_meta": META}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"_meta": META, **(params or {})}}
         sent = {
             "MCP-Protocol-Version": "2026-07-28",
             "Mcp-Method": method,

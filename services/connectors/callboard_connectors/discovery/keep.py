@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
 from typing import Protocol
 
 import structlog
@@ -46,7 +45,7 @@ class Recorder(Protocol):
 class Keeper:
     """Keeps one upstream known. `run` until cancelled."""
 
-    def __init__(self, upstream: Upstream, recorder: Recorder, poll_seconds: float) -> None:
+    def __init__(self, upstream: Upstream, recorder: Recorder, poll_seconds: float, interest: Interest) -> None:
         self._upstream = upstream
         self._recorder = recorder
         self._poll_seconds = poll_seconds
@@ -54,7 +53,7 @@ class Keeper:
         self._changed = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         self._heard: Session | None = None
-        self._interest = Interest()
+        self._interest = interest
         self._subscribed: frozenset[str] = frozenset()
         self._telling: set[asyncio.Task[None]] = set()
 
@@ -150,10 +149,9 @@ class Keeper:
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def watch(self, uris: Iterable[str]) -> None:
-        """Agents somewhere watch these resources (said anew every 20 s)."""
+    async def watch(self) -> None:
+        """Agents somewhere watch resources; perhaps others than before."""
         now = asyncio.get_running_loop().time()
-        self._interest.name(uris, now)
         session = self._upstream.live
         if session is not None and self._interest.current(now) != self._subscribed:
             await self._listen(session)

@@ -15,6 +15,7 @@ from callboard.contracts.status import ServerStatus
 from callboard.platform.bus import Bus
 from callboard.platform.room import cancel_all
 from callboard_connectors.calls.perform import Calls
+from callboard_connectors.discovery.interest import Interest
 from callboard_connectors.discovery.keep import Keeper, Recorder
 from callboard_connectors.entry.calls import CallIntake
 from callboard_connectors.placement.hold import Placement
@@ -35,6 +36,7 @@ class Slot:
         self.subscription: Subscription | None = None
         self.keeper: asyncio.Task[None] | None = None
         self.keeping: Keeper | None = None
+        self.interest = Interest()
 
     @property
     def shared(self) -> bool:
@@ -157,7 +159,7 @@ class Running:
     def _keep(self, slot: Slot, generation: int) -> None:
         upstream = slot.upstream
         upstream.owner, upstream.generation = True, generation
-        slot.keeping = Keeper(upstream, self._recorder, self._poll_seconds)
+        slot.keeping = Keeper(upstream, self._recorder, self._poll_seconds, slot.interest)
         slot.keeper = asyncio.create_task(slot.keeping.run())
 
     def upstream_of(self, organisation: str, server: str) -> Upstream | None:
@@ -168,8 +170,11 @@ class Running:
     async def watched(self, organisation: str, server: str, uris: Iterable[str]) -> None:
         """Agents watch these resources; the owner of the server hears what becomes of them."""
         slot = self._slots.get(ServerKey(organisation, server))
-        if slot is not None and slot.keeping is not None:
-            await slot.keeping.watch(uris)
+        if slot is not None:
+            # Remembered also where nobody owns the server yet: the owner begins with it.
+            slot.interest.name(uris, asyncio.get_running_loop().time())
+            if slot.keeping is not None:
+                await slot.keeping.watch()
 
     # ------------------------------------------------------------------------------------------ calls
 
