@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import stat
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pytest
 from callboard.contracts.subjects import ROOMS, inbox
 from callboard.kernel.tokens import key_id_of
 from callboard.local.keys import make_keys
+from callboard.local.nats_server import nats_server_binary
+from callboard.local.process import Child, end, spawn
+from tests.support.stack import free_ports
+from tests.support.waiting import eventually
 
 
 def test_every_service_gets_a_folder_that_only_its_owner_can_read(tmp_path: Path) -> None:
@@ -33,11 +38,6 @@ def test_a_second_run_keeps_what_is_there(tmp_path: Path) -> None:
 
 
 async def test_a_server_with_the_written_config_lets_the_written_credentials_in(tmp_path: Path) -> None:
-    from callboard.local.nats_server import nats_server_binary
-    from callboard.local.process import Child, end, spawn
-    from tests.support.stack import free_ports
-    from tests.support.waiting import eventually
-
     keys, port = tmp_path / "keys", free_ports(1)
     make_keys(keys, "http://127.0.0.1:8700", tmp_path / "data")
     config = keys / "nats" / "nats.conf"
@@ -62,9 +62,7 @@ async def test_a_server_with_the_written_config_lets_the_written_credentials_in(
             return True
 
         await eventually(connects)
-        with pytest.raises(Exception, match="(?i)authorization"):
+        with pytest.raises(Exception, match=r"(?i)authorization"):
             await nats.connect(f"nats://127.0.0.1:{port}", allow_reconnect=False, max_reconnect_attempts=0)
     finally:
-        import signal
-
         end(process, [(signal.SIGTERM, 2.0)])
