@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
 from pathlib import Path
@@ -25,24 +25,17 @@ _COLUMNS = "{:<46} {:>7} {:>7} {:>8} {:>8} {:>6} {:>6} {:>7}  {}"
 _HEAD = ("configuration", "scored", "all", "checks", "all", "failed", "warned", "skipped", "not passing")
 
 
-class Targets:
-    """Where each configuration is found; a Callboard runs for as long as its configurations last."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    @asynccontextmanager
-    async def of(self, replicas: int) -> AsyncIterator[Targets]:
-        if replicas == 0:
-            async with running("everything") as upstream:
-                self.url = lambda _: f"http://localhost:{upstream.port}/mcp"
-                yield self
-            return
-        directory = self._directory / str(replicas)
-        directory.mkdir()
-        async with running_gateway(directory, replicas) as gateway:
-            self.url = gateway.url
-            yield self
+@asynccontextmanager
+async def targets(directory: Path, replicas: int) -> AsyncIterator[Callable[[Configuration], str]]:
+    """Where configurations with so many replicas are found, while their Callboard runs; without any, the upstream."""
+    if replicas == 0:
+        async with running("everything") as upstream:
+            yield lambda _: f"http://localhost:{upstream.port}/mcp"
+        return
+    place = directory / str(replicas)
+    place.mkdir()
+    async with running_gateway(place, replicas) as gateway:
+        yield gateway.url
 
 
 async def run(chosen: Iterable[Configuration], keep: Path | None, why: bool) -> bool:
@@ -51,10 +44,10 @@ async def run(chosen: Iterable[Configuration], keep: Path | None, why: bool) -> 
     print(_COLUMNS.format(*_HEAD), flush=True)
     with tempfile.TemporaryDirectory(prefix="cb-conformance-") as temporary:
         for replicas, configurations in groupby(chosen, key=lambda one: one.replicas):
-            async with Targets(Path(temporary)).of(replicas) as targets:
+            async with targets(Path(temporary), replicas) as url:
                 for one in configurations:
                     folder = keep / _folder(one) if keep else None
-                    report = await run_server_suite(targets.url(one), one.revision, folder)
+                    report = await run_server_suite(url(one), one.revision, folder)
                     good &= _print(one, report, listed, why)
     return good
 

@@ -119,3 +119,7 @@ def test_an_entry_that_says_nothing_is_refused(old: str, new: str) -> None:
 def test_an_entry_about_nothing_that_is_run_is_named(old: str, new: str) -> None:
     assert expectations.idle(expectations.parse(LISTED), THROUGH) == []
     assert expectations.idle(expectations.parse(LISTED.replace(old, new)), THROUGH) != []
+
+
+def test_every_expectation_speaks_of_a_scenario_that_is_run() -> None:
+    assert expectations.idle(expectations.load(), THROUGH) == []

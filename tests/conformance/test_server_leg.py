@@ -65,7 +65,3 @@ async def test_nor_do_two_of_each_service(two_of_each: Gateway, configuration: C
     served = two_of_each.front.requests - before
     assert len(served) == 2
     assert min(served.values()) > 10, "every edge has a share"
-
-
-def test_every_expectation_speaks_of_a_scenario_that_is_run() -> None:
-    assert expectations.idle(expectations.load(), THROUGH) == []

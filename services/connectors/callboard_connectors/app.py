@@ -118,9 +118,9 @@ class ConnectorsRoom:
                 await self._calls.go_on(self._running.upstream_of, msg.data)
 
         await bus.listen(f"{subjects.WATCH}.>", on_watch)
-        await bus.listen(subjects.held(bus.instance), on_held)
+        await bus.listen(subjects.held(self._calls.alias), on_held)
         await bus.listen(subjects.CANCEL, control.on_cancel)
-        await bus.listen(subjects.answer(bus.instance), control.on_answer)
+        await bus.listen(subjects.answer(self._calls.alias), control.on_answer)
         await bus.listen(subjects.CALL_HELD, control.on_held)
         await bus.listen(f"{subjects.HINT}.>", Hints(follower).on_hint)
         await bus.listen(WRITES, on_lease)

@@ -107,7 +107,7 @@ class Call:
         for question in questions.values():
             self._require(_CAPABILITY[question.method])
         if not self.modern:
-            return {key: await self._push(question) for key, question in questions.items()}
+            return await self._push_all(questions)
         counted = self.answers if self.state is not None or not remember else {}
         known = {**self.remembered, **counted}
         if all(key in known for key in questions):
@@ -129,6 +129,18 @@ class Call:
                 f"The client does not declare {capability}",
                 {"requiredCapabilities": {capability: {}}},
             )
+
+    async def _push_all(self, questions: Questions) -> Answers:
+        """All at once: a handshake server need not wait for one answer before it asks the next question."""
+        answers: Answers = {}
+
+        async def push(key: str, question: types.InputRequest) -> None:
+            answers[key] = await self._push(question)
+
+        async with anyio.create_task_group() as asking:
+            for key, question in questions.items():
+                asking.start_soon(push, key, question)
+        return answers
 
     async def _push(self, question: types.InputRequest) -> dict[str, Any]:
         related = ServerMessageMetadata(related_request_id=self.context.request_id)

@@ -222,6 +222,25 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
+class _CapabilityError(msgspec.Struct, rename="camel"):
+    code: int = 0
+    message: str = ""
+    data: dict[str, msgspec.Raw] | None = None
+
+
+def capability_error(head: CallHead, error: bytes) -> bytes:
+    """A handshake server's "you lack a capability" as the stateless revision says it (-32021); others as they are."""
+    if head.era != MODERN or b"requiredCapabilities" not in error or b"-32021" in error:
+        return error
+    try:
+        found = msgspec.json.decode(error, type=_CapabilityError)
+    except msgspec.DecodeError:
+        return error
+    if found.data is None or "requiredCapabilities" not in found.data:
+        return error
+    return encode({"code": -32021, "message": found.message, "data": found.data})
+
+
 # ---------------------------------------------------------------------------------------------- endings
 
 

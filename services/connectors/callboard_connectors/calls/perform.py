@@ -6,6 +6,7 @@ Hot path: no logging, no decoding of arguments or results, nothing awaited but t
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 
@@ -29,7 +30,15 @@ from callboard.kernel.param_headers import param_headers
 from callboard_connectors.bridge.ask import ClientRefused, Questions
 from callboard_connectors.bridge.domain import MAX_ROUNDS, can_be_asked, input_required, with_answers
 from callboard_connectors.bridge.held import Conversation, HeldCalls, digest_of_request
-from callboard_connectors.calls.domain import Ended, build_request, error_body, lost_call, outcome_of, settle
+from callboard_connectors.calls.domain import (
+    Ended,
+    build_request,
+    capability_error,
+    error_body,
+    lost_call,
+    outcome_of,
+    settle,
+)
 from callboard_connectors.calls.in_flight import Call, InFlight, Publish
 from callboard_connectors.calls.record import record_of, record_subject
 from callboard_connectors.sessions.mirrors import Lease
@@ -47,8 +56,10 @@ class Calls:
 
     def __init__(self, table: InFlight, publish: Publish, max_frame: int, bulkhead: int, worker: str) -> None:
         self.table = table
-        self._questions = Questions(publish, worker)
-        self._held = HeldCalls(worker)
+        # What clients see of this worker: a name that tells nothing of the machine.
+        self.alias = os.urandom(8).hex()
+        self._questions = Questions(publish, self.alias)
+        self._held = HeldCalls(self.alias)
         self._publish = publish
         self._max_frame = max_frame
         self._bulkhead = bulkhead
@@ -114,7 +125,7 @@ class Calls:
             if isinstance(answer, bytes):
                 return Ended(RESULT, answer, "ok")
             took = (time.perf_counter_ns() - started) // 1000
-            if error := bytes(answer.error):
+            if error := capability_error(head, bytes(answer.error)):
                 return Ended(ERROR, error, "error", error_code=peek_error(error).code, upstream_us=took)
             settled = settle(head, bytes(answer.result))
             return Ended(RESULT, settled.body, settled.outcome, upstream_us=took)

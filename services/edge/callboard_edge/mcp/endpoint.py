@@ -147,5 +147,5 @@ def _check_media(headers: dict[bytes, bytes]) -> None:
     if content != b"application/json":
         raise Refused(-32600, "the Content-Type must be application/json")
     accept = headers.get(b"accept", b"*/*")
-    if b"application/json" not in accept and b"*/*" not in accept and b"application/*" not in accept:
+    if not any(kind in accept for kind in (b"application/json", b"text/event-stream", b"*/*", b"application/*")):
         raise Refused(-32600, "Accept must include application/json and text/event-stream")

@@ -94,7 +94,8 @@ class Handshake:
             if session is None:
                 return
             if message.is_request:
-                await self._request(place, session, principal, message, params, receive, send)
+                stream = prefers_stream(headers.get(b"accept", b""))
+                await self._request(place, session, principal, message, params, receive, send, stream=stream)
                 return
             if message.is_response:
                 await self._answered(session, principal, message)
@@ -155,13 +156,15 @@ class Handshake:
         params: Params,
         receive: Receive,
         send: Send,
+        *,
+        stream: bool,
     ) -> None:
         method: str = message.method
         if method in ROUTED:
             received = time.time_ns() // 1000
             head = self._head(place, session, principal, message, params, received)
             call = await self._calls.send(head, place.organisation, place.playbook, bytes(message.params))
-            problem = await relay(self._calls, call, message, receive, send, modern=False)
+            problem = await relay(self._calls, call, message, receive, send, modern=False, stream=stream)
             self._metrics.request(method, LEGACY, problem, received)
         elif method == "ping":
             await send_json(send, 200, result_message(message.raw_id, _EMPTY))
@@ -258,6 +261,12 @@ class Handshake:
         if session is not None:
             await self._sessions.end(session)
             await send_empty(send, 204)
+
+
+def prefers_stream(accept: bytes) -> bool:
+    """Whether a client names event streams before JSON, or does not name JSON at all."""
+    stream, json = accept.find(b"text/event-stream"), accept.find(b"application/json")
+    return stream >= 0 and (json < 0 or stream < json)
 
 
 def _initialized(protocol: str, opened: Opened) -> bytes:

@@ -40,8 +40,13 @@ def _code_of(error: bytes) -> int:
         return 0
 
 
-async def relay(calls: Calls, call: Call, message: Message, receive: Receive, send: Send, *, modern: bool) -> str:
-    """Answer one request; returns the problem code it ended with, or an empty text."""
+async def relay(
+    calls: Calls, call: Call, message: Message, receive: Receive, send: Send, *, modern: bool, stream: bool = False
+) -> str:
+    """Answer one request; returns the problem code it ended with, or an empty text.
+
+    `stream`: the client would rather have an event stream, even for a single message.
+    """
     watcher = None
     try:
         head, body = await call.next()
@@ -50,7 +55,9 @@ async def relay(calls: Calls, call: Call, message: Message, receive: Receive, se
             if modern:
                 watcher = asyncio.create_task(_watch(calls, call, receive))
             head, body = await call.next()
-        if head.kind == RESULT:
+        if stream and head.kind in (RESULT, ERROR) and head.problem not in PROBLEM_STATUS:
+            await _stream(call, message, head, body, send)
+        elif head.kind == RESULT:
             await send_json(send, 200, result_message(message.raw_id, body))
         elif head.kind == ERROR:
             await _send_error(send, message, head, body, modern)
