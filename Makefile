@@ -15,6 +15,7 @@ up: .venv/installed
 	@exec $(BIN)/callboard up $(ARGS)
 
 test: .venv/installed-dev
+	@$(BIN)/python -m tests.support.node_tools
 	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST_ARGS)
 
 check: .venv/installed-dev

@@ -76,3 +76,7 @@ def _lock() -> Iterator[None]:
     with (FOLDER / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    print(f"tools of the tests: {installed()}", file=sys.stderr)
