@@ -29,6 +29,7 @@ def test_only_our_own_pages_and_listed_ones_may_call_from_a_browser() -> None:
     assert LOCAL.origin_allowed(b"http://localhost:8700")
     assert not LOCAL.origin_allowed(b"http://evil.example.com")
     assert not LOCAL.origin_allowed(b"null")
+    assert not LOCAL.origin_allowed(b"http://[::1")
     assert PUBLIC.origin_allowed(b"https://app.example.com")
     assert not PUBLIC.origin_allowed(b"https://other.example.com")
 
@@ -36,15 +37,17 @@ def test_only_our_own_pages_and_listed_ones_may_call_from_a_browser() -> None:
 @pytest.mark.parametrize(
     ("path", "place"),
     [
-        ("/p/acme/start/mcp", Place("acme", "start", 0)),
+        ("/acme/start/mcp", Place("acme", "start", 0)),
+        ("/p/p/mcp", Place("p", "p", 0)),
         ("/acme/start/mcp/", Place("acme", "start", 0)),
-        ("/p/acme/start@12/mcp", Place("acme", "start", 12)),
-        ("/p/acme/start", None),
-        ("/p/acme/start/mcp/x", None),
-        ("/p/ac.me/start/mcp", None),
-        ("/p/acme/st*rt/mcp", None),
-        ("/p/acme/start@x/mcp", None),
-        ("/p/>/start/mcp", None),
+        ("/acme/start@12/mcp", Place("acme", "start", 12)),
+        ("/acme/start", None),
+        ("//acme/start/mcp", None),
+        ("/acme/start/mcp/x", None),
+        ("/ac.me/start/mcp", None),
+        ("/acme/st*rt/mcp", None),
+        ("/acme/start@x/mcp", None),
+        ("/>/start/mcp", None),
     ],
 )
 def test_a_path_names_a_playbook_or_nothing(path: str, place: Place | None) -> None:

@@ -43,6 +43,11 @@ CODES: dict[str, tuple[int, int, str]] = {
     "consumer.unknown": (-32602, 404, "List them with `callboard consumer ls`."),
     "cursor.invalid": (-32602, 400, "The list has changed since; ask for its first page again."),
     "database.unavailable": (-32603, 503, "Postgres is down or restarting; try again in a moment."),
+    "endpoint.unreachable": (
+        -32603,
+        503,
+        "Look whether the gateway runs, then send the request again; it had no effect, or repeating it is safe.",
+    ),
     "file.invalid": (-32602, 400, "Correct the file at the line named."),
     "header.mismatch": (-32020, 400, "Send the headers that mirror the body, or none."),
     "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),

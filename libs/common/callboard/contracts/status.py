@@ -70,6 +70,13 @@ class SessionChanged(msgspec.Struct, frozen=True, kw_only=True, tag="session.cha
     session: str
 
 
+class StreamOpened(msgspec.Struct, frozen=True, kw_only=True, tag="stream.opened", tag_field="type"):
+    """edge > edges on `cb.push.stream_opened`: a session has its stream here from now on."""
+
+    session: str
+    edge: str
+
+
 class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, tag="session.ended", tag_field="type"):
     """edge > edges on `cb.push.session_ended`: a handshake session was deleted."""
 

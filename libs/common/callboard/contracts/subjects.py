@@ -56,6 +56,7 @@ CHANGED = "cb.changed"  # cb.changed.<organisation>.<playbook>  router > edges
 TOKEN_REVOKED = "cb.push.token_revoked"
 SESSION_ENDED = "cb.push.session_ended"
 SESSION_CHANGED = "cb.push.session_changed"
+STREAM_OPENED = "cb.push.stream_opened"
 
 # --- for analytics consumers (JetStream) -------------------------------------------------------------
 EVENT = "cb.evt"  # cb.evt.<organisation>.<type>        stream CB_EVENTS
@@ -162,6 +163,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             STATUS,
             SESSION_ENDED,
             SESSION_CHANGED,
+            STREAM_OPENED,
             f"{RECORD}.>",
             *_kv(BUCKET_SESSIONS),
         ),

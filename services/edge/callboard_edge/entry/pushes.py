@@ -8,7 +8,7 @@ from nats.aio.msg import Msg
 from callboard.contracts import subjects
 from callboard.contracts.access import TokenRevoked
 from callboard.contracts.playbooks import CatalogueChanged, ResourceUpdated
-from callboard.contracts.status import SessionChanged, SessionEnded
+from callboard.contracts.status import SessionChanged, SessionEnded, StreamOpened
 from callboard.platform.bus import Bus
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.mcp.playbooks import Playbooks
@@ -20,6 +20,7 @@ _changed = msgspec.json.Decoder(CatalogueChanged).decode
 _revoked = msgspec.json.Decoder(TokenRevoked).decode
 _session_changed = msgspec.json.Decoder(SessionChanged).decode
 _updated = msgspec.json.Decoder(ResourceUpdated).decode
+_stream_opened = msgspec.json.Decoder(StreamOpened).decode
 _ended = msgspec.json.Decoder(SessionEnded).decode
 
 
@@ -32,10 +33,17 @@ async def listen(
         playbooks.changed(_changed(message.data))
 
     async def token_revoked(message: Msg) -> None:
-        tokens.forget(_revoked(message.data).key_id)
+        key_id = _revoked(message.data).key_id
+        tokens.forget(key_id)
+        streams.close_key(key_id)
 
     async def session_ended(message: Msg) -> None:
-        sessions.forget(_ended(message.data).session)
+        session = _ended(message.data).session
+        sessions.forget(session)
+        streams.close_session(session)
+
+    async def stream_opened(message: Msg) -> None:
+        streams.opened_elsewhere(_stream_opened(message.data))
 
     async def session_changed(message: Msg) -> None:
         id = _session_changed(message.data).session
@@ -53,5 +61,6 @@ async def listen(
     await bus.listen(subjects.SESSION_CHANGED, session_changed)
     await bus.listen(subjects.TOKEN_REVOKED, token_revoked)
     await bus.listen(subjects.SESSION_ENDED, session_ended)
+    await bus.listen(subjects.STREAM_OPENED, stream_opened)
     bus.on_reconnect(tokens.doubt_all)
     bus.on_reconnect(playbooks.refresh)

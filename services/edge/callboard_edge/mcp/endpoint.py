@@ -5,6 +5,8 @@ Follow one request: gate (Host, Origin, path) > token > body > era > `legacy` or
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from callboard.contracts.access import Principal
@@ -32,6 +34,9 @@ from callboard_edge.settings import EdgeSettings
 log = structlog.get_logger()
 ANONYMOUS = Principal(key_id="anonymous", client="anonymous", organisation="", scopes=("use",))
 _ALLOW: Headers = [(b"allow", b"GET, POST, DELETE")]
+
+
+BODY_SECONDS = 30.0
 
 
 class BodyTooLarge(Exception):
@@ -105,7 +110,10 @@ class McpEndpoint:
     ) -> None:
         _check_media(headers)
         try:
-            body = await self._body(headers, receive)
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await self._body(headers, receive)
+        except TimeoutError:
+            raise Refused(-32600, "the body did not come in time") from None
         except BodyTooLarge:
             raise Problem("payload.too_large", f"the body is over {self._limit} bytes") from None
         message = parse(body)

@@ -6,12 +6,14 @@ its own name resolve to this machine, but it cannot change these headers.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from callboard.kernel.names import is_slug
 from callboard_edge.settings import EdgeSettings
 
+_PATH = re.compile(r"/([^/]+)/([^/]+)/mcp/?")
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
@@ -59,18 +61,19 @@ class Gate:
         text = origin.decode("latin-1").lower()
         if text in self._origins or "*" in self._origins:
             return True
-        name = urlsplit(text).hostname or ""
+        try:
+            name = urlsplit(text).hostname or ""
+        except ValueError:
+            return False
         return name in self._hosts or f"[{name}]" in self._hosts
 
 
 def place_of(path: str) -> Place | None:
-    """`/p/ORG/PLAYBOOK[@N]/mcp` as a place; None for any other path."""
-    parts = path.strip("/").split("/")
-    if parts and parts[0] == "p":
-        parts = parts[1:]
-    if len(parts) != 3 or parts[2] != "mcp":
+    """`/ORG/PLAYBOOK[@N]/mcp`, the part of the path after `/p`, as a place; None for any other path."""
+    found = _PATH.fullmatch(path)
+    if found is None:
         return None
-    organisation, (playbook, at, version) = parts[0], parts[1].partition("@")
+    organisation, (playbook, at, version) = found[1], found[2].partition("@")
     if not is_slug(organisation) or not is_slug(playbook) or (at and not version.isdecimal()):
         return None
     return Place(organisation, playbook, int(version[:9] or 0))

@@ -35,6 +35,8 @@ from callboard_edge.mcp.streams import MAX_WATCHED, Streams
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _EMPTY = b"{}"
+MAX_INTRODUCTION = 16 * 1024
+"""Bytes of clientInfo and capabilities: they are kept as long as the session."""
 
 
 class _Initialize(msgspec.Struct, rename="camel"):
@@ -110,6 +112,8 @@ class Handshake:
             wanted = msgspec.json.decode(message.params, type=_Initialize)
         except msgspec.ValidationError as error:
             raise Refused(-32602, f"params of initialize: {error}", message.raw_id) from None
+        if len(bytes(wanted.client_info)) + len(bytes(wanted.capabilities)) > MAX_INTRODUCTION:
+            raise Problem("argument.invalid", f"clientInfo and capabilities are over {MAX_INTRODUCTION} bytes")
         opened = await self._playbooks.open(place, anonymous=principal.organisation == "")
         protocol = wanted.protocol_version if wanted.protocol_version in HANDSHAKE_VERSIONS else LEGACY
         session = await self._sessions.create(

@@ -28,8 +28,10 @@ class Listener:
         etags: dict[str, str],
         watched: dict[str, str] | None = None,
         session: str = "",
+        key_id: str = "",
     ) -> None:
         self.place = place
+        self.key_id = key_id
         self.kinds = kinds
         self.watched = dict(watched or {})
         self.session = session

@@ -88,8 +88,7 @@ class Stateless:
         if method == "server/discover":
             await send_json(send, 200, result_message(message.raw_id, _discovered(opened)))
         elif method == "subscriptions/listen":
-            anonymous = principal.organisation == ""
-            await self._streams.serve_listen(message, place, opened, receive, send, anonymous=anonymous)
+            await self._streams.serve_listen(message, place, principal, opened, receive, send)
         else:
             raise Problem("method.unknown", f"Method not found: {method}", method=method)
 

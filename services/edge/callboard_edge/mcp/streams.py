@@ -6,8 +6,12 @@ import asyncio
 
 import msgspec
 
+from callboard.contracts import subjects
+from callboard.contracts.access import Principal
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
+from callboard.contracts.status import StreamOpened
+from callboard.platform.bus import Bus
 from callboard_edge.mcp.answers import PING, Receive, Send, send_event, start_sse
 from callboard_edge.mcp.envelope import Message, Refused
 from callboard_edge.mcp.gate import Place
@@ -50,7 +54,8 @@ def _notification(method: str, *members: bytes) -> bytes:
 class Streams:
     """Serves the streams of this edge."""
 
-    def __init__(self, playbooks: Playbooks, watching: Watching) -> None:
+    def __init__(self, bus: Bus, playbooks: Playbooks, watching: Watching) -> None:
+        self._bus = bus
         self._playbooks = playbooks
         self._watching = watching
 
@@ -74,9 +79,22 @@ class Streams:
             watcher.cancel()
 
     async def serve_get(self, place: Place, session: Session, receive: Receive, send: Send) -> None:
-        """The GET stream of a session; what changed since the session began is told at once."""
+        """The GET stream of a session; what changed since the session began is told at once.
+
+        A session has one, at whatever edge: the newest, because no message may be sent on two
+        (MCP 2025-11-25, basic/transports).
+        """
+        self.close_session(session.id)
+        await self._bus.tell(subjects.STREAM_OPENED, StreamOpened(session=session.id, edge=self._bus.instance))
         opened = await self._playbooks.open(place, anonymous=False)
-        listener = Listener(place, frozenset(KINDS), session.etags or opened.etags, session.subscriptions, session.id)
+        listener = Listener(
+            place,
+            frozenset(KINDS),
+            session.etags or opened.etags,
+            session.subscriptions,
+            session.id,
+            session.principal,
+        )
         listener.offer(opened.etags)
         await start_sse(send)
         await send({"type": "http.response.body", "body": PING, "more_body": True})
@@ -90,12 +108,29 @@ class Streams:
                 listener.watched = dict(session.subscriptions)
                 self._watching.announce()
 
+    def opened_elsewhere(self, message: StreamOpened) -> None:
+        """The session has a newer stream at another edge."""
+        if message.edge != self._bus.instance:
+            self.close_session(message.session)
+
+    def close_session(self, session: str) -> None:
+        """End the streams of a session that are here."""
+        for listener in self._playbooks.listeners():
+            if listener.session == session:
+                listener.close()
+
+    def close_key(self, key_id: str) -> None:
+        """End the streams that a token opened: it was revoked."""
+        for listener in self._playbooks.listeners():
+            if listener.key_id == key_id:
+                listener.close()
+
     def follows(self, session: str) -> bool:
         """Whether a stream of this session is open here."""
         return any(listener.session == session for listener in self._playbooks.listeners())
 
     async def serve_listen(
-        self, message: Message, place: Place, opened: Opened, receive: Receive, send: Send, *, anonymous: bool
+        self, message: Message, place: Place, principal: Principal, opened: Opened, receive: Receive, send: Send
     ) -> None:
         """`subscriptions/listen`: the acknowledgement first, then what changes, each with the subscription's id."""
         try:
@@ -103,7 +138,7 @@ class Streams:
         except msgspec.ValidationError as error:
             raise Refused(-32602, f"params of subscriptions/listen: {error}", message.raw_id) from None
         kinds = [kind for kind in KINDS if getattr(wanted, f"{kind}_list_changed")]
-        watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], anonymous)
+        watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], principal.organisation == "")
         honoured: dict[str, object] = {f"{kind}ListChanged": True for kind in kinds}
         if watched:
             honoured["resourceSubscriptions"] = list(watched)
@@ -111,7 +146,8 @@ class Streams:
         acknowledged = b'"notifications":' + _encode(honoured)
         await start_sse(send)
         await send_event(send, _notification("notifications/subscriptions/acknowledged", meta, acknowledged))
-        await self._run(Listener(place, frozenset(kinds), opened.etags, watched), receive, send, meta)
+        listener = Listener(place, frozenset(kinds), opened.etags, watched, key_id=principal.key_id)
+        await self._run(listener, receive, send, meta)
         ended = b'{"jsonrpc":"2.0","id":' + message.raw_id + b',"result":{"resultType":"complete",' + meta + b"}}"
         await send_event(send, ended, last=True)
 
