@@ -42,8 +42,13 @@ class Decisions:
         actor: str,
         comment: str,
         decide: Callable[[Organisation], Writes],
+        *,
+        remember: bool = True,
     ) -> int:
-        """Decide against the newest state and append; returns the log position (0: nothing to do)."""
+        """Decide against the newest state and append; returns the log position (0: nothing to do).
+
+        `remember`: a command that changes nothing is remembered too, so that its repeat changes nothing either.
+        """
         meta = EventMeta(actor=actor, comment=comment, correlation=command_id, producer=self._producer)
         for _ in range(ATTEMPTS):
             state = await self.current(organisation)
@@ -52,12 +57,12 @@ class Decisions:
                 for stream, events in decide(state).items()
                 if events
             ]
-            if not writes:
+            if not writes and not remember:
                 return 0
             try:
                 appended = await self._store.append(organisation, command_id, request, meta, writes)
             except StreamMoved:
                 continue
             await self._follower.catch_up(organisation)
-            return appended.last_seq
+            return appended.last_seq if writes else 0
         raise Problem("playbook.revision_stale", "others change the same things at the same time; try again")

@@ -7,7 +7,7 @@ import ipaddress
 import json
 import random
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,11 +16,13 @@ from urllib.request import getproxies
 import httpx2
 
 import callboard
+from callboard.bridge.messages import Envelope, parse_all
 from callboard.bridge.sse import Event, Events, TooLarge
 
 # Common servers close idle connections after 5 s; letting go before spares requests that cannot be sent again.
 _KEEP_ALIVE_SECONDS: Final = 4.0
 _DRAIN_SECONDS: Final = 0.5
+_SETTLING_SECONDS: Final = 0.25
 _CONNECT_SECONDS: Final = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
@@ -84,7 +86,7 @@ class Answer:
                     raise TooLarge
         return b"".join(pieces)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """The events of a stream, until it ends. Raises `Unreached`, `TooLarge`."""
         parser = Events(self._limit)
         async with aclosing(self._chunks()) as chunks:
@@ -92,21 +94,31 @@ class Answer:
                 for event in parser.feed(chunk):
                     yield event
 
-    async def drain(self) -> None:
-        """Nothing more is expected: keep the connection if the end comes soon."""
-        with suppress(TimeoutError, Unreached):
-            async with asyncio.timeout(_DRAIN_SECONDS), aclosing(self._chunks()) as chunks:
-                async for _ in chunks:
-                    pass
+    async def message(self) -> Envelope | None:
+        """The JSON-RPC response in it, whichever form it has. Raises `Unreached`, `Malformed`, `TooLarge`."""
+        if not self.is_stream:
+            return next((found for found, _ in parse_all(await self.body()) if found.is_answer), None)
+        async with aclosing(self.events()) as events:
+            async for event in events:
+                for found, _ in parse_all(event.data) if event.data.strip() else ():
+                    if found.is_answer:
+                        return found
+        return None
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        if self._response.is_stream_consumed:
-            return
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
         try:
             async for chunk in self._response.aiter_bytes():
                 yield chunk
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise Unreached(_words(error), sent=True) from None
+
+
+async def drain(events: AsyncIterator[Event]) -> None:
+    """Nothing more is expected of a stream: keep its connection if the end comes soon."""
+    with suppress(TimeoutError, Unreached, TooLarge):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in events:
+                pass
 
 
 class Endpoint:
@@ -121,10 +133,17 @@ class Endpoint:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self._http = _client(parts.hostname or "", headers)
+        self._broke = 0.0
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    async def settle(self) -> None:
+        """Before what cannot be repeated: when a connection just broke, the kept ones may be about to."""
+        left = self._broke + _SETTLING_SECONDS - asyncio.get_running_loop().time()
+        if self._broke and left > 0:
+            await asyncio.sleep(left)
 
     @asynccontextmanager
     async def exchange(
@@ -135,9 +154,13 @@ class Endpoint:
             request = self._http.build_request(method, self.url, headers=dict(headers), content=body)
             response = await self._http.send(request, stream=True)
         except httpx2.HTTPError as error:
+            self._broke = asyncio.get_running_loop().time()
             raise Unreached(_words(error), sent=not isinstance(error, _NOT_SENT)) from None
         try:
             yield Answer(response, self._limit)
+        except Unreached:
+            self._broke = asyncio.get_running_loop().time()
+            raise
         finally:
             with suppress(httpx2.HTTPError):
                 await response.aclose()

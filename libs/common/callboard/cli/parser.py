@@ -14,6 +14,7 @@ from callboard.cli.exit_codes import EXPLAINED
 _CLI: Final = "callboard.cli"
 ROOMS: Final = ("edge", "router", "connectors", "authsvc", "projections")
 _REFERENCE: Final = "[ORG/]NAME"
+_WAIT: Final = "how long a request waits for an endpoint that is away (default: %(default)g)"
 Commands = Any  # argparse gives its sub-parsers no public type
 
 
@@ -132,6 +133,10 @@ def _mcp(commands: Commands) -> None:
     call.add_argument("tool")
     call.add_argument("--arg", action="append", default=[], metavar="KEY=VALUE", help="one argument; repeat it")
     call.add_argument("--json-args", metavar="JSON", default="{}", help="arguments as a JSON object")
+    bridge = _command(commands, "bridge", "bridge:bridge", "be a stdio MCP server that forwards to an MCP endpoint")
+    bridge.add_argument("url", metavar="URL", help="a playbook's MCP URL, or any Streamable HTTP endpoint")
+    bridge.add_argument("--token-file", metavar="FILE", help="default: CALLBOARD_TOKEN, else the keyring")
+    bridge.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help=_WAIT)
     prompts = _group(commands, "prompts", "the prompts of a playbook")
     _listing(prompts, "ls", "mcp:list_prompts", "list prompts")
     get = _listing(prompts, "get", "mcp:get_prompt", "get a prompt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -9,6 +10,11 @@ from urllib.parse import urlsplit
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition, StoredPrompt
 from callboard.kernel.names import is_slug
 from callboard.kernel.prompt_template import placeholders
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,64}")
+_OUR_HEADERS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection", "accept"})
 
 
 class Fault(NamedTuple):
@@ -30,14 +36,24 @@ def server_faults(name: str, definition: ServerDefinition) -> Iterator[Fault]:
     if definition.command is not None:
         if not definition.command or not all(definition.command):
             yield Fault((*at, "command"), "`command` is a list of at least one word, none of them empty")
+        if any("\0" in word for word in definition.command):
+            yield Fault((*at, "command"), "a word of `command` holds a NUL character")
         if definition.headers:
             yield Fault((*at, "headers"), "`headers` go with `url`; a command gets `env`")
+        for name_, value in definition.env.items():
+            if not name_ or "=" in name_ or "\0" in name_ + (value if isinstance(value, str) else ""):
+                yield Fault((*at, "env", name_), f"{name_!r} cannot be the name of an environment variable")
     if definition.deadline_seconds is not None and not 0 < definition.deadline_seconds <= 3600:
         yield Fault((*at, "deadline_seconds"), "`deadline_seconds` is more than 0 and at most 3600")
 
 
 def _url_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[Fault]:
-    parts = urlsplit(definition.url or "")
+    try:
+        parts = urlsplit(definition.url or "")
+        parts.port  # noqa: B018  # a property that raises for a port that cannot be
+    except ValueError:
+        yield Fault((*at, "url"), f"`url` {definition.url!r} is not an http or https URL")
+        return
     if parts.scheme not in ("http", "https") or not parts.hostname:
         yield Fault((*at, "url"), f"`url` {definition.url!r} is not an http or https URL")
     if parts.username or parts.password:
@@ -46,8 +62,10 @@ def _url_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[F
         yield Fault(at, "`env` and `cwd` go with `command`; a URL gets `headers`")
     for header, value in definition.headers.items():
         text = value if isinstance(value, str) else ""
-        if not header.isascii() or any(c in "\r\n" for c in header + text) or not header.strip():
+        if not _HEADER_NAME.fullmatch(header) or _CONTROL.search(text):
             yield Fault((*at, "headers", header), f"header {header!r} is not a valid HTTP header")
+        elif header.lower() in _OUR_HEADERS:
+            yield Fault((*at, "headers", header), f"header {header!r} is set by Callboard itself")
 
 
 def playbook_faults(name: str, definition: PlaybookDefinition, known_servers: Collection[str]) -> Iterator[Fault]:
@@ -66,8 +84,10 @@ def playbook_faults(name: str, definition: PlaybookDefinition, known_servers: Co
         targets = list(use.tools.rename.values())
         for target in {t for t in targets if targets.count(t) > 1}:
             yield Fault((*where, "tools", "rename"), f"two tools are renamed to {target!r}")
-        if "" in targets:
-            yield Fault((*where, "tools", "rename"), "a tool cannot be renamed to an empty name")
+        for target in targets:
+            if not _TOOL_NAME.fullmatch(target):
+                message = f"a tool cannot be renamed to {target!r}: letters, digits, _ . / and -, at most 64"
+                yield Fault((*where, "tools", "rename"), message)
     for prompt, stored in definition.prompts.items():
         yield from _prompt_faults((*at, "prompts", prompt), prompt, stored)
 

@@ -56,15 +56,30 @@ class _Reader:
         self.lines: dict[Path, int] = {(): 1}
         self.faults: list[LineFault] = []
         self._loader = yaml.SafeLoader("")
+        self._seen: set[int] = set()
 
     def read(self, node: yaml.Node, path: Path = ()) -> Any:
+        if id(node) in self._seen:
+            # An alias is the same node again; expanded they can be larger than any memory.
+            self.faults.append(LineFault(node.start_mark.line + 1, "anchors and aliases are not supported"))
+            return None
+        self._seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
             return {key: self.read(value, (*path, key)) for key, value in self._pairs(node, path)}
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self.lines[(*path, str(index))] = item.start_mark.line + 1
             return [self.read(item, (*path, str(index))) for index, item in enumerate(node.value)]
-        return self._loader.construct_object(node)
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            value = self._loader.construct_object(node)
+            msgspec.json.encode(value)
+        except (ValueError, TypeError, yaml.YAMLError):
+            self.faults.append(LineFault(node.start_mark.line + 1, f"not a plain value: {str(node.value)[:40]!r}"))
+            return None
+        return value
 
     def _pairs(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, yaml.Node]]:
         seen: set[str] = set()

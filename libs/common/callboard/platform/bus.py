@@ -233,7 +233,11 @@ def register(bus: Bus, subject: str, handler: Handler, *, queue: str | None = No
             # msgspec names the field and the type it wants, never the value.
             raise Problem("argument.invalid", f"malformed message: {error}") from None
         answer = await handler(message)
-        return encode(answer) if answer is not None else b""
+        body = encode(answer) if answer is not None else b""
+        if len(body) > bus.max_payload - 4096:
+            size, limit = len(body) / 1e6, bus.max_payload / 1e6
+            raise Problem("payload.too_large", f"the answer is {size:.1f} MB; NATS carries {limit:.1f} MB here")
+        return body
 
     shared = queue if queue is not None else bus.room
     bus.broker.subscriber(subject, queue=shared, max_workers=workers, decoder=_undecoded)(handle)

@@ -26,6 +26,10 @@ _write_meta = msgspec.json.Encoder().encode
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 
+MAX_EVENT_BYTES = 24_000_000
+"""Longest payload of one event: it must fit into a message of the bus (32 MiB on the embedded server)."""
+
+
 class Write(msgspec.Struct, frozen=True):
     """Events for one stream, which must be at `expected` (None: anywhere)."""
 
@@ -140,6 +144,15 @@ class EventStore:
     ) -> Sequence[object]:
         now = time.time_ns() // 1_000_000
         events = [(write.stream, event) for write in writes for event in write.events]
+        payloads = [encode_event(event).decode() for _, event in events]
+        for (stream, _), payload in zip(events, payloads, strict=True):
+            if len(payload) > MAX_EVENT_BYTES:
+                size = len(payload) / 1e6
+                raise Problem(
+                    "payload.too_large",
+                    f"the event of {stream} would be {size:.1f} MB, more than the {MAX_EVENT_BYTES / 1e6:.0f} MB "
+                    "that consumers can be sent; use fewer tools",
+                )
         meta_text = _write_meta(meta).decode()
         return (
             organisation,
@@ -151,7 +164,7 @@ class EventStore:
             [stream for stream, _ in events],
             [type_of(event) for _, event in events],
             [CURRENT.get(type_of(event), 1) for _, event in events],
-            [encode_event(event).decode() for _, event in events],
+            payloads,
             [meta_text for _ in events],
         )
 

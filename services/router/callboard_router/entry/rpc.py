@@ -13,6 +13,7 @@ from callboard.platform.bus import Bus
 from callboard_router.calls.forward import Forwarder
 from callboard_router.calls.refuse import error_body, refusal_record
 from callboard_router.calls.resolve import Answer, resolve
+from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.served import Served
 
 log = structlog.get_logger()
@@ -33,7 +34,7 @@ class RpcEntry:
         try:
             if head.deadline <= time.time() * 1000:
                 raise Problem("call.deadline_exceeded", "the deadline had passed before the call was routed")
-            playbook = self._served.find(organisation, playbook_name, head.version)
+            playbook = self._found(organisation, playbook_name, head)
             outcome = resolve(head, params, playbook)
             if isinstance(outcome, Answer):
                 await self._reply(message.reply, ReplyHead(head.call_id, RESULT, "", playbook.version), outcome.result)
@@ -73,6 +74,15 @@ class RpcEntry:
         except Exception:
             log.exception("rpc_failed", method=head.method, call_id=head.call_id)
             await self._error(message.reply, head.call_id, Problem("internal.unexpected", "the request failed inside"))
+
+    def _found(self, organisation: str, playbook: str, head: RpcHead) -> CompiledPlaybook:
+        try:
+            return self._served.find(organisation, playbook, head.version)
+        except Problem:
+            if head.anonymous:
+                # Without a token nobody learns which playbooks there are.
+                raise Problem("auth.required", "this playbook wants a token") from None
+            raise
 
     async def refuse_call(self, head: CallHead, size: int, problem: Problem) -> None:
         """A call that was routed but could not be sent."""

@@ -41,9 +41,9 @@ class Apply:
         refuse_faults(command, organisation)
         probes = await self._probe(command.organisation, to_probe(command, organisation))
         planned = plan(command, organisation, probes)
-        if command.dry_run or not planned.writes:
+        if command.dry_run:
             return Applied(organisation=command.organisation, plan=planned.lines, changed=bool(planned.writes))
-        if not command.comment.strip():
+        if planned.writes and not command.comment.strip():
             raise Problem("comment.required", "every change says why")
         return await self._commit(command, probes)
 
@@ -91,5 +91,5 @@ def _as_before(command: ApplyOrganisation, events: list[Recorded]) -> Applied:
             case _:
                 pass
     return Applied(
-        organisation=command.organisation, plan=tuple(lines), changed=True, seq=events[-1].seq if events else 0
+        organisation=command.organisation, plan=tuple(lines), changed=bool(events), seq=events[-1].seq if events else 0
     )

@@ -149,11 +149,18 @@ def _absent(
         writes[f"playbook-{name}"] = tuple(PLAYBOOK.decide(retire, organisation.playbook(name)))
         lines.append(PlannedChange(subject=f"playbook {name}", action="retire"))
     for name in sorted(set(organisation.registered()) - set(command.servers)):
-        users = {u for u in organisation.users_of(name) if not (command.prune and u in gone)}
-        users |= {p for p, wanted in command.playbooks.items() if name in wanted.servers}
+        users = _users_afterwards(name, command, organisation, gone if command.prune else [])
         if not command.prune or users:
             lines.append(PlannedChange(subject=f"server {name}", action="left_alone"))
             continue
         retire_server = RetireServer(command_id="", organisation=command.organisation, server=name, comment="prune")
         writes[f"server-{name}"] = tuple(SERVER.decide(retire_server, organisation.server(name)))
         lines.append(PlannedChange(subject=f"server {name}", action="retire"))
+
+
+def _users_afterwards(
+    server: str, command: ApplyOrganisation, organisation: Organisation, retired: list[str]
+) -> set[str]:
+    """Playbooks that use a server once the command took effect."""
+    kept = set(organisation.users_of(server)) - set(retired) - set(command.playbooks)
+    return kept | {name for name, wanted in command.playbooks.items() if server in wanted.servers}

@@ -12,7 +12,7 @@ async def retire(command: RetirePlaybook, decisions: Decisions) -> Done:
     """Answer with the log position."""
     before = await decisions.seen(command.organisation, command.command_id, command)
     if before is not None:
-        return Done(seq=before[-1].seq)
+        return Done(seq=before[-1].seq if before else 0)
 
     def decide(organisation: Organisation) -> Writes:
         playbook = organisation.playbook(command.playbook)

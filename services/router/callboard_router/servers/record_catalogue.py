@@ -16,6 +16,6 @@ async def record_catalogue(command: RecordCatalogue, decisions: Decisions) -> Do
         return {f"server-{command.server}": SERVER.decide(command, server)}
 
     seq = await decisions.commit(
-        command.organisation, command.command_id, command, command.producer, "discovered", decide
+        command.organisation, command.command_id, command, command.producer, "discovered", decide, remember=False
     )
     return Done(seq=seq)

@@ -13,7 +13,7 @@ async def retire(command: RetireServer, decisions: Decisions) -> Done:
     """Answer with the log position."""
     before = await decisions.seen(command.organisation, command.command_id, command)
     if before is not None:
-        return Done(seq=before[-1].seq)
+        return Done(seq=before[-1].seq if before else 0)
 
     def decide(organisation: Organisation) -> Writes:
         users = organisation.users_of(command.server)
