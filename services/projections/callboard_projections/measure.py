@@ -51,7 +51,11 @@ class Measures:
             )
             for folder in self._folders
         ]
-        relay = self._status(CONSUMER, subjects.STREAM_EVENTS, self._relay.problem or self._keeper.problem)
+        relay = self._status(
+            CONSUMER,
+            subjects.STREAM_EVENTS,
+            self._relay.problem or self._keeper.problem or _skipped(self._relay.too_large),
+        )
         calls = ProjectionStatus(
             projection="call_log",
             lag=self._call_log.lag,
@@ -96,3 +100,7 @@ class Measures:
 
 def _refusals(refused: int) -> str:
     return f"{refused} messages were not call records" if refused else ""
+
+
+def _skipped(events: int) -> str:
+    return f"{events} events are too large for the bus: consumers miss them" if events else ""

@@ -32,6 +32,8 @@ def up(args: Namespace, out: Output) -> int:
         demo=not args.no_demo,
         environ=dict(os.environ),
     )
+    if not 1 <= options.port <= 65535:
+        raise WrongUsage("--port is a number from 1 to 65535")
     if options.replicas < 1:
         raise WrongUsage("--replicas is at least 1")
     installation = Installation(options, out.talk, lambda f, s: _print(f, s, options, installation, out))

@@ -302,6 +302,9 @@ def consumer_services(durables: dict[str, str]) -> dict[str, str]:
 def consumer_permissions(
     organisation: str, consumer: str, durables: dict[str, str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What an analytics consumer may publish and subscribe to, in its own account."""
-    subscribe = (*consumer_feeds(organisation), f"{consumer_inbox(organisation, consumer)}.>")
+    """What an analytics consumer may publish and subscribe to, in its own account.
+
+    `cb.evt.>` there is only what the account imports: the events of its organisation.
+    """
+    subscribe = (*CONSUMER_FEEDS, f"{consumer_inbox(organisation, consumer)}.>")
     return tuple(consumer_services(durables)), subscribe

@@ -84,7 +84,7 @@ class Installation:
         return self._directory
 
     async def run(self) -> None:
-        """Start, announce, and stay until SIGINT or SIGTERM; raises `LocalServerError` when it cannot start."""
+        """Start, announce, and stay until SIGINT, SIGTERM or SIGHUP; raises `LocalServerError` when it cannot start."""
         with self._directory.locked():
             ended = end_leftovers(self._directory.run, self._directory.keys)
             if ended:
@@ -225,7 +225,7 @@ class Installation:
             stop.set()
 
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, asked)
         return stop
 

@@ -213,7 +213,7 @@ def server_config(
     port: int,
     store_dir: Path,
     resolver_dir: Path,
-    max_payload: int = 8_388_608,
+    max_payload: int = 33_554_432,
     ping_interval: str = "2s",
     ping_max: int = 2,
     http_port: int | None = None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from litestar import Request
@@ -82,6 +83,8 @@ def provide_caller(authenticate: Authenticate) -> Callable[..., Awaitable[Caller
     """The dependency `caller` of every handler."""
 
     async def caller(request: Request[Any, Any, Any]) -> Caller:
+        if b"\0" in unquote_to_bytes(request.scope["raw_path"] + b"?" + request.scope["query_string"]):
+            raise Problem("argument.invalid", "a NUL character stands in the path or the query")
         return Caller(await authenticate(request.headers.get("authorization")))
 
     return caller

@@ -18,6 +18,8 @@ from callboard.contracts import subjects
 
 log = structlog.get_logger()
 
+_SESSIONS_BYTES = 512 * 1024 * 1024
+
 BUS_AWAY: tuple[type[Exception], ...] = (nats.errors.Error, OSError)
 """Failures of JetStream that pass by themselves (nats-py's time-outs are OSErrors too)."""
 
@@ -54,7 +56,12 @@ def buckets(replicas: int) -> tuple[KeyValueConfig, ...]:
     """Sessions of the handshake era, and leases of workers, which need not survive the server."""
     return (
         KeyValueConfig(
-            bucket=subjects.BUCKET_SESSIONS, history=1, ttl=_DAY, storage=StorageType.FILE, replicas=replicas
+            bucket=subjects.BUCKET_SESSIONS,
+            history=1,
+            ttl=_DAY,
+            max_bytes=_SESSIONS_BYTES,
+            storage=StorageType.FILE,
+            replicas=replicas,
         ),
         KeyValueConfig(
             bucket=subjects.BUCKET_LEASES, history=1, ttl=30.0, storage=StorageType.MEMORY, replicas=replicas
