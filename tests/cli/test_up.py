@@ -217,7 +217,7 @@ async def test_options_that_make_no_sense_are_exit_code_2(words: list[str], tmp_
 
 async def test_a_port_that_cannot_exist_is_refused(tmp_path: Path) -> None:
     code, told = await refusal(tmp_path / "data", "--port", "70000")
-    assert code == 1
+    assert code == 2
     assert "65535" in told
 
 
