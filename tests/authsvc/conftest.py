@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from callboard.local.nats_server import EmbeddedNats
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.migrate import migrate
 from tests.authsvc.stack import Edge, Stack
+from tests.support.backends import nats_server, postgres_server
 
 _numbers = itertools.count(1)
 _TEMPLATE = "migrated"
@@ -30,7 +30,7 @@ async def _create(server: EmbeddedPostgres, statement: str) -> None:
 
 @pytest.fixture(scope="session")
 def authsvc_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path_factory.mktemp("pg")) as server:
+    with postgres_server(tmp_path_factory.mktemp("pg")) as server:
         asyncio.run(_create(server, f"create database {_TEMPLATE}"))
         asyncio.run(migrate(server.dsn_for(_TEMPLATE)))
         yield server
@@ -45,7 +45,7 @@ async def dsn(authsvc_postgres: EmbeddedPostgres) -> str:
 
 @pytest_asyncio.fixture
 async def stack(tmp_path: Path, dsn: str) -> AsyncIterator[Stack]:
-    with EmbeddedNats(tmp_path / "nats") as nats:
+    with nats_server(tmp_path) as nats:
         running = Stack(tmp_path, nats, dsn)
         try:
             yield running

@@ -24,6 +24,7 @@ from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.event_store import Appended, Connection, EventStore, StreamMoved, Write
 from callboard.platform.migrate import migrate
 from callboard.platform.postgres import open_pool
+from tests.support.backends import postgres_server
 
 META = EventMeta(actor="ann", comment="because")
 WRITERS = 32
@@ -46,12 +47,8 @@ def new_id() -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    running = EmbeddedPostgres(tmp_path_factory.mktemp("pg"))
-    running.start()
-    try:
-        running.wait_ready()
+    with postgres_server(tmp_path_factory.mktemp("pg")) as running:
         yield running
-    finally:
         running.kill()  # an orderly end would write out the databases of all tests
 
 

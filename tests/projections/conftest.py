@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from callboard.local.nats_server import EmbeddedNats
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.migrate import migrate
 from tests.projections.stack import Log, Stack
+from tests.support.backends import nats_server, postgres_server
 
 _numbers = itertools.count(1)
 _TEMPLATE = "migrated"
@@ -30,14 +30,10 @@ async def _run(server: EmbeddedPostgres, statement: str) -> None:
 
 @pytest.fixture(scope="session")
 def projections_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("pg"))
-    server.start()
-    try:
-        server.wait_ready()
+    with postgres_server(tmp_path_factory.mktemp("pg")) as server:
         asyncio.run(_run(server, f"create database {_TEMPLATE}"))
         asyncio.run(migrate(server.dsn_for(_TEMPLATE)))
         yield server
-    finally:
         server.kill()  # an orderly end would write out the databases of all tests
 
 
@@ -57,7 +53,7 @@ async def log(dsn: str) -> AsyncIterator[Log]:
 
 @pytest_asyncio.fixture
 async def stack(tmp_path: Path, dsn: str) -> AsyncIterator[Stack]:
-    with EmbeddedNats(tmp_path / "nats") as nats:
+    with nats_server(tmp_path) as nats:
         running = Stack(tmp_path, nats, dsn)
         try:
             await running.open()

@@ -7,6 +7,8 @@ with that reason.
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,60 +51,98 @@ class Bus(NamedTuple):
         return str(bus_identity.user_creds(self.trust, "test", permissions).save(directory / "test.creds"))
 
 
-@contextmanager
-def postgres(directory: Path) -> Iterator[str]:
-    """The DSN of an empty database."""
-    if wants_containers():
-        with _postgres_container() as dsn:
-            yield dsn
-        return
-    server = EmbeddedPostgres(directory / "postgres")
-    server.start()
-    try:
-        server.wait_ready()
-        yield server.dsn
-    finally:
-        server.stop()
+class ContainerNats:
+    """NATS in a container, with the manners of `EmbeddedNats`. Its host port stays the same over a restart."""
 
-
-@contextmanager
-def nats(directory: Path) -> Iterator[Bus]:
-    """A NATS with JetStream in operator mode."""
-    trust = Trust.generate()
-    if wants_containers():
-        with _nats_container(trust, directory) as url:
-            yield Bus(url, trust)
-        return
-    server = EmbeddedNats(directory / "nats", trust=trust)
-    server.start()
-    try:
-        server.wait_ready()
-        yield Bus(server.url, trust)
-    finally:
-        server.stop()
-
-
-@contextmanager
-def _postgres_container() -> Iterator[str]:
-    containers = pytest.importorskip("testcontainers.postgres")
-    _engine_or_skip()
-    with containers.PostgresContainer(POSTGRES_IMAGE, driver=None) as container:
-        yield container.get_connection_url()
-
-
-@contextmanager
-def _nats_container(trust: Trust, directory: Path) -> Iterator[str]:
-    core = pytest.importorskip("testcontainers.core.container")
-    _engine_or_skip()
-    config = directory / "nats.conf"
-    config.write_text(
-        bus_identity.server_config(
-            trust, host="0.0.0.0", port=4222, store_dir=Path("/data/jetstream"), resolver_dir=Path("/data/resolver")
+    def __init__(self, directory: Path, trust: Trust) -> None:
+        core = pytest.importorskip("testcontainers.core.container")
+        _engine_or_skip()
+        self.trust = trust
+        self.port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        config = directory / "nats.conf"
+        store, resolver = Path("/data/jetstream"), Path("/data/resolver")
+        text = bus_identity.server_config(trust, host="0.0.0.0", port=4222, store_dir=store, resolver_dir=resolver)
+        config.write_text(text)
+        container = core.DockerContainer(NATS_IMAGE).with_bind_ports(4222, self.port)
+        self._container = container.with_volume_mapping(str(config), "/etc/callboard.conf").with_command(
+            "-c /etc/callboard.conf"
         )
-    )
-    container = core.DockerContainer(NATS_IMAGE).with_exposed_ports(4222).with_command("-c /etc/callboard.conf")
-    with container.with_volume_mapping(str(config), "/etc/callboard.conf") as started:
-        yield f"nats://{started.get_container_host_ip()}:{started.get_exposed_port(4222)}"
+
+    def __enter__(self) -> ContainerNats:
+        self._container.start()
+        self.wait_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.stop()
+
+    def kill(self) -> None:
+        self._container.get_wrapped_container().kill()
+
+    def start(self) -> None:
+        self._container.get_wrapped_container().start()
+
+    def wait_ready(self, within: float = 15.0) -> None:
+        _answers(self.port, within)
+
+
+class ContainerPostgres:
+    """Postgres in a container, with the manners of `EmbeddedPostgres`."""
+
+    def __init__(self) -> None:
+        containers = pytest.importorskip("testcontainers.postgres")
+        _engine_or_skip()
+        self._container = containers.PostgresContainer(POSTGRES_IMAGE, driver=None)
+
+    def __enter__(self) -> ContainerPostgres:
+        self._container.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.stop()
+
+    @property
+    def dsn(self) -> str:
+        return str(self._container.get_connection_url())
+
+    def dsn_for(self, database: str) -> str:
+        return f"{self.dsn.rpartition('/')[0]}/{database}"
+
+    def kill(self) -> None:
+        self._container.stop()
+
+
+def nats_server(directory: Path, trust: Trust | None = None) -> EmbeddedNats | ContainerNats:
+    """A NATS with JetStream in operator mode; use it with `with`."""
+    if wants_containers():
+        return ContainerNats(directory, trust or Trust.generate())
+    return EmbeddedNats(directory / "nats", trust=trust)
+
+
+def postgres_server(directory: Path) -> EmbeddedPostgres | ContainerPostgres:
+    """A Postgres; use it with `with`."""
+    return ContainerPostgres() if wants_containers() else EmbeddedPostgres(directory)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int, within: float) -> None:
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                if connection.recv(4) == b"INFO":
+                    return
+        except OSError:
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing answers on port {port}")
 
 
 def _engine_or_skip() -> None:
@@ -121,8 +161,9 @@ def external_servers() -> Iterator[list[str]]:
         return
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="cb-test-")))
-        dsn = stack.enter_context(postgres(directory))
-        bus = stack.enter_context(nats(directory))
+        database = stack.enter_context(ContainerPostgres())
+        server = stack.enter_context(ContainerNats(directory, Trust.generate()))
+        bus = Bus(server.url, server.trust)
         for room in subjects.ROOMS:
             bus.credentials(room, directory)
-        yield ["--database-url", dsn, "--nats-url", bus.url, "--nats-credentials", str(directory)]
+        yield ["--database-url", database.dsn, "--nats-url", bus.url, "--nats-credentials", str(directory)]
