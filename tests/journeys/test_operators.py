@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx2
 import nats
 import pytest
 from nats.aio.msg import Msg
@@ -336,3 +337,61 @@ async def test_a_secret_reaches_the_server_and_stands_nowhere_else(stack: Stack)
         assert secret not in json.dumps(shown)
         for log in (stack.directory / "logs").glob("*.log"):
             assert secret not in log.read_text(errors="replace"), log
+
+
+async def _rollback(stack: Stack, name: str, to: int, key: str) -> httpx2.Response:
+    organisation, playbook = name.split("/")
+    url = f"{stack.url}/api/v1/organisations/{organisation}/playbooks/{playbook}/rollback"
+    headers = {"Authorization": f"Bearer {stack.admin_token}", "Idempotency-Key": key}
+    async with httpx2.AsyncClient(timeout=20) as http:
+        return await http.post(url, json={"to": to, "comment": f"to {to}"}, headers=headers)
+
+
+async def test_rollbacks_that_race_are_each_answered_with_the_version_they_made(stack: Stack) -> None:
+    async with running("echo") as upstream:
+        organisation = fresh("org")
+        name = f"{organisation}/start"
+        await stack.apply(file(organisation, upstream.url))
+        await stack.apply(file(organisation, upstream.url, "Two"))
+        answers = await asyncio.gather(
+            *(_rollback(stack, name, 1 + n % 2, f"race-{organisation}-{n}") for n in range(16))
+        )
+        history = (await stack.cli_json("playbook", "history", name))["versions"]
+        digests = {line["version"]: line["content_digest"] for line in history}
+        assert [line["version"] for line in history] == list(range(len(history), 0, -1))
+        made = [answer.json() for answer in answers if answer.status_code == 200 and answer.json()["seq"]]
+        assert len({answer["version"] for answer in made}) == len(made) == len(history) - 2
+        assert all(digests[answer["version"]] == answer["content_digest"] for answer in made)
+
+
+async def test_a_command_that_changed_nothing_changes_nothing_when_it_is_repeated(stack: Stack) -> None:
+    async with running("echo") as upstream:
+        organisation = fresh("org")
+        name = f"{organisation}/start"
+        await stack.apply(file(organisation, upstream.url))
+        await stack.apply(file(organisation, upstream.url, "Two"))
+        key = f"noop-{organisation}"
+        assert (await _rollback(stack, name, 2, key)).json()["seq"] == 0
+        await stack.cli("playbook", "rollback", name, "--to", "1", "-m", "somebody else")
+        assert (await _rollback(stack, name, 2, key)).json()["seq"] == 0
+        assert (await _rollback(stack, name, 1, key)).status_code == 409
+        history = (await stack.cli_json("playbook", "history", name))["versions"]
+        assert [line["version"] for line in history] == [3, 2, 1]
+
+
+async def test_a_version_whose_server_is_gone_is_not_rolled_back_to(stack: Stack) -> None:
+    async with running("echo") as upstream:
+        organisation = fresh("org")
+        text = file(organisation, upstream.url)
+        await stack.apply(text)
+        without = {
+            "version": 1,
+            "organisation": organisation,
+            "playbooks": {"start": {"prompts": {"hi": {"template": "hi"}}}},
+        }
+        applied = await stack.apply(json.dumps(without), "no server", "--prune")
+        assert {"server echo": "retire"}.items() <= {p["subject"]: p["action"] for p in applied["plan"]}.items()
+        words = ("playbook", "rollback", f"{organisation}/start", "--to", "1", "-m", "back")
+        code, _, err = await stack.cli(*words, ok=False)
+        assert code == 1
+        assert "echo" in err

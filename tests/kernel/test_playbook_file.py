@@ -77,3 +77,28 @@ def test_all_faults_are_told_at_once() -> None:
 @pytest.mark.parametrize("text", ["", "- a\n", "text", "a: &x [*x]\n", "\x00", "a: !!python/object:os.system x\n"])
 def test_what_is_not_a_callboard_file_is_refused_and_nothing_else_happens(text: str) -> None:
     assert refused(text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("http://127.0.0.1:3200/mcp", "http://[::1", "URL"),
+        ("http://127.0.0.1:3200/mcp", "http://x:99999/mcp", "URL"),
+        ("X-Api-Key:", "Bad Name:", "header"),
+        ("X-Api-Key:", "Content-Length:", "set by Callboard"),
+        ("rename: {a: z}", 'rename: {a: "x y"}', "renamed"),
+        ("command: [mcp-server-time]", 'command: [x]\n    env: {"A=B": c}', "environment"),
+        ("command: [mcp-server-time]", 'command: ["x\\0"]', "NUL"),
+        ("count, required: true", 'count, description: "a\\ud800b"', "plain value"),
+    ],
+)
+def test_what_could_never_work_is_refused(old: str, new: str, word: str) -> None:
+    assert old in GOOD
+    assert word in " ".join(message for _, message in refused(GOOD.replace(old, new)))
+
+
+def test_aliases_are_refused_before_they_are_expanded() -> None:
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{n}: &{n} [*{p}, *{p}, *{p}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    assert any("aliases" in message for _, message in refused(bomb))
