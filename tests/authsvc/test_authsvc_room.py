@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import msgspec
 import pytest
 import structlog
@@ -37,6 +36,7 @@ from callboard.platform.migrate import migrate
 from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.app import Authsvc, read_materials
 from tests.authsvc.stack import Edge, Stack, new_id, refused, some_token
+from tests.support.databases import Databases
 from tests.support.waiting import eventually
 
 
@@ -226,11 +226,8 @@ async def test_it_stops_within_three_seconds_also_when_it_never_started(stack: S
     assert time.monotonic() - begin < 3
 
 
-async def test_it_waits_for_the_migrations(stack: Stack, authsvc_postgres: EmbeddedPostgres) -> None:
-    connection = await asyncpg.connect(authsvc_postgres.dsn)
-    await connection.execute("create database empty")
-    await connection.close()
-    stack.dsn = authsvc_postgres.dsn_for("empty")
+async def test_it_waits_for_the_migrations(stack: Stack, databases: Databases) -> None:
+    stack.dsn = await databases.empty()
     starting = asyncio.create_task(stack.authsvc())
 
     done, _ = await asyncio.wait({starting}, timeout=0.3)

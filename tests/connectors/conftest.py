@@ -1,47 +1,20 @@
-"""One Postgres for all tests of the room, with a database for each; a NATS for each test."""
+"""A rig for each test of the room."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
-import pytest
 import pytest_asyncio
 
-from callboard.local.postgres_server import EmbeddedPostgres
-from callboard.platform.migrate import migrate
 from tests.connectors.rig import Rig
-from tests.support.backends import nats_server, postgres_server
-
-_numbers = itertools.count(1)
-_TEMPLATE = "migrated"
-
-
-async def _create(server: EmbeddedPostgres, statement: str) -> None:
-    connection = await asyncpg.connect(server.dsn)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-@pytest.fixture(scope="session")
-def connectors_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with postgres_server(tmp_path_factory.mktemp("pg")) as server:
-        asyncio.run(_create(server, f"create database {_TEMPLATE}"))
-        asyncio.run(migrate(server.dsn_for(_TEMPLATE)))
-        yield server
+from tests.support.backends import nats_server
 
 
 @pytest_asyncio.fixture
-async def rig(tmp_path: Path, connectors_postgres: EmbeddedPostgres) -> AsyncIterator[Rig]:
-    name = f"t{next(_numbers)}"
-    await _create(connectors_postgres, f"create database {name} template {_TEMPLATE}")
+async def rig(tmp_path: Path, dsn: str) -> AsyncIterator[Rig]:
     with nats_server(tmp_path) as nats:
-        running = Rig(tmp_path, nats, connectors_postgres.dsn_for(name))
+        running = Rig(tmp_path, nats, dsn)
         try:
             await running.open()
             yield running

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from callboard_connectors.transports.failures import InvalidAnswer, TransportFailure
 from callboard_connectors.transports.http import HttpLink, target_of
 from callboard_connectors.transports.http_wire import Response
+from tests.support.waiting import eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 MAX = 100_000
@@ -156,7 +157,8 @@ async def test_a_reader_that_is_slow_makes_the_server_wait() -> None:
     size = 30 << 20
     async with canned(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size) as server:
         response = await server.post()
-        await asyncio.sleep(0.2)
+        (connection,) = server.link._all
+        await eventually(lambda: not connection._transport.is_reading())
         first = await response.chunk()
         assert len(first) < 4 << 20
         total = len(first)
@@ -166,20 +168,23 @@ async def test_a_reader_that_is_slow_makes_the_server_wait() -> None:
 
 
 async def test_a_cancelled_request_closes_its_connection() -> None:
-    async with canned(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", OK) as server:
+    async with canned(b"HTTP/1.1 200 OK\r\nContent-", OK) as server:
         asking = asyncio.create_task(server.ask())
         await asyncio.wait({asking}, timeout=0.1)
         asking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asking
+        await eventually(lambda: not server.link._all)
+        assert await server.ask() == b"{}"
+        assert server.connections == 2
 
 
 async def test_an_idle_connection_that_the_server_closed_is_not_used() -> None:
-    async with canned(OK + b"|CLOSE|"[:0], OK) as server:
+    async with canned(OK, OK) as server:
         await server.ask()
         for connection in tuple(server.link._all):
             connection.close()
-        await asyncio.sleep(0.05)
+        await eventually(lambda: not server.link._all)
         assert await server.ask() == b"{}"
         assert server.connections == 2
 

@@ -9,7 +9,7 @@ import random
 import struct
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.event_store import Appended, Connection, EventStore, StreamMoved, Write
 from callboard.platform.migrate import migrate
 from callboard.platform.postgres import open_pool
-from tests.support.backends import postgres_server
 
 META = EventMeta(actor="ann", comment="because")
 WRITERS = 32
@@ -45,21 +44,9 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with postgres_server(tmp_path_factory.mktemp("pg")) as running:
-        yield running
-        running.kill()  # an orderly end would write out the databases of all tests
-
-
 @pytest_asyncio.fixture
-async def pool(server: EmbeddedPostgres) -> AsyncIterator[asyncpg.Pool]:
-    name = f"t{next(_numbers)}"
-    connection = await asyncpg.connect(server.dsn)
-    await connection.execute(f"create database {name}")
-    await connection.close()
-    await migrate(server.dsn_for(name))
-    async with asyncpg.create_pool(server.dsn_for(name), min_size=4, max_size=12) as opened:
+async def pool(dsn: str) -> AsyncIterator[asyncpg.Pool]:
+    async with asyncpg.create_pool(dsn, min_size=4, max_size=12) as opened:
         yield opened
 
 

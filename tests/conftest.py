@@ -1,0 +1,22 @@
+"""What the tests of several rooms share: one Postgres for each worker, with a database for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import pytest_asyncio
+
+from tests.support.databases import Databases, running_databases
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    with running_databases(tmp_path_factory.mktemp("pg")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def dsn(databases: Databases) -> str:
+    """A migrated database."""
+    return await databases.migrated()
