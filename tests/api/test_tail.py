@@ -11,7 +11,8 @@ from callboard.platform.bus import Bus
 from callboard.platform.settings import CommonSettings
 from callboard_edge.api import tail as tailing
 from callboard_edge.api.tail import Tails
-from tests.support import backends
+from tests.support.backends import Bus as Reached
+from tests.support.backends import nats_server
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -21,8 +22,9 @@ SUBJECT = "cb.calls.acme.>"
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
     directory: Path = tmp_path_factory.mktemp("tail")
-    with backends.nats(directory) as server:
-        settings = CommonSettings(nats_url=server.url, nats_credentials=server.everything(directory))
+    with nats_server(directory) as server:
+        reached = Reached(server.url, server.trust)
+        settings = CommonSettings(nats_url=reached.url, nats_credentials=reached.everything(directory))
         connected = Bus("edge", "tail", settings)
         await connected.connect()
         yield connected

@@ -73,7 +73,8 @@ async def test_a_forgotten_session_is_opened_again_with_what_the_client_said() -
         first, second = http.of("initialize")
         assert first.body == second.body
         assert "mcp-protocol-version" not in second.headers
-        after = http.seen[http.seen.index(second) + 1 :]
+        # Calls that were on their way when the session went arrive with the old one, and are sent again.
+        after = [one for one in http.seen[http.seen.index(second) + 1 :] if one.headers["mcp-session-id"] != "s1"]
         assert [one.rpc for one in after[:3]] == [
             "notifications/initialized",
             "resources/subscribe",

@@ -18,8 +18,7 @@ import pytest
 from callboard.contracts import subjects
 from callboard.kernel.playbook_file import parse
 from callboard.local.demo import demo_file
-from tests.support import backends
-from tests.support.backends import wants_containers
+from tests.support.backends import Bus, nats_server, postgres_server, wants_containers
 from tests.support.stack import ROOT, Stack, free_ports
 from tests.support.waiting import eventually
 
@@ -180,10 +179,11 @@ async def test_a_file_is_applied_at_the_start_and_again_changes_nothing(tmp_path
 async def test_it_runs_on_servers_that_are_managed_elsewhere(tmp_path: Path) -> None:
     servers = tmp_path / "servers"
     servers.mkdir(mode=0o700)
-    with backends.postgres(servers) as dsn, backends.nats(servers) as bus:
+    with postgres_server(servers / "pg") as database, nats_server(servers) as nats:
+        bus = Bus(nats.url, nats.trust)
         for room in subjects.ROOMS:
             bus.credentials(room, servers)
-        words = ("--database-url", dsn, "--nats-url", bus.url, "--nats-credentials", str(servers), "--no-demo")
+        words = ("--database-url", database.dsn, "--nats-url", bus.url, "--nats-credentials", str(servers), "--no-demo")
         async with running(tmp_path / "data", *words) as (stack, _):
             assert set(stack.pids()) == set(subjects.ROOMS)
             await stack.cli("org", "create", "acme")
