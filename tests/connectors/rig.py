@@ -245,13 +245,12 @@ class Rig:
             )
         worker = Worker(instance, process)
         self.workers.append(worker)
-        await eventually(lambda: self.answers(instance), within=20)
+        await eventually(lambda: self.is_ready(instance), within=20)
         return worker
 
-    async def answers(self, instance: str) -> bool:
-        with suppress(Exception):
-            return (await self.client.request(f"cb.worker.{instance}", b"", timeout=0.5)).data == b"here"
-        return False
+    async def is_ready(self, instance: str) -> bool:
+        """Whether it takes calls; it answers to its name before it does."""
+        return any(status.instance == instance and status.ready for status in await self.statuses())
 
     def log_of(self, instance: str) -> str:
         return (self.directory / f"{instance}.log").read_text()
