@@ -115,6 +115,7 @@ def _playbooks(commands: Commands) -> None:
     diff = _command(group, "diff", "playbooks:diff", "show what changes between two versions", org=True)
     diff.add_argument("before", metavar=f"{_REFERENCE}[@N]")
     diff.add_argument("after", metavar=f"{_REFERENCE}[@N]", nargs="?", help="default: the current version")
+    diff.add_argument("--days", type=int, default=7, metavar="N", help="name the callers of so many days (default: 7)")
     _exit_code(diff)
     rollback = _command(group, "rollback", "playbooks:roll_back", "publish an old version's content again", org=True)
     rollback.add_argument("name", metavar=_REFERENCE)

@@ -113,7 +113,7 @@ def _diff(args: Namespace, callboard: Callboard) -> Diff:
         current = callboard.version(organisation, name).line.version
         after = after or current
         before = before or max(1, after - 1)
-    return callboard.diff(organisation, name, before, after)
+    return callboard.diff(organisation, name, before, after, args.days)
 
 
 def roll_back(args: Namespace, out: Output) -> int:

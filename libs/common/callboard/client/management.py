@@ -118,9 +118,9 @@ class Callboard:
         """One version whole; 0 is the current one."""
         return self._get(f"{_playbook(organisation, playbook)}/versions/{number}", Version)
 
-    def diff(self, organisation: str, playbook: str, before: int, after: int) -> Diff:
-        """What changes from one version to another."""
-        query = {"before": before, "after": after}
+    def diff(self, organisation: str, playbook: str, before: int, after: int, days: int = 7) -> Diff:
+        """What changes from one version to another, and who called it in the last `days`."""
+        query = {"before": before, "after": after, "days": days}
         return self._get(f"{_playbook(organisation, playbook)}/diff", Diff, query)
 
     def roll_back(

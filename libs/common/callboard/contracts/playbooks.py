@@ -26,14 +26,31 @@ class ApplyOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organisa
     prune: bool = False
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a plan or diff. `path` is like `tool git__git_log`, `severity` says who notices."""
+Kind = Literal["added", "removed", "changed", "renamed", "narrowed", "widened"]
+Severity = Literal["breaking", "notable", "harmless"]
 
-    kind: Literal["added", "removed", "changed", "renamed"]
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """A client that called a thing lately, and how often."""
+
+    client: str
+    calls: int
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a plan or diff. `path` is like `tool git__git_log input /properties/limit`.
+
+    `narrowed` and `widened` are said of schemas: fewer values are taken, or more. `severity` says who notices, and
+    `callers` who called the tool lately (see `AskDiff.days`). `warnings`: what a person cannot see in the new text.
+    """
+
+    kind: Kind
     path: str
     before: Any = None
     after: Any = None
-    severity: Literal["breaking", "notable", "harmless"] = "notable"
+    severity: Severity = "notable"
+    callers: tuple[Caller, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class PlannedChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import msgspec
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
-from callboard.contracts.playbooks import Change
+from callboard.contracts.playbooks import Caller, Change
 
 
 class AskOrganisations(msgspec.Struct, frozen=True, kw_only=True, tag="organisations?", tag_field="type"):
@@ -107,12 +107,13 @@ class Version(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version",
 
 
 class AskDiff(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.diff?", tag_field="type"):
-    """What changes from version `before` to version `after`."""
+    """What changes from version `before` to version `after`, and who called what changes in the last `days`."""
 
     organisation: str
     playbook: str
     before: int
     after: int
+    days: int = 7
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.diff", tag_field="type"):
@@ -122,6 +123,39 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.diff", tag_f
     before: int
     after: int
     changes: tuple[Change, ...]
+
+
+class AskCallers(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.callers?", tag_field="type"):
+    """Who called these tools (by the names that agents see) in the last `days`."""
+
+    organisation: str
+    playbook: str
+    tools: tuple[str, ...]
+    days: int = 7
+
+
+class Callers(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.callers", tag_field="type"):
+    """Answer to `AskCallers`: tool -> its callers, the busiest first; a tool that nobody called is left out."""
+
+    tools: dict[str, tuple[Caller, ...]]
+
+
+class AskDefinition(msgspec.Struct, frozen=True, kw_only=True, tag="definition?", tag_field="type"):
+    """The definition behind a digest, of a tool, prompt, resource or template."""
+
+    organisation: str
+    digest: str
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True, tag="definition", tag_field="type"):
+    """Answer to `AskDefinition`: as the server said it, and when that was seen first."""
+
+    digest: str
+    kind: str
+    server: str
+    name: str
+    first_seen: datetime
+    definition: msgspec.Raw
 
 
 class AskServers(msgspec.Struct, frozen=True, kw_only=True, tag="servers?", tag_field="type"):

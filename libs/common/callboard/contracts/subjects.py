@@ -42,6 +42,8 @@ PLAYBOOKS = "cb.ask.projections.playbooks"
 HISTORY = "cb.ask.projections.history"
 VERSION = "cb.ask.projections.version"
 DIFF = "cb.ask.projections.diff"
+CALLERS = "cb.ask.projections.callers"
+DEFINITION = "cb.ask.projections.definition"
 SERVERS = "cb.ask.projections.servers"
 EVENTS_ASKED = "cb.ask.projections.events"
 CALLS_ASKED = "cb.ask.projections.calls"
@@ -176,6 +178,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{HELD}.*",
             PROBE,
             PLACE,
+            CALLERS,
             f"{HINT}.>",
             f"{CHANGED}.>",
             f"{RECORD}.>",

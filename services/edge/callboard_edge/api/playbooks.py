@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from litestar import delete, get, post
+from litestar.params import Parameter
 
 from callboard.contracts import subjects
 from callboard.contracts.management import RollBack
@@ -14,6 +17,7 @@ from callboard_edge.api.caller import Caller, Stamp
 
 _ALL = "/organisations/{organisation:str}/playbooks"
 _ONE = _ALL + "/{name:str}"
+Days = Annotated[int, Parameter(ge=0, le=366)]
 
 
 @get(_ALL, summary="List playbooks")
@@ -40,10 +44,12 @@ async def playbook_version(bus: Bus, caller: Caller, organisation: str, name: st
 
 
 @get(_ONE + "/diff", summary="What changes between two versions")
-async def playbook_diff(bus: Bus, caller: Caller, organisation: str, name: str, before: int, after: int) -> Diff:
-    """Line by line, with who would notice."""
+async def playbook_diff(
+    bus: Bus, caller: Caller, organisation: str, name: str, before: int, after: int, days: Days = 7
+) -> Diff:
+    """Line by line, with who would notice: the callers of the last `days`."""
     caller.require("read", organisation, name)
-    question = AskDiff(organisation=organisation, playbook=name, before=before, after=after)
+    question = AskDiff(organisation=organisation, playbook=name, before=before, after=after, days=days)
     return await bus.ask(subjects.DIFF, question, Diff)
 
 

@@ -6,7 +6,9 @@ import asyncpg
 
 from callboard.contracts import subjects
 from callboard.contracts.records import (
+    AskCallers,
     AskCalls,
+    AskDefinition,
     AskDiff,
     AskEvents,
     AskHistory,
@@ -16,7 +18,9 @@ from callboard.contracts.records import (
     AskServers,
     AskVersion,
     AuditVerdict,
+    Callers,
     Calls,
+    Definition,
     Diff,
     Events,
     History,
@@ -50,7 +54,15 @@ def register_history(bus: Bus, reads: Reads) -> None:
         return await reads.version(question.organisation, question.playbook, question.version)
 
     async def diff(question: AskDiff) -> Diff:
-        return await reads.diff(question.organisation, question.playbook, question.before, question.after)
+        return await reads.diff(
+            question.organisation, question.playbook, question.before, question.after, question.days
+        )
+
+    async def callers(question: AskCallers) -> Callers:
+        return await reads.callers(question.organisation, question.playbook, question.tools, question.days)
+
+    async def definition(question: AskDefinition) -> Definition:
+        return await reads.definition(question.organisation, question.digest)
 
     async def servers(question: AskServers) -> Servers:
         return await reads.servers(question.organisation)
@@ -63,6 +75,8 @@ def register_history(bus: Bus, reads: Reads) -> None:
     register(bus, subjects.HISTORY, history)
     register(bus, subjects.VERSION, version)
     register(bus, subjects.DIFF, diff)
+    register(bus, subjects.CALLERS, callers)
+    register(bus, subjects.DEFINITION, definition)
     register(bus, subjects.SERVERS, servers)
     register(bus, subjects.EVENTS_ASKED, events)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from callboard.contracts import subjects
 from callboard.contracts.definitions import ServerDefinition
 from callboard.contracts.events import (
@@ -16,7 +18,9 @@ from callboard.contracts.events import (
 )
 from callboard.contracts.playbooks import Applied, ApplyOrganisation, PlannedChange
 from callboard.contracts.problems import Problem
+from callboard.contracts.records import AskCallers, Callers
 from callboard.contracts.upstreams import Probed, ProbeServer
+from callboard.kernel.diff import named_tool, with_callers
 from callboard.platform.bus import Bus
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.playbooks.plan import Plan, plan, refuse_faults, to_probe
@@ -42,7 +46,8 @@ class Apply:
         probes = await self._probe(command.organisation, to_probe(command, organisation))
         planned = plan(command, organisation, probes)
         if command.dry_run:
-            return Applied(organisation=command.organisation, plan=planned.lines, changed=bool(planned.writes))
+            lines = tuple([await self._concerning(command.organisation, line) for line in planned.lines])
+            return Applied(organisation=command.organisation, plan=lines, changed=bool(planned.writes))
         if planned.writes and not command.comment.strip():
             raise Problem("comment.required", "every change says why")
         return await self._commit(command, probes)
@@ -59,6 +64,20 @@ class Apply:
             command.organisation, command.command_id, command, command.actor, command.comment, decide
         )
         return Applied(organisation=command.organisation, plan=latest.lines, changed=seq > 0, seq=seq)
+
+    async def _concerning(self, organisation: str, line: PlannedChange) -> PlannedChange:
+        """The line with who called lately what it changes; without that when nobody can be asked."""
+        kind, _, name = line.subject.partition(" ")
+        tools = dict.fromkeys(tool for change in line.changes if (tool := named_tool(change)) is not None)
+        if kind != "playbook" or not tools:
+            return line
+        question = AskCallers(organisation=organisation, playbook=name, tools=tuple(tools))
+        try:
+            found = await self._bus.ask(subjects.CALLERS, question, Callers)
+        except Problem:
+            note = "who called these tools lately is not known: the call log does not answer"
+            return msgspec.structs.replace(line, notes=(*line.notes, note))
+        return msgspec.structs.replace(line, changes=with_callers(line.changes, found.tools))
 
     async def _probe(self, organisation: str, servers: dict[str, ServerDefinition]) -> dict[str, Probed]:
         found = await asyncio.gather(
