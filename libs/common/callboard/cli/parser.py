@@ -112,19 +112,29 @@ def _playbooks(commands: Commands) -> None:
     history.add_argument("name", metavar=_REFERENCE)
     show = _command(group, "show", "playbooks:show", "show one version", org=True)
     show.add_argument("name", metavar=f"{_REFERENCE}[@N]")
+    show.add_argument("--at", metavar="TIME", help="the version that was served then, like '14:05 last tuesday'")
     diff = _command(group, "diff", "playbooks:diff", "show what changes between two versions", org=True)
     diff.add_argument("before", metavar=f"{_REFERENCE}[@N]")
     diff.add_argument("after", metavar=f"{_REFERENCE}[@N]", nargs="?", help="default: the current version")
     diff.add_argument("--days", type=int, default=7, metavar="N", help="name the callers of so many days (default: 7)")
     _exit_code(diff)
-    rollback = _command(group, "rollback", "playbooks:roll_back", "publish an old version's content again", org=True)
-    rollback.add_argument("name", metavar=_REFERENCE)
-    rollback.add_argument("--to", type=int, required=True, metavar="N", help="the version whose content to publish")
-    rollback.add_argument("--expected", type=int, metavar="N", help="refuse unless N is the current version")
-    _why(rollback)
+    _rollbacks(group)
     retire = _command(group, "rm", "playbooks:retire", "stop serving a playbook; its versions stay", org=True)
     retire.add_argument("name", metavar=_REFERENCE)
     _why(retire)
+
+
+def _rollbacks(group: Commands) -> None:
+    rollback = _command(group, "rollback", "rollbacks:roll_back", "publish an old version's content again", org=True)
+    rollback.add_argument("name", metavar=_REFERENCE)
+    rollback.add_argument("--to", type=int, required=True, metavar="N", help="the version whose content to publish")
+    rollback.add_argument("--expected", type=int, metavar="N", help="refuse unless N is the current version")
+    undo = _command(group, "undo", "rollbacks:undo", "take the last change back", org=True)
+    undo.add_argument("name", metavar=_REFERENCE)
+    for parser in (rollback, undo):
+        _why(parser, required=False)
+        parser.add_argument("--dry-run", action="store_true", help="only say what would change, and whom it hurts")
+        _exit_code(parser)
 
 
 def _mcp(commands: Commands) -> None:

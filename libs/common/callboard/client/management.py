@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
@@ -114,9 +115,10 @@ class Callboard:
         """Every version, newest first."""
         return self._get(f"{_playbook(organisation, playbook)}/versions", History)
 
-    def version(self, organisation: str, playbook: str, number: int = 0) -> Version:
-        """One version whole; 0 is the current one."""
-        return self._get(f"{_playbook(organisation, playbook)}/versions/{number}", Version)
+    def version(self, organisation: str, playbook: str, number: int = 0, at: datetime | None = None) -> Version:
+        """One version whole; 0 is the current one, or the one that was current `at` a time."""
+        query = {"at": at.isoformat()} if at is not None else None
+        return self._get(f"{_playbook(organisation, playbook)}/versions/{number}", Version, query)
 
     def diff(self, organisation: str, playbook: str, before: int, after: int, days: int = 7) -> Diff:
         """What changes from one version to another, and who called it in the last `days`."""
@@ -124,10 +126,17 @@ class Callboard:
         return self._get(f"{_playbook(organisation, playbook)}/diff", Diff, query)
 
     def roll_back(
-        self, organisation: str, playbook: str, to: int, comment: str, *, expected: int | None = None
+        self,
+        organisation: str,
+        playbook: str,
+        to: int,
+        comment: str,
+        *,
+        expected: int | None = None,
+        dry_run: bool = False,
     ) -> RolledBack:
-        """Publish the content of version `to` as the next version."""
-        body = RollBack(to=to, comment=comment, expected=expected)
+        """Publish the content of version `to` as the next version; `dry_run` only says what would change."""
+        body = RollBack(to=to, comment=comment, expected=expected, dry_run=dry_run)
         return self._post(f"{_playbook(organisation, playbook)}/rollback", body, RolledBack)
 
     def retire_playbook(self, organisation: str, playbook: str, comment: str) -> Done:

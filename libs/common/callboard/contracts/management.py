@@ -38,8 +38,9 @@ class RollBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Body of `POST …/playbooks/{name}/rollback`. `expected` is the version the caller believes is current."""
 
     to: int
-    comment: str
+    comment: str = ""
     expected: int | None = None
+    dry_run: bool = False
     command_id: str | None = None
 
 

@@ -73,7 +73,10 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.appli
 
 
 class RollBackPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.roll_back", tag_field="type"):
-    """Publish the content of version `to` as the next version. `expected` guards against a lost update."""
+    """Publish the content of version `to` as the next version. `expected` guards against a lost update.
+
+    `dry_run` only says what that would change, whom, and what has become of the servers since.
+    """
 
     command_id: str
     organisation: str
@@ -82,16 +85,19 @@ class RollBackPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.
     comment: str
     actor: str = ""
     expected: int | None = None
+    dry_run: bool = False
 
 
 class RolledBack(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.roll_back_done", tag_field="type"):
-    """Answer to `RollBackPlaybook`: the version that now is current."""
+    """Answer to `RollBackPlaybook`: the version that is current now; in a dry run what would be, and what of it."""
 
     playbook: str
     version: int
     to_version: int
     content_digest: str
     seq: int
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class RetirePlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.retire", tag_field="type"):

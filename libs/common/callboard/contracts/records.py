@@ -90,11 +90,12 @@ class History(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.history",
 
 
 class AskVersion(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version?", tag_field="type"):
-    """One version whole; `version` 0 is the current one."""
+    """One version whole; `version` 0 is the current one, or the one that was current `at` a time."""
 
     organisation: str
     playbook: str
     version: int = 0
+    at: datetime | None = None
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version", tag_field="type"):

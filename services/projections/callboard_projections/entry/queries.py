@@ -51,7 +51,7 @@ def register_history(bus: Bus, reads: Reads) -> None:
         return await reads.history(question.organisation, question.playbook)
 
     async def version(question: AskVersion) -> Version:
-        return await reads.version(question.organisation, question.playbook, question.version)
+        return await reads.version(question.organisation, question.playbook, question.version, question.at)
 
     async def diff(question: AskDiff) -> Diff:
         return await reads.diff(

@@ -6,6 +6,8 @@ nothing is new it costs one look at two rows.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import asyncpg
 import msgspec
 
@@ -72,9 +74,15 @@ class Reads:
             raise _unknown_playbook(organisation, playbook)
         return History(playbook=playbook, versions=tuple(_version_line(row) for row in rows))
 
-    async def version(self, organisation: str, playbook: str, version: int) -> Version:
-        """One version whole, 0 the current one; raises `playbook.unknown` or `playbook.version_unknown`."""
+    async def version(self, organisation: str, playbook: str, version: int, at: datetime | None = None) -> Version:
+        """One version whole, 0 the current one (`at` that time); raises `playbook.unknown` or `.version_unknown`."""
         await self._fresh("playbooks", organisation)
+        if version == 0 and at is not None:
+            rows = await self._fetch("ask_version_at", organisation, playbook, at)
+            if rows:
+                return _whole(organisation, playbook, rows[0])
+            await self._version(organisation, playbook, 0)  # or the playbook is unknown
+            raise Problem("playbook.version_unknown", f"{playbook} had no version yet at {at.isoformat()}")
         return await self._version(organisation, playbook, version)
 
     async def diff(self, organisation: str, playbook: str, before: int, after: int, days: int) -> Diff:
@@ -147,12 +155,7 @@ class Reads:
         if 0 <= version <= _INT8:
             rows = await self._fetch("ask_version", organisation, playbook, version)
             if rows:
-                return Version(
-                    organisation=organisation,
-                    playbook=playbook,
-                    line=_version_line(rows[0]),
-                    content=_content(rows[0]["content"]),
-                )
+                return _whole(organisation, playbook, rows[0])
         if not await self._fetch("ask_history", organisation, playbook):
             raise _unknown_playbook(organisation, playbook)
         raise Problem("playbook.version_unknown", f"{playbook} has no version {version}", version=version)
@@ -181,6 +184,11 @@ def _unknown_playbook(organisation: str, playbook: str) -> Problem:
 
 def _playbook_line(row: asyncpg.Record) -> PlaybookLine:
     return PlaybookLine(**{**row, "servers": tuple(row["servers"])})
+
+
+def _whole(organisation: str, playbook: str, row: asyncpg.Record) -> Version:
+    content = _content(row["content"])
+    return Version(organisation=organisation, playbook=playbook, line=_version_line(row), content=content)
 
 
 def _version_line(row: asyncpg.Record) -> VersionLine:

@@ -49,13 +49,13 @@ def plan(command: ApplyOrganisation, organisation: Organisation, probes: Mapping
     lines: list[PlannedChange] = []
     writes: dict[str, tuple[Event, ...]] = {}
     catalogues = catalogues_of(organisation)
-    definitions = _definitions_of(catalogues.values())
+    definitions = definitions_of(catalogues.values())
     for name, definition in command.servers.items():
         line, events, catalogue = _server(name, definition, organisation, probes.get(name))
         lines.append(line)
         if catalogue is not None:
             catalogues[name] = catalogue
-            definitions |= _definitions_of([catalogue])
+            definitions |= definitions_of([catalogue])
         if events:
             writes[f"server-{name}"] = events
     for name, wanted in command.playbooks.items():
@@ -118,7 +118,7 @@ def _playbook(
     return line, events
 
 
-def _definitions_of(catalogues: Iterable[Catalogue]) -> dict[str, bytes]:
+def definitions_of(catalogues: Iterable[Catalogue]) -> dict[str, bytes]:
     """Digest -> definition, of what servers say now; the older ones of a version are told by digest."""
     return {
         item.digest: bytes(item.raw)
