@@ -211,7 +211,12 @@ def _access(commands: Commands) -> None:
 def _installation(commands: Commands) -> None:
     _command(commands, "status", "installation:status", "show every service, server and projection")
     audit = _group(commands, "audit", "the tamper-evident log")
-    _command(audit, "verify", "installation:verify_audit", "recompute the hash chains", org=True)
+    verify = _command(audit, "verify", "audit:verify", "recompute the hash chains", org=True)
+    verify.add_argument("--file", metavar="EXPORT", help="verify an exported log instead; asks no Callboard")
+    verify.add_argument("--anchor", action="append", default=[], metavar="FILE", help="compare with this; repeat it")
+    export = _command(audit, "export", "audit:export", "print the log as lines that anybody can verify", org=True)
+    export.add_argument("--out", metavar="FILE", help="write to a new file instead")
+    _command(audit, "anchor", "audit:anchor", "print the signed head of the log, to be kept elsewhere", org=True)
     projection = _group(commands, "projection", "read models")
     _command(projection, "ls", "installation:list_projections", "list projections with their lag")
     rebuild = _command(projection, "rebuild", "installation:rebuild_projection", "fold the log from zero and switch")

@@ -14,6 +14,7 @@ import msgspec
 from callboard.client.mcp import McpEndpoint
 from callboard.client.transport import Transport
 from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, TokenIssued, Tokens
+from callboard.contracts.audit import Anchor, AuditVerdict, LogRows, Witness
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import PublishedEvent
@@ -30,7 +31,6 @@ from callboard.contracts.management import (
 )
 from callboard.contracts.playbooks import Applied, Done, RolledBack
 from callboard.contracts.records import (
-    AuditVerdict,
     Calls,
     Diff,
     Events,
@@ -220,9 +220,17 @@ class Callboard:
         """Every instance that answers."""
         return self._get("/status", SystemStatus)
 
-    def verify_audit(self, organisation: str = "") -> AuditVerdict:
-        """Recompute the hash chain of an organisation, or of all."""
-        body = WhichChain(organisation=organisation)
+    def log_rows(self, organisation: str, after: int = 0) -> LogRows:
+        """The log as it was hashed, after `after`, as much as fits one answer."""
+        return self._get(f"{_organisation(organisation)}/audit/rows", LogRows, {"after": after})
+
+    def anchor(self, organisation: str) -> Anchor:
+        """The head of the log, signed."""
+        return self._transport.ask("POST", f"{API}{_organisation(organisation)}/audit/anchor", Anchor)
+
+    def verify_audit(self, organisation: str = "", witnesses: tuple[Witness, ...] = ()) -> AuditVerdict:
+        """Recompute the hash chain of an organisation, or of all; `witnesses` come from anchors."""
+        body = WhichChain(organisation=organisation, witnesses=witnesses)
         return self._transport.ask("POST", f"{API}/audit/verify", AuditVerdict, body=body, timeout=_SLOW_SECONDS)
 
     def rebuild_projection(self, projection: str) -> Rebuilt:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from callboard.contracts.audit import Witness
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.status import InstanceStatus
 
@@ -72,9 +73,10 @@ class NewConsumer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class WhichChain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST /audit/verify`; no organisation means all of them."""
+    """Body of `POST /audit/verify`; no organisation means all of them. `witnesses` come from anchors."""
 
     organisation: str = ""
+    witnesses: tuple[Witness, ...] = ()
 
 
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):

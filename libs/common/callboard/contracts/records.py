@@ -213,31 +213,6 @@ class Calls(msgspec.Struct, frozen=True, kw_only=True, tag="calls", tag_field="t
     calls: tuple[CallRecord, ...]
 
 
-class VerifyAudit(msgspec.Struct, frozen=True, kw_only=True, tag="audit.verify", tag_field="type"):
-    """Recompute the hash chain of an organisation (or of all, when empty) from the stored rows."""
-
-    organisation: str = ""
-
-
-class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The chain of one organisation: intact up to `seq`, or broken at `broken_at` and why."""
-
-    organisation: str
-    events: int
-    seq: int
-    head: str
-    intact: bool
-    broken_at: int | None = None
-    reason: str = ""
-
-
-class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True, tag="audit.verdict", tag_field="type"):
-    """Answer to `VerifyAudit`."""
-
-    chains: tuple[ChainVerdict, ...]
-    intact: bool
-
-
 class RebuildProjection(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuild", tag_field="type"):
     """Fold the log from zero into new tables beside the live ones, compare, switch. Runs in the background."""
 

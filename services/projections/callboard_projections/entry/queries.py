@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from callboard.contracts import subjects
+from callboard.contracts.audit import AskLogRows, AuditVerdict, LogRows, VerifyAudit
 from callboard.contracts.records import (
     AskCallers,
     AskCalls,
@@ -17,7 +18,6 @@ from callboard.contracts.records import (
     AskRebuild,
     AskServers,
     AskVersion,
-    AuditVerdict,
     Callers,
     Calls,
     Definition,
@@ -28,10 +28,10 @@ from callboard.contracts.records import (
     Playbooks,
     Rebuilt,
     Servers,
-    VerifyAudit,
     Version,
 )
 from callboard.platform.bus import Bus, register
+from callboard_projections.audit.rows import log_rows
 from callboard_projections.audit.verify import verify
 from callboard_projections.call_log.read import recent_calls
 from callboard_projections.history.read import Reads
@@ -88,11 +88,15 @@ def register_records(bus: Bus, pool: asyncpg.Pool, rebuilds: Rebuilds) -> None:
         return await recent_calls(pool, question.organisation, question.playbook, question.call_id, question.limit)
 
     async def verify_audit(question: VerifyAudit) -> AuditVerdict:
-        return await verify(pool, question.organisation)
+        return await verify(pool, question.organisation, question.witnesses)
+
+    async def rows(question: AskLogRows) -> LogRows:
+        return await log_rows(pool, question.organisation, question.after, question.limit)
 
     async def rebuild_state(question: AskRebuild) -> Rebuilt:
         return await rebuilds.state(question.projection)
 
     register(bus, subjects.CALLS_ASKED, calls)
     register(bus, subjects.VERIFY_AUDIT, verify_audit, workers=2)
+    register(bus, subjects.LOG_ROWS, rows)
     register(bus, subjects.REBUILD_STATE, rebuild_state)
