@@ -30,6 +30,8 @@ def _known(recorded: Recorded, server: str, catalogue: Catalogue) -> list[Effect
                 bytes(item.raw).decode("utf-8", "replace"),
                 recorded.recorded_at,
             ),
+            ("definition", item.digest),
+            "only",
         )
         for items, kind in _KINDS.items()
         for item in getattr(catalogue, items)
