@@ -110,9 +110,14 @@ class Edge:
         async def mcp(scope: Scope, receive: Receive, send: Send) -> None:
             await endpoint(scope, receive, send)
 
+        @asgi("/mcp", is_mount=True, copy_scope=False)
+        async def single(scope: Scope, receive: Receive, send: Send) -> None:
+            await endpoint(scope, receive, send, by_token=True)
+
         return Litestar(
             [
                 mcp,
+                single,
                 *api_routes(self.bus, self._tokens.authenticate, self._tails),
                 *health_routes(self.bus, self._metrics_text),
             ],

@@ -21,6 +21,20 @@ SCOPES: dict[str, frozenset[Action]] = {
 """Scope of a token -> actions. `administer` reaches every organisation and the installation itself."""
 
 
+def selection_of(principal: Principal) -> str:
+    """The playbooks that a token opens in its organisation, as one text: its globs in order with commas, or `*`.
+
+    A token never changes, and so neither does its selection; which playbooks it selects may.
+    """
+    globs = set(principal.playbooks)
+    return "*" if not globs or "*" in globs else ",".join(sorted(globs))
+
+
+def selects(selection: str, playbook: str) -> bool:
+    """Whether a playbook is one of a selection."""
+    return any(matches(glob, playbook) for glob in selection.split(","))
+
+
 def can(principal: Principal, action: Action, organisation: str = "", playbook: str = "") -> bool:
     """Whether the principal may do this to the organisation (and to the playbook, when one is named)."""
     if not any(action in SCOPES.get(scope, ()) for scope in principal.scopes):
