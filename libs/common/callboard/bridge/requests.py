@@ -271,7 +271,7 @@ class Requests:
     def _look_at(self, flight: Flight, answer: Answer, error: bytes) -> None:
         """A gateway in the middle of its restart is waited for; a refused token is told on stderr."""
         if answer.status in (401, 403):
-            log.error("%s refused the token (HTTP %d)", self._endpoint.shown, answer.status)
+            log.error(self._endpoint.refusal(answer.status))
         try:
             code = _peek_data(_peek(error).data).code
         except msgspec.DecodeError:
@@ -287,9 +287,9 @@ class Requests:
         if status in _AWAY:
             return Unreached(f"HTTP {status}", sent=True)
         if status in (401, 403):
-            log.error("%s refused the token (HTTP %d)", shown, status)
-            code = "auth.invalid" if status == 401 else "auth.forbidden"
-            return Refused(problem_object(Problem(code, f"{shown} refused the token (HTTP {status})")))
+            text = self._endpoint.refusal(status)
+            log.error(text)
+            return Refused(problem_object(Problem("auth.invalid" if status == 401 else "auth.forbidden", text)))
         text = f"{shown} answered HTTP {status} and not like an MCP server"
         if 300 <= status < 400:
             text = f"{shown} answered HTTP {status}: it is at {answer.header('location')[:500]}"
