@@ -62,6 +62,7 @@ async def test_the_bytes_of_an_answer_are_the_same_apart_from_line_breaks() -> N
         (200, b'{"jsonrpc":"2.0","id":1,"result":"\xff"}', "application/json", "not like an MCP server"),
         (200, b"data: junk\n\n", "text/event-stream", "did not answer in JSON-RPC"),
         (302, b"", "text/html", "HTTP 302"),
+        (500, b"Internal Server Error", "text/plain", "went away within the call: HTTP 500"),
         (403, b"no", "text/plain", "refused the token (HTTP 403)"),
         (202, b"", "text/plain", "not like an MCP server"),
     ],

@@ -208,7 +208,7 @@ class Requests:
         try:
             found = parse_all(body)
         except Malformed:
-            raise self._refusal(answer, body) from None
+            raise self._refusal(flight, answer) from None
         for envelope, raw in found:
             if not flight.listed and answer.status == 400 and _is_mismatch(flight, envelope):
                 return False
@@ -279,12 +279,12 @@ class Requests:
         if code in ("bus.unavailable", "database.unavailable") and flight.message.method in REPEATABLE:
             raise Unreached(code, sent=True)
 
-    def _refusal(self, answer: Answer, body: bytes) -> Exception:
+    def _refusal(self, flight: Flight, answer: Answer) -> Exception:
         """What a status without a JSON-RPC message means."""
         shown, status = self._endpoint.shown, answer.status
         if status == 429:
             return Unreached("HTTP 429", sent=False)
-        if status in _AWAY:
+        if status in _AWAY or (status >= 500 and flight.message.method not in REPEATABLE):
             return Unreached(f"HTTP {status}", sent=True)
         if status in (401, 403):
             text = self._endpoint.refusal(status)
