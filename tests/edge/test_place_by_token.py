@@ -32,7 +32,7 @@ def test_a_union_shows_what_the_token_selects_and_nothing_else() -> None:
     assert [name for name in ("git-a", "start", "git", "other", "_") if place.shows(name)] == ["git-a", "start", "_"]
     assert Place("acme", "start", 0).shows("start")
     assert not Place("acme", "start", 0).shows("start-2")
-    assert selects(selection_of(holder()), "whatever-comes-later")
+    assert selects(selection_of(()), "whatever-comes-later")
 
 
 def test_nothing_follows_from_the_token_of_an_administrator_and_it_is_said() -> None:

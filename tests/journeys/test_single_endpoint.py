@@ -309,3 +309,15 @@ async def test_the_inspector_lists_and_calls_there_too(stack: Stack, era: str) -
         assert {"only__echo", "full__echo", "rich__test_simple_text"} <= {tool["name"] for tool in tools["tools"]}
         call = ("--method", "tools/call", "--tool-name", "only__echo", "--tool-arg", "text=hello")
         assert (await inspect(single(stack), token, era, *call))["content"][0]["text"] == "hello"
+
+
+async def test_a_fresh_token_comes_with_the_line_that_connects_it(stack: Stack) -> None:
+    async with running("echo") as echo:
+        bare = {"echo": {"names": "bare"}}
+        organisation, _ = await published(stack, file({"echo": echo.url}, one=bare))
+        for more, said in ((("--playbook", "one"), False), ((), True), (("--playbook", "on?"), True)):
+            _, token, told = await stack.cli("token", "issue", "fresh", "--org", organisation, *more)
+            assert f"claude mcp add --transport http callboard {stack.url}/mcp --header" in told
+            assert token.strip() not in told
+            assert ("names like PLAYBOOK__TOOL" in told) is said
+            assert ("one__echo" in await names(stack, token.strip())) is said

@@ -5,6 +5,7 @@ The full role ladder comes with identities; until then a principal has scopes.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from callboard.contracts.access import Principal
@@ -21,12 +22,13 @@ SCOPES: dict[str, frozenset[Action]] = {
 """Scope of a token -> actions. `administer` reaches every organisation and the installation itself."""
 
 
-def selection_of(principal: Principal) -> str:
+def selection_of(playbooks: Collection[str]) -> str:
     """The playbooks that a token opens in its organisation, as one text: its globs in order with commas, or `*`.
 
-    A token never changes, and so neither does its selection; which playbooks it selects may.
+    The name of a playbook when it is just that one. A token never changes, and so neither does its selection; which
+    playbooks it selects may.
     """
-    globs = set(principal.playbooks)
+    globs = set(playbooks)
     return "*" if not globs or "*" in globs else ",".join(sorted(globs))
 
 

@@ -86,8 +86,13 @@ class McpEndpoint:
     ) -> None:
         if not self._gate.host_allowed(headers.get(b"host")) or not self._gate.origin_allowed(headers.get(b"origin")):
             raise Problem("auth.forbidden", "this Host or Origin is not allowed; see CALLBOARD_EDGE_ALLOWED_HOSTS")
-        enter = self._by_token if by_token else self._by_path
-        place, principal = await enter(scope["path"], headers)
+        place = None if by_token else place_of(scope["path"])
+        if by_token and not scope["path"].strip("/"):
+            place, principal = await self._by_token(headers)
+        elif place is not None:
+            principal = await self._principal(headers, place)
+        else:
+            raise Problem("playbook.unknown", NOWHERE)
         method = scope["method"]
         if method == "POST":
             await self._post(place, principal, headers, raw, receive, send)
@@ -97,26 +102,21 @@ class McpEndpoint:
         else:
             await send_empty(send, 405, _ALLOW)
 
-    async def _by_token(self, path: str, headers: dict[bytes, bytes]) -> tuple[Place, Principal]:
+    async def _by_token(self, headers: dict[bytes, bytes]) -> tuple[Place, Principal]:
         header = headers.get(b"authorization")
-        if path.strip("/"):
-            raise Problem("playbook.unknown", NOWHERE)
         if header is None:
             raise Problem("auth.required", "what is at /mcp follows from a token, and the request has none")
         principal = await self._tokens.authenticate(header.decode("latin-1"))
         return place_by_token(principal), principal
 
-    async def _by_path(self, path: str, headers: dict[bytes, bytes]) -> tuple[Place, Principal]:
-        place = place_of(path)
-        if place is None:
-            raise Problem("playbook.unknown", NOWHERE)
+    async def _principal(self, headers: dict[bytes, bytes], place: Place) -> Principal:
         header = headers.get(b"authorization")
         if header is None and self._anonymous:
-            return place, ANONYMOUS
+            return ANONYMOUS
         principal = await self._tokens.authenticate(header.decode("latin-1") if header else None)
         if not can(principal, "use", place.organisation, place.playbook):
             raise Problem("auth.forbidden", "the token does not open this playbook")
-        return place, principal
+        return principal
 
     async def _post(
         self,

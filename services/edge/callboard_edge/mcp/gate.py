@@ -104,7 +104,7 @@ def place_by_token(principal: Principal) -> Place:
         raise Problem("auth.forbidden", f"{text} of `callboard token issue`, or /p/ORGANISATION/PLAYBOOK/mcp")
     if not can(principal, "use", organisation):
         raise Problem("auth.forbidden", "the token does not allow the use of playbooks")
-    selection = selection_of(principal)
+    selection = selection_of(principal.playbooks)
     if is_slug(selection):
         return Place(organisation, selection, 0)
     return Place(organisation, subjects.SEVERAL, 0, selection)
