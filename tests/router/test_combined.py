@@ -57,7 +57,7 @@ def compiled(name: str, version: int = 1, servers: dict[str, PlaybookServer] | N
         for server in uses
     }
     content = PlaybookContent(definition=PlaybookDefinition(servers=uses, **rest))
-    return CompiledPlaybook(version, content, catalogues, 100, {}, name)
+    return CompiledPlaybook(version, content, catalogues, 100, place=f"acme/{name}")
 
 
 def combined(*playbooks: Any, page_size: int = 100) -> CombinedPlaybooks:
@@ -193,7 +193,7 @@ def test_pages_of_a_union_are_cut_like_those_of_a_playbook() -> None:
 
 def test_of_two_equal_aliases_neither_stands_for_the_other() -> None:
     content = PlaybookContent(definition=PlaybookDefinition(servers={"s": PlaybookServer(names="bare")}))
-    part = Part(CompiledPlaybook(1, content, {"s": Catalogue(era=MODERN, tools=(tool("log"),))}, 100, {}, "a"))
+    part = Part(CompiledPlaybook(1, content, {"s": Catalogue(era=MODERN, tools=(tool("log"),))}, 100, place="acme/a"))
     part.tools = [("a__alias", b"1"), ("a__log", b"3"), ("a__alias", b"2")]
     union = CombinedPlaybooks("acme", [part], 100)
     assert list(union.tools) == ["a__log"]

@@ -63,7 +63,10 @@ class ToolRoute:
 
 
 class CompiledPlaybook:
-    """One version against the catalogues of the moment. Immutable; a change makes a new one."""
+    """One version against the catalogues of the moment. Immutable; a change makes a new one.
+
+    `place` is `ORGANISATION/PLAYBOOK`.
+    """
 
     def __init__(
         self,
@@ -72,10 +75,10 @@ class CompiledPlaybook:
         catalogues: Mapping[str, Catalogue],
         page_size: int,
         deadlines: Mapping[str, float] | None = None,
-        name: str = "",
+        place: str = "",
     ) -> None:
         self.exposure = exposure = expose(content.definition, catalogues)
-        self.name = name
+        self.name = place.rpartition("/")[2]
         self.version = version
         self._deadlines = {name: int(seconds * 1000) for name, seconds in (deadlines or {}).items()}
         self.definition = content.definition

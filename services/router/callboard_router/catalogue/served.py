@@ -70,16 +70,19 @@ class Served:
             content = owner.playbook(playbook).content(version)
             if content is None:
                 raise Problem("playbook.version_unknown", f"playbook {playbook!r} has no version {version}")
-            self._pinned[key] = self._compiled(playbook, version, content, owner)
+            self._pinned[key] = self._compiled(organisation, playbook, version, content, owner)
         return self._pinned[key]
 
-    def _compiled(self, playbook: str, version: int, content: PlaybookContent, owner: Organisation) -> CompiledPlaybook:
+    def _compiled(
+        self, organisation: str, playbook: str, version: int, content: PlaybookContent, owner: Organisation
+    ) -> CompiledPlaybook:
         deadlines = {
             name: server.definition.deadline_seconds
             for name, server in owner.servers.items()
             if server.definition is not None and server.definition.deadline_seconds is not None
         }
-        return CompiledPlaybook(version, content, catalogues_of(owner), self._page_size, deadlines, playbook)
+        place = f"{organisation}/{playbook}"
+        return CompiledPlaybook(version, content, catalogues_of(owner), self._page_size, deadlines, place=place)
 
     def all(self) -> dict[tuple[str, str], CompiledPlaybook]:
         """Everything that is served now."""
@@ -101,7 +104,7 @@ class Served:
                 if before is not None:
                     changed.append(CatalogueChanged(organisation=organisation, playbook=name, version=0, etags={}))
                 continue
-            after = self._compiled(name, playbook.current, content, owner)
+            after = self._compiled(organisation, name, playbook.current, content, owner)
             self._current[(organisation, name)] = after
             if before is None or before.etags != after.etags or before.version != after.version:
                 changed.append(announcement(organisation, name, after))
