@@ -7,11 +7,17 @@ import pytest
 from callboard.contracts.access import Principal
 from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import selection_of, selects
-from callboard_edge.mcp.gate import Place, place_by_token
+from callboard_edge.mcp.gate import BY_TOKEN, Place, place_by_token, place_of
 
 
 def holder(*playbooks: str, organisation: str = "acme", scopes: tuple[str, ...] = ("use",)) -> Principal:
     return Principal(key_id="k", client="c", organisation=organisation, scopes=scopes, playbooks=playbooks)
+
+
+def test_only_the_single_path_leaves_the_place_to_the_token() -> None:
+    assert place_of("/mcp") is BY_TOKEN
+    # What `/p/mcp` comes as.
+    assert place_of("/mcp/") is None
 
 
 @pytest.mark.parametrize("playbooks", [("start",), ("start", "start")])

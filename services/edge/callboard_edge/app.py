@@ -112,9 +112,9 @@ class Edge:
         async def mcp(scope: Scope, receive: Receive, send: Send) -> None:
             await endpoint(scope, receive, send)
 
-        @asgi("/mcp", is_mount=True, copy_scope=False)
+        @asgi("/mcp", copy_scope=False)
         async def single(scope: Scope, receive: Receive, send: Send) -> None:
-            await endpoint(scope, receive, send, by_token=True)
+            await endpoint(scope, receive, send)
 
         return Litestar(
             [

@@ -1,7 +1,6 @@
 """`/p/ORG/PLAYBOOK/mcp` and `/mcp`: the ASGI application that ends MCP (Streamable HTTP, both eras on one URL).
 
-Follow one request: gate (Host, Origin, path) > token > body > era > `legacy` or `modern` rules > `relay`. At `/mcp` the
-place follows from the token; behind that nothing knows the difference.
+Follow one request: gate (Host, Origin, path) > token > body > era > `legacy` or `modern` rules > `relay`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from callboard_edge.mcp.answers import (
     send_refusal,
 )
 from callboard_edge.mcp.envelope import Refused, parse, read_params
-from callboard_edge.mcp.gate import Gate, Place, place_by_token, place_of
+from callboard_edge.mcp.gate import BY_TOKEN, Gate, Place, place_by_token, place_of
 from callboard_edge.mcp.handshake import Handshake
 from callboard_edge.mcp.modern import Fault, is_modern, text_of
 from callboard_edge.mcp.stateless import Stateless
@@ -34,7 +33,6 @@ from callboard_edge.settings import EdgeSettings
 
 log = structlog.get_logger()
 ANONYMOUS = Principal(key_id="anonymous", client="anonymous", organisation="", scopes=("use",))
-NOWHERE = "an MCP endpoint is at /p/ORGANISATION/PLAYBOOK/mcp, or at /mcp for what your token opens"
 _ALLOW: Headers = [(b"allow", b"GET, POST, DELETE")]
 
 
@@ -59,12 +57,12 @@ class McpEndpoint:
         self._stateless = stateless
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, *, by_token: bool = False) -> None:
-        """One HTTP request, to the place that its path names or that its token opens."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request."""
         raw: Headers = scope["headers"]
         headers = dict(raw)
         try:
-            await self._serve(scope, headers, raw, receive, send, by_token=by_token)
+            await self._serve(scope, headers, raw, receive, send)
         except Refused as refused:
             await send_refusal(send, refused.code, refused.message, refused.id)
         except Problem as problem:
@@ -75,24 +73,16 @@ class McpEndpoint:
             await send_problem(send, b"null", Problem("internal.unexpected", "something went wrong"), modern=True)
 
     async def _serve(
-        self,
-        scope: Scope,
-        headers: dict[bytes, bytes],
-        raw: Headers,
-        receive: Receive,
-        send: Send,
-        *,
-        by_token: bool,
+        self, scope: Scope, headers: dict[bytes, bytes], raw: Headers, receive: Receive, send: Send
     ) -> None:
         if not self._gate.host_allowed(headers.get(b"host")) or not self._gate.origin_allowed(headers.get(b"origin")):
             raise Problem("auth.forbidden", "this Host or Origin is not allowed; see CALLBOARD_EDGE_ALLOWED_HOSTS")
-        place = None if by_token else place_of(scope["path"])
-        if by_token and not scope["path"].strip("/"):
-            place, principal = await self._by_token(headers)
-        elif place is not None:
-            principal = await self._principal(headers, place)
-        else:
-            raise Problem("playbook.unknown", NOWHERE)
+        place = place_of(scope["path"])
+        if place is None:
+            raise Problem("playbook.unknown", "an MCP endpoint is at /p/ORGANISATION/PLAYBOOK/mcp, or at /mcp")
+        principal = await self._principal(headers, place)
+        if place is BY_TOKEN:
+            place = place_by_token(principal)
         method = scope["method"]
         if method == "POST":
             await self._post(place, principal, headers, raw, receive, send)
@@ -102,19 +92,14 @@ class McpEndpoint:
         else:
             await send_empty(send, 405, _ALLOW)
 
-    async def _by_token(self, headers: dict[bytes, bytes]) -> tuple[Place, Principal]:
-        header = headers.get(b"authorization")
-        if header is None:
-            raise Problem("auth.required", "what is at /mcp follows from a token, and the request has none")
-        principal = await self._tokens.authenticate(header.decode("latin-1"))
-        return place_by_token(principal), principal
-
     async def _principal(self, headers: dict[bytes, bytes], place: Place) -> Principal:
         header = headers.get(b"authorization")
+        if header is None and place is BY_TOKEN:
+            raise Problem("auth.required", "what is at /mcp follows from a token, and the request has none")
         if header is None and self._anonymous:
             return ANONYMOUS
         principal = await self._tokens.authenticate(header.decode("latin-1") if header else None)
-        if not can(principal, "use", place.organisation, place.playbook):
+        if place is not BY_TOKEN and not can(principal, "use", place.organisation, place.playbook):
             raise Problem("auth.forbidden", "the token does not open this playbook")
         return principal
 

@@ -38,6 +38,10 @@ class Place(NamedTuple):
         return self.playbook == playbook or (self.selection != "" and selects(self.selection, playbook))
 
 
+BY_TOKEN = Place("", "", 0)
+"""What a path names that names no playbook: `place_by_token` says where it leads."""
+
+
 class Gate:
     """The checks, with the lists of what is allowed prepared."""
 
@@ -82,7 +86,9 @@ class Gate:
 
 
 def place_of(path: str) -> Place | None:
-    """`/ORG/PLAYBOOK[@N]/mcp`, the part of the path after `/p`, as a place; None for any other path."""
+    """`/ORG/PLAYBOOK[@N]/mcp`, the part of the path after `/p`, as a place; `/mcp`; None for any other path."""
+    if path == "/mcp":
+        return BY_TOKEN
     found = _PATH.fullmatch(path)
     if found is None:
         return None
