@@ -33,6 +33,14 @@ def test_any_other_token_enters_the_union_of_what_it_opens(playbooks: tuple[str,
     assert place_by_token(holder(*playbooks)) == Place("acme", "_", 0, selection)
 
 
+def test_a_place_knows_the_path_that_leads_to_it() -> None:
+    for path in ("/p/acme/start", "/p/acme/start@3"):
+        place = place_of(f"{path.removeprefix('/p')}/mcp")
+        assert place is not None
+        assert place.path == path
+    assert place_by_token(holder()).path == ""
+
+
 def test_a_union_shows_what_the_token_selects_and_nothing_else() -> None:
     place = place_by_token(holder("git-*", "start"))
     assert [name for name in ("git-a", "start", "git", "other", "_") if place.shows(name)] == ["git-a", "start", "_"]

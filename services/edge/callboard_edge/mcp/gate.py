@@ -33,6 +33,13 @@ class Place(NamedTuple):
     version: int
     selection: str = ""
 
+    @property
+    def path(self) -> str:
+        """What stands before `/mcp` (and before the doors of other carriers) in a URL that leads here."""
+        if self.selection:
+            return ""
+        return f"/p/{self.organisation}/{self.playbook}" + (f"@{self.version}" if self.version else "")
+
     def shows(self, playbook: str) -> bool:
         """Whether a playbook of the organisation is here."""
         return self.playbook == playbook or (self.selection != "" and selects(self.selection, playbook))
