@@ -26,7 +26,8 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     """edge > router on `cb.rpc.<organisation>.<playbook>`; the body is the raw `params`.
 
     `deadline` is in epoch milliseconds, `received` in epoch microseconds. `request_id` is the client's
-    JSON-RPC id as raw JSON text. `version` 0 means the current one.
+    JSON-RPC id as raw JSON text. `version` 0 means the current one. `selection`: the request is to all playbooks
+    that these globs select (`kernel.permissions.selection_of`), and the subject names `subjects.SEVERAL`.
     """
 
     call_id: str
@@ -45,6 +46,7 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     log_level: str = ""
     anonymous: bool = False
     param_headers: dict[str, str] | None = None
+    selection: str = ""
 
 
 class CallHead(msgspec.Struct, frozen=True, array_like=True):

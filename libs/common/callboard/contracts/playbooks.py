@@ -142,6 +142,7 @@ class CatalogueChanged(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue
 
     `etags`: "tools" | "prompts" | "resources" -> digest of that list. An edge tells an agent to list again when
     the digest is another one than the agent was told of last: once, however many routers say it, however often.
+    `version` 0, without etags: the playbook is not served any more.
     """
 
     organisation: str

@@ -70,6 +70,8 @@ STREAM_CALLS = "CB_CALLS"
 BUCKET_SESSIONS = "CB_SESSIONS"
 BUCKET_LEASES = "CB_LEASES"
 
+SEVERAL = "_"
+"""Stands where a subject names a playbook, for what goes to several; no playbook can have this name."""
 INBOX = "_INBOX"  # _INBOX.<room>.<instance>.<n>; a room hears only its own
 
 
