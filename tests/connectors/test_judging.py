@@ -99,6 +99,17 @@ def test_an_item_without_a_usable_name_is_quarantined(kind: Any, data: Any, show
     assert words in (item.problem or "")
 
 
+def test_an_item_that_nobody_can_follow_down_is_quarantined_without_its_name() -> None:
+    item = judge("tools", b'{"name":"x","inputSchema":' + b"[" * 5000 + b"]" * 5000 + b"}", 2)
+    assert (item.name, item.problem) == ("(unnamed 3)", "is nested too deeply")
+
+
+def test_a_limit_beyond_every_range_is_a_limit() -> None:
+    assert tool({"type": "object", "properties": {"n": {"maximum": "@"}}}) is not None
+    schema = b'{"name":"x","inputSchema":{"type":"object","properties":{"n":{"maximum":1e400,"minimum":-%b}}}}'
+    assert judge("tools", schema % (b"9" * 5000), 0).problem is None
+
+
 def test_the_second_of_a_name_is_quarantined() -> None:
     raw = [json.dumps({"name": name, "inputSchema": OBJECT}).encode() for name in ("a", "b", "a")]
     items = quarantine_twins([judge("tools", one, at) for at, one in enumerate(raw)])
