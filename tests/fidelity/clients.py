@@ -47,6 +47,7 @@ class Http:
 
     def __init__(self, url: str, era: Era, capabilities: str = "{}") -> None:
         parts = urlsplit(url)
+        self.url = url
         assert parts.hostname is not None
         self._at = (parts.hostname, parts.port or 80)
         self._path = parts.path

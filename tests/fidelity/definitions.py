@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from tests.fidelity.json_texts import metas, numbers, object_of, spaces, spelled_array, spelled_object, strings, values
+from tests.fidelity.json_texts import (
+    metas,
+    numbers,
+    object_of,
+    opaque,
+    spaces,
+    spelled_array,
+    spelled_object,
+    strings,
+    values,
+)
 from tests.fidelity.strategies import arrays, booleans, one
 
 _counts = st.sampled_from(("0", "1", "7", "1.0", "2e1"))
@@ -59,7 +69,7 @@ def _schemas_over(draw: st.DrawFn, inner: SearchStrategy[str]) -> str:
     return spelled_object([(key, draw(keywords[key])) for key in chosen], draw(spaces))
 
 
-_schemas = st.recursive(_plain, _schemas_over, max_leaves=6)
+_schemas = opaque(st.recursive(_plain, lambda inner: opaque(_schemas_over(opaque(inner))), max_leaves=6))
 
 
 @st.composite
@@ -101,7 +111,7 @@ _tool_names = st.builds(lambda name, spell: spell(name + "_" + NUMBER), _names, 
 _any_names = st.one_of(_tool_names, st.sampled_from(("with space", "tab\\t", "nul\\u0000", "\\u00fc")).map(
     lambda name: _quoted(f"{name} {NUMBER}")
 ))  # fmt: skip
-_icons = arrays(object_of({"src": strings}, {"sizes": one('["48x48"]'), "theme": one('"dark"')}), 2)
+_icons = opaque(arrays(object_of({"src": strings}, {"sizes": one('["48x48"]'), "theme": one('"dark"')}), 2))
 _hints = object_of({}, {"title": strings, "readOnlyHint": booleans, "destructiveHint": booleans})
 _shared = {"title": strings, "description": strings, "icons": _icons, "_meta": metas}
 _uri_parts = st.sampled_from(("a", "ü", "%C3%BC", "a b", "?q=1&r=2", "#f", "\\u0041", "x" * 300))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.database import ExampleDatabase
 from hypothesis.strategies import SearchStrategy
 
-from tests.fidelity.checks import Change, Unfaithful, check_answer, check_request, compare_definition
+from tests.fidelity.checks import Change, Unfaithful, check_answer, check_named, check_request, compare_definition
 from tests.fidelity.definitions import Definition, definitions
 from tests.fidelity.exact import member, text_of
 from tests.fidelity.rewrites import wire_name
@@ -18,6 +18,8 @@ from tests.fidelity.rig import Leg, Rig, listed, publish
 from tests.fidelity.strategies import Example, Request, examples, requests
 from tests.support.upstreams.scripted import FIRST, KINDS, Lists
 
+CALLED = 20
+"""So many of each kind are called too."""
 METHOD_OF = {kind: method for method, kind in KINDS.items()}
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example]
 
@@ -102,6 +104,9 @@ async def _check_lists(rig: Rig, leg: Leg, lists: dict[str, list[str]]) -> None:
                 compare_lists(direct, got, prefix, kind)
             except Unfaithful as unfaithful:
                 raise Unfaithful(f"{leg.name} to a {client.era} client, prefix {prefix!r}: {unfaithful}") from None
+        if kind != "resourceTemplates":
+            for name in _names(direct, kind)[:: max(1, len(direct) // CALLED)]:
+                await check_named(leg, kind, name)
 
 
 def compare_lists(direct: list[str], got: list[str], prefix: str, kind: str) -> None:

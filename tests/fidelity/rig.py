@@ -28,7 +28,7 @@ CAPABLE = '{"sampling":{},"elicitation":{"form":{}},"roots":{}}'
 class Route:
     """One way of a client through the gateway."""
 
-    client: Client
+    client: Http
     era: Era
     capable: bool
 

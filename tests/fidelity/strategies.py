@@ -15,6 +15,7 @@ from tests.fidelity.json_texts import (
     numbers,
     object_of,
     objects,
+    opaque,
     spaces,
     spelled_array,
     spelled_object,
@@ -39,19 +40,23 @@ def arrays(items: SearchStrategy[str], most: int = 3) -> SearchStrategy[str]:
 booleans = st.sampled_from(("true", "false"))
 uris = st.sampled_from(("test://a", "file:///ü", "ui://x/y?z#f", "urn:x")).map(json.dumps)
 base64s = st.sampled_from(('""', '"AAAA"', '"iVBORw0KGgo\\u003d"'))
-_annotations = object_of({}, {"audience": one('["user"]'), "priority": numbers, "lastModified": strings})
+_annotations = opaque(object_of({}, {"audience": one('["user"]'), "priority": numbers, "lastModified": strings}))
 _common = {"_meta": metas, "annotations": _annotations}
-_resource = st.one_of(
-    object_of({"uri": uris, "text": strings}, {"mimeType": strings, "_meta": metas}),
-    object_of({"uri": uris, "blob": base64s}, {"mimeType": strings, "_meta": metas}),
+_resource = opaque(
+    st.one_of(
+        object_of({"uri": uris, "text": strings}, {"mimeType": strings, "_meta": metas}),
+        object_of({"uri": uris, "blob": base64s}, {"mimeType": strings, "_meta": metas}),
+    )
 )
-content_blocks = st.one_of(
-    object_of({"type": one('"text"'), "text": strings}, _common),
-    object_of({"type": one('"image"'), "data": base64s, "mimeType": strings}, _common),
-    object_of({"type": one('"audio"'), "data": base64s, "mimeType": strings}, _common),
-    object_of({"type": one('"resource"'), "resource": _resource}, _common),
-    object_of({"type": one('"resource_link"'), "uri": uris, "name": strings}, {**_common, "size": numbers}),
-    object_of({"type": one('"com.example/new"')}),
+content_blocks = opaque(
+    st.one_of(
+        object_of({"type": one('"text"'), "text": strings}, _common),
+        object_of({"type": one('"image"'), "data": base64s, "mimeType": strings}, _common),
+        object_of({"type": one('"audio"'), "data": base64s, "mimeType": strings}, _common),
+        object_of({"type": one('"resource"'), "resource": _resource}, _common),
+        object_of({"type": one('"resource_link"'), "uri": uris, "name": strings}, {**_common, "size": numbers}),
+        object_of({"type": one('"com.example/new"')}),
+    )
 )
 # A kind of result that no revision knows would not be a result of this one.
 _result = {"_meta": metas, "resultType": one('"complete"')}
@@ -78,6 +83,13 @@ RESULTS: dict[str, SearchStrategy[str]] = {
         forbidden=_NOT_HERE,
     ),
 }
+_asked = object_of(
+    {"method": one('"elicitation/create"'), "params": object_of({"message": strings}, {"_meta": metas})}, unknown=False
+)
+INPUT_REQUIRED = object_of(
+    {"resultType": one('"input_required"'), "inputRequests": _asked.map(lambda asked: '{"k":' + asked + "}")},
+    {"requestState": strings, "_meta": metas},
+)
 # Codes that the protocol has for the transport itself mean something to every hop.
 error_codes = st.one_of(
     st.sampled_from((-32700, -32600, -32601, -32602, -32603, -32000, -32002, -32042, 0, 1, 2**31, -(2**40))),
@@ -115,11 +127,12 @@ def answer(kind: str, body: str, space: str) -> str:
 
 @dataclass(frozen=True)
 class Example:
-    """One request, and what the upstream answers to it."""
+    """One request, and what the upstream answers to it. `asks`: it answers with questions to the client."""
 
     method: str
     script: Script
     token: str
+    asks: bool = False
 
 
 tokens = st.one_of(
@@ -132,15 +145,18 @@ def examples(draw: st.DrawFn) -> Example:
     """Some notifications, then a result or an error; as JSON or as events, in pieces or whole."""
     method = draw(st.sampled_from(METHODS))
     said = draw(st.one_of(st.just([]), st.lists(notifications, max_size=4)))
-    code = 0
-    if draw(st.integers(0, 3)):
+    code, asks = 0, draw(st.integers(0, 9)) == 0
+    if asks:
+        method = draw(st.sampled_from(("tools/call", "prompts/get")))
+        last = answer("result", draw(INPUT_REQUIRED), draw(spaces))
+    elif draw(st.integers(0, 3)):
         last = answer("result", draw(RESULTS[method]), draw(spaces))
     else:
         code = draw(error_codes)
         last = answer("error", draw(errors(code)), draw(spaces))
     cut = draw(st.sampled_from((0, 0, 0, 7, 100, 4096)))
     sse = bool(said) or (code == 0 and draw(st.booleans()))
-    return Example(method, Script([*said, last], sse=sse, cut=0 if code else cut, code=code), draw(tokens))
+    return Example(method, Script([*said, last], sse=sse, cut=0 if code else cut, code=code), draw(tokens), asks)
 
 
 # ------------------------------------------------------------------------------------------ requests
@@ -169,6 +185,7 @@ class Request:
 
 _OWN = ("script", "publish", "cursor", "name", "uri", "ref", "arguments", "argument", "_meta", "requestState",
         "inputResponses", "task")  # fmt: skip
+_RETRY = {"requestState": strings, "inputResponses": objects}
 _ARGUMENTS = {
     "tools/call": argument_objects,
     "prompts/get": prompt_arguments,
@@ -187,6 +204,7 @@ def requests(draw: st.DrawFn) -> Request:
     reserved = ("progressToken", "traceparent", "tracestate")
     meta = st.dictionaries(meta_keys.filter(lambda key: key not in reserved), values, max_size=2)
     pairs = {**draw(more), "arguments": draw(_ARGUMENTS[method])}
+    pairs |= {key: draw(value) for key, value in _RETRY.items() if draw(st.integers(0, 3)) == 0}
     return Request(
         method,
         tuple(draw(st.permutations(list(pairs.items())))),

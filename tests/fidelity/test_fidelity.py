@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fidelity import properties
+from tests.fidelity.checks import check_together
 from tests.fidelity.rig import Rig
 
 pytestmark = [pytest.mark.xdist_group("fidelity"), pytest.mark.timeout(300)]
@@ -26,6 +27,11 @@ def test_every_answer_reaches_every_client_as_it_was_said(rig: Rig, number: int)
 def test_every_request_reaches_every_upstream_as_it_was_asked(rig: Rig, number: int) -> None:
     properties.asked(rig, REQUESTS, number)
     assert rig.counted["requests"] >= REQUESTS
+
+
+def test_calls_at_the_same_time_hear_what_is_theirs_though_their_tokens_are_the_same(rig: Rig) -> None:
+    for leg in rig.legs:
+        rig.runner.run(check_together(leg, 12))
 
 
 def test_every_definition_is_listed_as_it_was_published(rig: Rig, number: int) -> None:

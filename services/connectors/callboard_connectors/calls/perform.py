@@ -152,7 +152,9 @@ class Calls:
             if lease is not None:
                 return await self._mirrored(upstream, lease, call, params)
         answer = await self._sent(upstream, session, call, params)
-        return answer if head.era == MODERN else await self._asked(upstream, session, call, params, answer)
+        if head.era == MODERN or not session.opening.modern:
+            return answer
+        return await self._asked(upstream, session, call, params, answer)
 
     async def _mirrored(self, upstream: Upstream, lease: Lease, call: Call, params: bytes) -> Envelope | bytes:
         """A handshake upstream that may ask this client something, on a session that speaks for it."""
