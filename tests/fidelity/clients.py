@@ -45,7 +45,7 @@ def answer_of(status: int, messages: list[bytes]) -> Answer:
 class Http:
     """A client of one endpoint. One connection, one request at a time."""
 
-    def __init__(self, url: str, era: Era, capabilities: str = "{}") -> None:
+    def __init__(self, url: str, era: Era, capabilities: str = "{}", *, streams: bool = False) -> None:
         parts = urlsplit(url)
         self.url = url
         assert parts.hostname is not None
@@ -53,13 +53,15 @@ class Http:
         self._path = parts.path
         self.era: Era = era
         self.capabilities = capabilities
+        kinds = ["application/json", "text/event-stream"]
+        self._accept = ", ".join(reversed(kinds) if streams else kinds)
         self._session = ""
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     async def ask(self, method: str, params: str, id: str = "1") -> Answer:
         """One request; `params` is a JSON object as it shall be sent, `_meta` of the stateless era included."""
-        headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+        headers = {"Accept": self._accept, "Content-Type": "application/json"}
         if self.era == "2026":
             headers |= {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method}
             named = member(params.encode(), _NAMED.get(method, ""))

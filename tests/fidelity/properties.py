@@ -98,7 +98,7 @@ async def _check_lists(rig: Rig, leg: Leg, lists: dict[str, list[str]]) -> None:
     for kind, method in METHOD_OF.items():
         direct = await listed(leg.direct, method)
         assert len(direct) == len(whole[kind]), "the upstream does not list what was published"
-        for client, prefix in ((leg.bare, ""), *((route.client, leg.prefix) for route in leg.routes)):
+        for client, prefix in ((leg.bare, ""), *((route.client, leg.prefix) for route in leg.routes[:2])):
             got = await listed(client, method)
             try:
                 compare_lists(direct, got, prefix, kind)

@@ -26,6 +26,7 @@ TRACE = "traceparent"
 STATUS = {-32700: 400, -32600: 400, -32602: 400, -32020: 400, -32021: 400, -32022: 400, -32601: 404}
 _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _BREAKS = re.compile(r"[\r\n]")
+_EVENT_BREAKS = re.compile(rb"\r\n|\r")
 
 
 def result(direct: bytes, client: Era, method: str) -> bytes:
@@ -48,6 +49,11 @@ def result(direct: bytes, client: Era, method: str) -> bytes:
 def error(direct: bytes) -> bytes:
     """None: code, message, data and everything else of an error are the upstream's."""
     return direct
+
+
+def in_events(direct: bytes) -> bytes:
+    """Server-sent events know one kind of line break: any other between two tokens becomes that one."""
+    return _EVENT_BREAKS.sub(b"\n", direct)
 
 
 def status(client: Era, error_code: int | None) -> int:

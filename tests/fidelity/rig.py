@@ -26,11 +26,12 @@ CAPABLE = '{"sampling":{},"elicitation":{"form":{}},"roots":{}}'
 
 @dataclass
 class Route:
-    """One way of a client through the gateway."""
+    """One way of a client through the gateway. `capable`: the server may ask it; `streams`: it prefers events."""
 
     client: Http
     era: Era
-    capable: bool
+    capable: bool = False
+    streams: bool = False
 
 
 @dataclass
@@ -148,9 +149,10 @@ def _leg(stack: Stack, era: Era, transport: Transport, url: str) -> Leg:
     name = f"{transport}-{era}"
     endpoint = stack.endpoint(ORGANISATION, name)
     eras: tuple[Era, Era] = ("2025", "2026")
-    routes = [Route(Http(endpoint, client), client, False) for client in eras]
+    routes = [Route(Http(endpoint, client), client) for client in eras]
+    routes.append(Route(Http(endpoint, "2025", streams=True), "2025", streams=True))
     if era == "2025":
-        routes += [Route(Http(endpoint, client, CAPABLE), client, True) for client in eras]
+        routes += [Route(Http(endpoint, client, CAPABLE), client, capable=True) for client in eras]
     direct: Client = Stdio(era) if transport == "stdio" else Http(url, era)
     bare = Http(stack.endpoint(ORGANISATION, f"{name}-bare"), era)
     return Leg(era, transport, direct, routes, bare, f"{name}__")

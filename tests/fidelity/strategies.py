@@ -120,9 +120,9 @@ def _notification(parts: tuple[str, str], space: str) -> str:
 notifications = st.builds(_notification, st.one_of(progress, log_messages, others), spaces)
 
 
-def answer(kind: str, body: str, space: str) -> str:
+def answer(kind: str, body: str, space: str, spell: int = 0) -> str:
     """A whole response; `kind` is `result` or `error`."""
-    return spelled_object([("jsonrpc", '"2.0"'), ("id", ID), (kind, body)], space)
+    return spelled_object([("jsonrpc", '"2.0"'), ("id", ID), (kind, body)], space, spell)
 
 
 @dataclass(frozen=True)
@@ -145,18 +145,21 @@ def examples(draw: st.DrawFn) -> Example:
     """Some notifications, then a result or an error; as JSON or as events, in pieces or whole."""
     method = draw(st.sampled_from(METHODS))
     said = draw(st.one_of(st.just([]), st.lists(notifications, max_size=4)))
+    around = draw(spaces), draw(st.sampled_from((0, 0, 0, 1, 2)))
     code, asks = 0, draw(st.integers(0, 9)) == 0
     if asks:
         method = draw(st.sampled_from(("tools/call", "prompts/get")))
-        last = answer("result", draw(INPUT_REQUIRED), draw(spaces))
+        last = answer("result", draw(INPUT_REQUIRED), *around)
     elif draw(st.integers(0, 3)):
-        last = answer("result", draw(RESULTS[method]), draw(spaces))
+        last = answer("result", draw(RESULTS[method]), *around)
     else:
         code = draw(error_codes)
-        last = answer("error", draw(errors(code)), draw(spaces))
+        last = answer("error", draw(errors(code)), *around)
     cut = draw(st.sampled_from((0, 0, 0, 7, 100, 4096)))
     sse = bool(said) or (code == 0 and draw(st.booleans()))
-    return Example(method, Script([*said, last], sse=sse, cut=0 if code else cut, code=code), draw(tokens), asks)
+    eol = draw(st.sampled_from(("\n", "\n", "\r\n", "\r")))
+    script = Script([*said, last], eol, sse=sse, cut=0 if code else cut, code=code)
+    return Example(method, script, draw(tokens), asks)
 
 
 # ------------------------------------------------------------------------------------------ requests
@@ -174,13 +177,18 @@ prompt_arguments = st.builds(
 
 @dataclass(frozen=True)
 class Request:
-    """The `params` of a request, apart from what the test puts in: (key, text) in order, `_meta` among them."""
+    """The `params` of a request, apart from what the test puts in: (key, text) in order, and `_meta`.
+
+    `template`: a completion is about a resource template and not about a prompt.
+    """
 
     method: str
     pairs: tuple[tuple[str, str], ...]
     meta: tuple[tuple[str, str], ...]
     space: str
     token: str
+    spell: int = 0
+    template: bool = False
 
 
 _OWN = ("script", "publish", "cursor", "name", "uri", "ref", "arguments", "argument", "_meta", "requestState",
@@ -211,4 +219,6 @@ def requests(draw: st.DrawFn) -> Request:
         tuple(draw(meta).items()),
         draw(spaces),
         draw(st.one_of(st.just(""), tokens)),
+        draw(st.sampled_from((0, 0, 0, 1, 2))),
+        draw(st.booleans()),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,13 @@ def test_what_does_not_fit_into_one_message_of_the_bus_is_the_same(rig: Rig, wha
     each(rig, example, [leg])
 
 
+def test_thousands_of_notifications_are_all_heard_in_order(rig: Rig) -> None:
+    note = '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%d}}'
+    example = saying(*(note % (TOKEN, number) for number in range(2000)), result("1"), sse=True)
+    for leg in rig.legs:
+        rig.runner.run(check_answer(replace(leg, routes=leg.routes[:1]), example))
+
+
 def test_a_wide_object_is_the_same(rig: Rig) -> None:
     wide = "{" + ",".join(f'"key {n}":{n}.0' for n in range(50_000)) + "}"
     each(rig, saying(result(wide)))
@@ -85,7 +93,7 @@ def refusal(rig: Rig, leg: Leg, frame: str, route: int = 1) -> dict[str, object]
     return said  # type: ignore[no-any-return]  # an error object
 
 
-@pytest.mark.parametrize("route", [0, 1, 2])
+@pytest.mark.parametrize("route", [0, 1, 3])
 def test_an_answer_of_2000_levels_is_refused_by_name_and_at_once(rig: Rig, route: int) -> None:
     for leg in rig.legs:
         if route < len(leg.routes):

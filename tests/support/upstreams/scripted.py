@@ -43,9 +43,10 @@ KINDS = {
 
 
 class Script(msgspec.Struct):
-    """The answer to one request. `cut`: bytes written at a time over HTTP, 0 for all at once."""
+    """The answer to one request. `cut`: bytes written at a time over HTTP, 0 for all at once; `eol`: ends SSE lines."""
 
     frames: list[str]
+    eol: str = "\n"
     sse: bool = False
     cut: int = 0
     code: int = 0
@@ -207,7 +208,11 @@ class Http:
             connection.respond(status, script.frames[0].encode(), session)
             return
         sse = script.sse or len(script.frames) > 1
-        body = b"".join(_event(frame.encode()) for frame in script.frames) if sse else script.frames[0].encode()
+        body = (
+            b"".join(_event(frame.encode(), script.eol.encode()) for frame in script.frames)
+            if sse
+            else script.frames[0].encode()
+        )
         kind = b"text/event-stream" if sse else b"application/json"
         head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n%b\r\n" % (kind, session)
         connection.transport.write(head)
@@ -217,9 +222,9 @@ class Http:
         connection.close_events()
 
 
-def _event(frame: bytes) -> bytes:
+def _event(frame: bytes, eol: bytes) -> bytes:
     """A line break between two tokens ends a `data` line, and the next one begins."""
-    return b"event: message\n" + b"".join(b"data: %b\n" % line for line in _BREAKS.split(frame)) + b"\n"
+    return eol.join((b"event: message", *(b"data: " + line for line in _BREAKS.split(frame)), b"", b""))
 
 
 def write_line(frame: bytes) -> None:
