@@ -72,23 +72,33 @@ def _schemas_over(draw: st.DrawFn, inner: SearchStrategy[str]) -> str:
 _schemas = opaque(st.recursive(_plain, lambda inner: opaque(_schemas_over(opaque(inner))), max_leaves=6))
 
 
+_ID = "https://example.com/a.json"
+# (members of the schema, a schema in its `$defs` that refers to them): every reference leads somewhere.
+_REFERENCES: tuple[tuple[list[tuple[str, str]], str], ...] = (
+    ([], "{}"),
+    ([("$vocabulary", "{}")], "true"),
+    ([("$anchor", '"here"')], '{"$ref":"#here"}'),
+    ([("$dynamicAnchor", '"node"')], '{"$dynamicRef":"#node"}'),
+    ([("$id", f'"{_ID}"')], '{"$ref":"a.json#/$defs/one","title":"r"}'),
+    ([("$id", f'"{_ID}"')], f'{{"allOf":[{{"$ref":"{_ID}"}},{{"$ref":"#"}}]}}'),
+    ([], f'{{"$id":"{_ID}","$defs":{{"t":{{"$id":"t.json","$anchor":"x"}}}},"items":{{"$ref":"t.json#x"}}}}'),
+)
+
+
 @st.composite
 def tool_schemas(draw: st.DrawFn) -> str:
     """A schema of type object with any keywords; the references in it lead somewhere."""
     keywords = _keywords(_schemas)
     chosen = draw(st.lists(st.sampled_from(sorted(set(keywords) - {"type"})), max_size=6, unique=True))
     pairs = [("type", '"object"'), *((key, draw(keywords[key])) for key in chosen)]
-    pairs.append(("$defs", '{"one":%s,"z":%s}' % (draw(_plain.filter(lambda s: "ref" not in s)), draw(_schemas))))  # noqa: UP031
+    more, reference = draw(st.sampled_from(_REFERENCES))
+    one, other = draw(_plain.filter(lambda text: "ref" not in text)), draw(_schemas)
+    pairs.append(("$defs", spelled_object([("one", one), ("z", other), ("r", reference)], "")))
     dialect = draw(st.sampled_from(("", '"https://json-schema.org/draft/2020-12/schema"')))
     if dialect:
         pairs.append(("$schema", dialect))
-    more = {
-        "$anchor": '"here"',
-        "$dynamicAnchor": '"node"',
-        "$id": '"https://example.com/tool.json"',
-        "$vocabulary": "{}",
-    }
-    pairs += [pair for pair in more.items() if not draw(st.integers(0, 5))]
+    # Any keyword may have been drawn already.
+    pairs += [pair for pair in more if pair[0] not in chosen]
     return spelled_object(draw(st.permutations(pairs)), draw(spaces))
 
 
