@@ -1,4 +1,4 @@
-"""One Callboard for all fidelity tests of a worker, and one seed, which is printed."""
+"""One Callboard for all fidelity tests of a worker, and one seed: `CALLBOARD_FIDELITY_SEED`, or always the same."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ from tests.fidelity.rig import Rig, running_rig
 SEED = int(os.environ.get("CALLBOARD_FIDELITY_SEED", "20260728"))
 
 
-def pytest_report_header() -> str:
-    return f"fidelity: seed {SEED} (CALLBOARD_FIDELITY_SEED)"
-
-
 @pytest.fixture(scope="session")
 def number() -> int:
-    """The seed of this run."""
-    print(f"seed {SEED}")
+    """The seed of this run; what fails says it."""
     return SEED
 
 

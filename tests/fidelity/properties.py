@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -39,7 +40,19 @@ def _run(
     def one(example: object) -> None:
         check(example)
 
-    seed(number)(_budget(count, database)(given(strategy)(one)))()
+    with _seed_in_failures(number):
+        seed(number)(_budget(count, database)(given(strategy)(one)))()
+
+
+@contextmanager
+def _seed_in_failures(number: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        error.add_note(
+            f"again: CALLBOARD_FIDELITY_SEED={number}, or python -m tests.fidelity --minutes 0 --seed {number}"
+        )
+        raise
 
 
 def answers(
@@ -80,8 +93,9 @@ def defined(rig: Rig, count: int, number: int) -> None:
 
     seed(number)(settings(budget, phases=(Phase.generate,))(given(definitions)(take)))()
     lists, numbered = _as_lists(drawn)
-    for leg in rig.legs:
-        rig.runner.run(_check_lists(rig, leg, lists))
+    with _seed_in_failures(number):
+        for leg in rig.legs:
+            rig.runner.run(_check_lists(leg, lists))
     rig.counted["definitions"] = rig.counted.get("definitions", 0) + len(numbered)
 
 
@@ -90,7 +104,7 @@ def _as_lists(drawn: list[Definition]) -> tuple[dict[str, list[str]], list[str]]
     return {kind: [text for of, text in texts if of == kind] for kind in METHOD_OF}, [text for _, text in texts]
 
 
-async def _check_lists(rig: Rig, leg: Leg, lists: dict[str, list[str]]) -> None:
+async def _check_lists(leg: Leg, lists: dict[str, list[str]]) -> None:
     marker = f'{{"name":"say","title":"{leg.published + 1}","inputSchema":{{"type":"object"}}}}'
     first = {"prompts": FIRST.prompts, "resources": FIRST.resources, "resourceTemplates": FIRST.resource_templates}
     whole = {"tools": [marker, *lists["tools"]], **{kind: [*more, *lists[kind]] for kind, more in first.items()}}

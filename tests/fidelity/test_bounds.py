@@ -63,7 +63,7 @@ def test_what_does_not_fit_into_one_message_of_the_bus_is_the_same(rig: Rig, wha
 def test_thousands_of_notifications_are_all_heard_in_order(rig: Rig) -> None:
     note = '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%d}}'
     example = saying(*(note % (TOKEN, number) for number in range(2000)), result("1"), sse=True)
-    for leg in rig.legs:
+    for leg in rig.legs[1:3]:  # a child of the one era, a URL of the other
         rig.runner.run(check_answer(replace(leg, routes=leg.routes[:1]), example))
 
 

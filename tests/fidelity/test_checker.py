@@ -107,6 +107,7 @@ def test_generated_answers_catch_a_relay_that_decodes_and_encodes_and_show_the_s
     with pytest.raises(Unfaithful) as caught:
         properties.answers(rig, 200, number, change=relay)
     assert "they part at byte" in str(caught.value)
+    assert any(f"CALLBOARD_FIDELITY_SEED={number}" in note for note in caught.value.__notes__)
     assert len(str(caught.value)) < 1000
 
 
