@@ -86,7 +86,8 @@ class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
     """connector or router > edge, on the inbox of the call.
 
     `kind` RESULT: the body is the raw `result`. ERROR: a raw JSON-RPC error object. NOTIFICATION: a whole
-    raw JSON-RPC notification. CHUNK: a piece of the RESULT that follows, for bodies over the bus's limit.
+    raw JSON-RPC notification. CHUNK: a piece of the RESULT, ERROR or NOTIFICATION that follows, for bodies over the
+    bus's limit.
     REQUEST: a whole JSON-RPC request to a handshake client; its id is a question token (see `AnswerHead`).
     RESULT and ERROR are the last message of a call. `problem` is Callboard's code when the error is ours.
     """

@@ -45,7 +45,7 @@ from callboard_connectors.sessions.mirrors import Lease
 from callboard_connectors.sessions.open import problem_of
 from callboard_connectors.sessions.session import Outgoing, Session
 from callboard_connectors.sessions.upstream import Upstream
-from callboard_connectors.transports.envelope import Envelope, peek_error
+from callboard_connectors.transports.envelope import Envelope, error_code, fault_of
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 
 log = structlog.get_logger()
@@ -73,14 +73,14 @@ class Calls:
     def begin(self, upstream: Upstream, data: bytes) -> None:
         """Take a message of `cb.call.*`; the call runs on its own."""
         head, params = unframe_call(data)
-        call = Call(head, self._publish)
+        call = Call(head, self._publish, self._max_frame)
         if self.table.begin(call):
             call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params))
 
     async def go_on(self, find: Callable[[str, str], Upstream | None], data: bytes) -> None:
         """Take a message of `cb.held.*`: the client's next step in a call that is held here."""
         head, params = unframe_call(data)
-        call, upstream = Call(head, self._publish), find(head.organisation, head.server)
+        call, upstream = Call(head, self._publish, self._max_frame), find(head.organisation, head.server)
         if upstream is None:
             gone = Problem("call.held_lost", f"server {head.server!r} is not here any more", server=head.server)
             await self._answer(call, _failure(head, gone))
@@ -126,21 +126,21 @@ class Calls:
                 return Ended(RESULT, answer, "ok")
             took = (time.perf_counter_ns() - started) // 1000
             if error := capability_error(head, bytes(answer.error)):
-                return Ended(ERROR, error, "error", error_code=peek_error(error).code, upstream_us=took)
+                return Ended(ERROR, error, "error", error_code=error_code(error), upstream_us=took)
             settled = settle(head, bytes(answer.result))
             return Ended(RESULT, settled.body, settled.outcome, upstream_us=took)
         except Problem as problem:
             return _failure(head, problem)
         except ClientRefused as refused:
-            return Ended(ERROR, refused.error, "error", error_code=peek_error(refused.error).code)
+            return Ended(ERROR, refused.error, "error", error_code=error_code(refused.error))
         except TransportFailure as failure:
             lost = lost_call(head, failure.reason, sent=failure.sent)
             upstream.failed(lost.message)
             return _failure(head, lost)
         except (InvalidAnswer, StatusRefused, SessionUnknown) as error:
             return _failure(head, problem_of(head.server, error))
-        except msgspec.DecodeError:
-            return _failure(head, problem_of(head.server, InvalidAnswer("answered something that is not JSON-RPC")))
+        except msgspec.DecodeError as error:
+            return _failure(head, problem_of(head.server, InvalidAnswer(fault_of(error))))
 
     async def _answered(self, upstream: Upstream, call: Call, params: bytes, retry: bool) -> Envelope | bytes:
         """The upstream's answer; or, as bytes, the questions that a stateless client must answer first."""
@@ -152,7 +152,9 @@ class Calls:
             if lease is not None:
                 return await self._mirrored(upstream, lease, call, params)
         answer = await self._sent(upstream, session, call, params)
-        return answer if head.era == MODERN else await self._asked(upstream, session, call, params, answer)
+        if head.era == MODERN or not session.opening.modern:
+            return answer
+        return await self._asked(upstream, session, call, params, answer)
 
     async def _mirrored(self, upstream: Upstream, lease: Lease, call: Call, params: bytes) -> Envelope | bytes:
         """A handshake upstream that may ask this client something, on a session that speaks for it."""

@@ -182,9 +182,9 @@ class HttpSession:
                         return found
                 elif not found.is_answer:
                     await self._heard(found, raw, listener)
-        except msgspec.DecodeError:
+        except msgspec.DecodeError as error:
             if status < 300:
-                raise InvalidAnswer("answered something that is not JSON-RPC") from None
+                raise InvalidAnswer(rpc.fault_of(error)) from None
         if status == 404 and self._session_id:
             raise SessionUnknown
         if status >= 300:
@@ -229,8 +229,8 @@ class HttpSession:
             return None
         try:
             found = rpc.decode(event.data)
-        except msgspec.DecodeError:
-            raise InvalidAnswer("sent an event that is not JSON-RPC") from None
+        except msgspec.DecodeError as error:
+            raise InvalidAnswer(rpc.fault_of(error)) from None
         if not found.is_answer:
             await self._heard(found, event.data, listener)
             return None

@@ -15,7 +15,7 @@ from callboard_connectors.sessions.session import UNHEARD, Listener, Outgoing, W
 from callboard_connectors.transports import envelope as rpc
 from callboard_connectors.transports.child import Child
 from callboard_connectors.transports.envelope import Envelope, RpcRefused
-from callboard_connectors.transports.failures import TransportFailure
+from callboard_connectors.transports.failures import InvalidAnswer, TransportFailure
 from callboard_connectors.transports.stdio import Chatter, StdioLink
 
 _NOTIFICATIONS_HELD = 1024
@@ -35,7 +35,7 @@ class _Waiting:
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
-        self.inbox: asyncio.Queue[tuple[Envelope, bytes] | TransportFailure] = asyncio.Queue()
+        self.inbox: asyncio.Queue[tuple[Envelope, bytes] | TransportFailure | InvalidAnswer] = asyncio.Queue()
 
 
 class StdioSession:
@@ -94,7 +94,7 @@ class StdioSession:
             listener.written()
             while True:
                 item = await waiting.inbox.get()
-                if isinstance(item, TransportFailure):
+                if isinstance(item, TransportFailure | InvalidAnswer):
                     raise item
                 found, raw = item
                 if found.is_answer:
@@ -138,8 +138,8 @@ class StdioSession:
             return
         try:
             messages = list(rpc.messages_in(line))
-        except msgspec.DecodeError:
-            self._out.line(line)
+        except msgspec.DecodeError as error:
+            self._undecoded(line, error)
             return
         for found, raw in messages:
             if found.is_answer:
@@ -150,6 +150,15 @@ class StdioSession:
                 self._asked(found)
             else:
                 self._notified(found, raw)
+
+    def _undecoded(self, line: bytes, error: msgspec.DecodeError) -> None:
+        """Chatter, or an answer that somebody would wait for in vain."""
+        number = rpc.answered_id(line)
+        waiting = None if number is None else self._waiting.get(number)
+        if waiting is None:
+            self._out.line(line)
+        else:
+            waiting.inbox.put_nowait(InvalidAnswer(rpc.fault_of(error)))
 
     def _asked(self, found: Envelope) -> None:
         """A request of the server: in a mirrored session it is for the one client that there is."""

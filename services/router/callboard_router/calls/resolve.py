@@ -10,6 +10,7 @@ from callboard.contracts.calls import MODERN, RpcHead, holder_of
 from callboard.contracts.playbooks import ResourceOwner
 from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_restricted
+from callboard.kernel.plain_json import plain
 from callboard.kernel.prompt_template import fill
 from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
 
@@ -73,7 +74,6 @@ _prompt_params = msgspec.json.Decoder(_PromptParams).decode
 _uri_params = msgspec.json.Decoder(_UriParams).decode
 _list_params = msgspec.json.Decoder(_ListParams).decode
 _complete_params = msgspec.json.Decoder(_CompleteParams).decode
-_any = msgspec.json.Decoder().decode
 
 
 def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
@@ -110,7 +110,7 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     route = playbook.tools.get(call.name)
     if route is None:
         raise Problem("tool.unknown", f"Unknown tool: {call.name}", tool=call.name)
-    arguments: Any = _any(call.arguments)
+    arguments: Any = plain(call.arguments)
     if not isinstance(arguments, dict):
         raise Problem("argument.invalid", "`arguments` must be an object", tool=call.name)
     if route.mirrored and head.era == MODERN:

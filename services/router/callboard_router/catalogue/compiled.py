@@ -13,6 +13,7 @@ from callboard.contracts.definitions import Catalogue, PlaybookContent
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.param_headers import ANNOTATION, mirror_fault
+from callboard.kernel.plain_json import plain
 from callboard_router.catalogue.domain import Collision, Entry, expose, template_pattern
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
@@ -53,7 +54,7 @@ class ToolRoute:
         return mirror_fault(self._schema(), arguments, headers)
 
     def _schema(self) -> Any:
-        return msgspec.json.decode(msgspec.json.decode(self._raw, type=_Definition).inputSchema)
+        return plain(msgspec.json.decode(self._raw, type=_Definition).inputSchema)
 
     def faults(self, arguments: Any) -> list[str]:
         """What is wrong with the arguments; empty when nothing is."""
