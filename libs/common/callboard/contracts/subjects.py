@@ -37,6 +37,7 @@ SECRETS = "cb.ask.authsvc.secrets"
 CONSUMERS = "cb.ask.authsvc.consumers"
 VERIFY_TOKEN = "cb.ask.authsvc.verify_token"
 OPEN_SECRETS = "cb.ask.vault.open"
+TASK_KEY = "cb.ask.vault.task_key"
 ORGANISATIONS = "cb.ask.projections.organisations"
 PLAYBOOKS = "cb.ask.projections.playbooks"
 HISTORY = "cb.ask.projections.history"
@@ -195,6 +196,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             STATUS,
             RECORD_CATALOGUE,
             OPEN_SECRETS,
+            TASK_KEY,
             f"{RECORD}.>",
             f"{INBOX}.edge.>",
             f"{UPDATED}.>",
