@@ -58,6 +58,7 @@ TOKEN_REVOKED = "cb.push.token_revoked"
 SESSION_ENDED = "cb.push.session_ended"
 SESSION_CHANGED = "cb.push.session_changed"
 STREAM_OPENED = "cb.push.stream_opened"
+SESSION_TOLD = "cb.push.session_told"
 
 # --- for analytics consumers (JetStream) -------------------------------------------------------------
 EVENT = "cb.evt"  # cb.evt.<organisation>.<type>        stream CB_EVENTS
@@ -197,6 +198,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             RECORD_CATALOGUE,
             OPEN_SECRETS,
             TASK_KEY,
+            SESSION_TOLD,
             f"{RECORD}.>",
             f"{INBOX}.edge.>",
             f"{UPDATED}.>",

@@ -9,11 +9,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import nats.errors
 import structlog
 
+from callboard.contracts import subjects
 from callboard.contracts.calls import (
     CHUNK,
     ERROR,
@@ -28,6 +30,7 @@ from callboard.contracts.calls import (
     unframe_call,
 )
 from callboard.contracts.problems import Problem
+from callboard.contracts.status import SessionTold
 from callboard.kernel.param_headers import param_headers
 from callboard_connectors.bridge.ask import ClientRefused, Questions
 from callboard_connectors.bridge.domain import MAX_ROUNDS, input_required, speaks_for_itself, with_answers
@@ -49,7 +52,7 @@ from callboard_connectors.sessions.session import Outgoing, Session
 from callboard_connectors.sessions.upstream import Upstream
 from callboard_connectors.tasks.domain import is_about_a_task, renamed
 from callboard_connectors.tasks.identify import Tasks
-from callboard_connectors.transports.envelope import Envelope, peek_error
+from callboard_connectors.transports.envelope import Envelope, encode, peek_error
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 
 log = structlog.get_logger()
@@ -166,7 +169,7 @@ class Calls:
             await self._tasks.seal_of(head.organisation)
         if head.method == LISTEN and not session.opening.modern:
             raise Problem("method.unknown", f"server {head.server!r} knows no subscriptions", method=LISTEN)
-        if not session.opening.modern and speaks_for_itself(head.capabilities):
+        if not session.opening.modern and _has_its_own_session(head, session):
             lease = await upstream.mirrors.borrow(head)
             if lease is not None:
                 return await self._mirrored(upstream, lease, call, params)
@@ -181,7 +184,10 @@ class Calls:
             return await self._conversed(Conversation(lease, outgoing, call, digest))
         call.asker = self._questions
         try:
-            return await lease.session.call(outgoing, call)
+            answer = await lease.session.call(outgoing, call)
+            if call.augmented and bytes(answer.result):
+                await self._begun(upstream, lease, call, bytes(answer.result))
+            return answer
         except SessionUnknown:
             lease.discard()
             raise
@@ -227,10 +233,22 @@ class Calls:
 
     async def _with_task(self, upstream: Upstream, call: Call, body: bytes) -> bytes:
         """The result with the client's name for the task in it."""
-        # A handshake server may know a task on the session only that made it, and this worker has that.
-        anywhere = upstream.era == MODERN or upstream.wanted.definition.is_stdio
-        ids = call.about or await self._tasks.named(call.head, body, "" if anywhere else self.alias)
+        ids = call.about or await self._tasks.named(call.head, body, self._holder(upstream))
         return body if ids is None else renamed(body, ids)
+
+    def _holder(self, upstream: Upstream) -> str:
+        """A handshake server may know a task on the session only that made it, and this worker has that."""
+        return "" if upstream.era == MODERN or upstream.wanted.definition.is_stdio else self.alias
+
+    async def _begun(self, upstream: Upstream, lease: Lease, call: Call, result: bytes) -> None:
+        """A handshake client made a task, perhaps: what its server says of it goes to that client's stream."""
+        call.about = await self._tasks.named(call.head, result, self._holder(upstream))
+        if call.about is not None:
+            lease.follow(call.about, partial(self._tell, call.head.session))
+
+    async def _tell(self, session: str, message: bytes) -> None:
+        told = SessionTold(session=session, message=msgspec.Raw(message))
+        await self._publish(subjects.SESSION_TOLD, encode(told))
 
     async def _answer(self, call: Call, ended: Ended) -> None:
         """The last message of the call, in pieces when the bus does not take it whole."""
@@ -243,6 +261,11 @@ class Calls:
         # What went out in pieces cannot be said again by its last one.
         self.table.finish(call, last if body is ended.body else None)
         await self._publish(head.reply_to, last)
+
+
+def _has_its_own_session(head: CallHead, session: Session) -> bool:
+    """Whether a handshake server gets to know this client, and this client's tasks, apart from others."""
+    return speaks_for_itself(head.capabilities) or (session.opening.makes_tasks and head.era != MODERN)
 
 
 def _failure(head: CallHead, problem: Problem) -> Ended:

@@ -10,7 +10,7 @@ from callboard.contracts import subjects
 from callboard.contracts.calls import RpcHead
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
-from callboard.contracts.status import StreamOpened
+from callboard.contracts.status import SessionTold, StreamOpened
 from callboard.platform.bus import Bus
 from callboard_edge.mcp.answers import PING, Receive, Send, send_event, start_sse
 from callboard_edge.mcp.calls import Calls
@@ -114,6 +114,12 @@ class Streams:
             if listener.session == session.id:
                 listener.watched = dict(session.subscriptions)
                 self._watching.announce()
+
+    def session_told(self, message: SessionTold) -> None:
+        """A server has something to say to one session; without a stream it is not heard."""
+        for listener in self._playbooks.listeners():
+            if listener.session == message.session:
+                listener.say(bytes(message.message))
 
     def opened_elsewhere(self, message: StreamOpened) -> None:
         """The session has a newer stream at another edge."""
