@@ -143,6 +143,20 @@ async def test_the_status_of_a_task_is_told_on_its_sessions_stream_alone(stack: 
             await stream.close()
 
 
+async def test_a_task_whose_session_went_with_its_worker_is_unknown_at_once(stack: Stack) -> None:
+    async with sessions(stack, "http") as (session, _):
+        task = await session.begin("slow_compute", seconds=600)
+        assert (await session.ask("tasks/get", taskId=task))["status"] == "working"
+        for name in [name for name in stack.pids() if name.startswith("connectors")]:
+            stack.kill(name)
+
+        async def is_unknown() -> bool:
+            error = (await session.answer("tasks/get", stack.replicas - 1, taskId=task))["error"]
+            return bool(error["code"] == -32602)
+
+        await eventually(is_unknown, within=20, every=0.3)
+
+
 async def test_a_wish_for_a_task_means_nothing_to_a_stateless_server(stack: Stack) -> None:
     async with running("tasks", "--era", "2026") as upstream:
         organisation, token = await published(stack, file({"up": {"url": upstream.url}}, p=["up"]))

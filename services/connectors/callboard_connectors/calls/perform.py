@@ -167,7 +167,7 @@ class Calls:
         head, session = call.head, upstream.live or await upstream.session()
         if session.opening.makes_tasks:
             await self._tasks.seal_of(head.organisation)
-        if head.method == LISTEN and not session.opening.modern:
+        if call.about is not None and head.method == LISTEN and not session.opening.modern:
             raise Problem("method.unknown", f"server {head.server!r} knows no subscriptions", method=LISTEN)
         if not session.opening.modern and _has_its_own_session(head, session):
             lease = await upstream.mirrors.borrow(head)
