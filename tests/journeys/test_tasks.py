@@ -193,8 +193,9 @@ async def test_a_task_keeps_its_version_until_its_server_is_removed(stack: Stack
         assert "its server was removed" in hint
 
 
-async def test_news_of_a_task_reach_its_maker_and_nobody_else(stack: Stack) -> None:
-    async with makers(stack) as maker:
+@TRANSPORTS
+async def test_news_of_a_task_reach_its_maker_and_nobody_else(stack: Stack, transport: str) -> None:
+    async with makers(stack, transport) as maker:
         other = Maker(stack, maker.organisation, await stack.token(maker.organisation, fresh("other")))
         task, theirs = await maker.begin("confirm_delete", filename="x"), await other.begin("multi_input")
         last = stack.replicas - 1
