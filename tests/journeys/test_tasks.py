@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.journeys.test_inspector import inspect
 from tests.journeys.test_streams import Stream
 from tests.support.agents import published
 from tests.support.names import fresh
@@ -232,3 +233,24 @@ async def test_a_task_survives_the_worker_that_began_it(stack: Stack) -> None:
 
         await eventually(answered, within=20, every=0.3)
         assert (await maker.become(task, "completed"))["result"]["content"][0]["text"] == "deleted"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "era", "tool", "said"),
+    [
+        ("modern", "2026", "slow_compute", "computed x"),
+        ("legacy", "2025", "slow_compute", "computed x"),
+        ("legacy", "2025", "test_tool_with_task", "computed for None"),
+    ],
+)
+async def test_the_inspector_waits_for_a_task_as_for_a_call(
+    stack: Stack, protocol: str, era: str, tool: str, said: str
+) -> None:
+    async with running("tasks", "--era", era) as upstream:
+        organisation, token = await published(stack, file({"up": {"url": upstream.url}}, p=["up"]))
+        url = stack.endpoint(organisation, "p", stack.replicas - 1)
+        words = ("--method", "tools/call", "--tool-name", tool, "--tool-args-json", '{"seconds":0.3,"label":"x"}')
+        result = await inspect(url, token, protocol, *words)
+        assert result["content"] == [{"type": "text", "text": said}]
+        if tool == "test_tool_with_task":  # this one cannot be had without a task
+            assert result["_meta"]["io.modelcontextprotocol/related-task"]["taskId"].startswith("cbt1.up.")
