@@ -155,6 +155,7 @@ def test_news_of_a_task_reach_only_a_call_that_has_a_name_for_it() -> None:
         assert json.loads(told)["params"] == {"taskId": IDS.ours, "status": "working"}
         assert news(method, raw, None) is None
         assert news(method, notification(method, {"taskId": "another"}), IDS) is None
+        assert news(method, b'{"method":"x","params":[7]}', IDS) is None
     plain = notification("notifications/message", {"level": "info", "data": 1})
     assert news("notifications/message", plain, None) == plain
 

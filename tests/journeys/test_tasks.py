@@ -220,6 +220,21 @@ async def test_news_of_a_task_reach_its_maker_and_nobody_else(stack: Stack, tran
             await stream.close()
 
 
+async def test_a_stream_hears_what_became_of_a_task_while_its_worker_was_gone(stack: Stack) -> None:
+    async with makers(stack) as maker:
+        task = await maker.begin("slow_compute", seconds=1.0, label="x")
+        stream = maker.listen(stack.replicas - 1, task)
+        await asyncio.wait_for(stream.open.wait(), 10)
+        assert messages(stream)[0]["params"]["notifications"] == {"taskIds": [task]}
+        for name in [name for name in stack.pids() if name.startswith("connectors")]:
+            stack.kill(name)
+        await eventually(lambda: "completed" in stream.text, within=40)
+        told = messages(stream)[-1]["params"]
+        assert (told["taskId"], told["status"], "resultType" in told) == (task, "completed", False)
+        assert told["result"]["content"][0]["text"] == "computed x"
+        await stream.close()
+
+
 async def test_a_task_survives_the_worker_that_began_it(stack: Stack) -> None:
     async with makers(stack) as maker:
         task = await maker.begin("confirm_delete", filename="x")

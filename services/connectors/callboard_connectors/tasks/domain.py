@@ -118,12 +118,15 @@ def news(method: str, body: bytes, ids: TaskIds | None) -> bytes | None:
     about_a_task = method.startswith(NEWS)
     if ids is None:
         return None if about_a_task else body
-    params = decode(body).params
-    if not bytes(params):
-        return body
-    if about_a_task and named_in(params) != ids.theirs:
+    try:
+        params = decode(body).params
+        if not bytes(params):
+            return body
+        if about_a_task and named_in(params) != ids.theirs:
+            return None
+        told = _acknowledged(params, ids) if method == ACKNOWLEDGED else renamed(params, ids)
+    except msgspec.DecodeError:
         return None
-    told = _acknowledged(params, ids) if method == ACKNOWLEDGED else renamed(params, ids)
     return encode({"jsonrpc": "2.0", "method": method, "params": msgspec.Raw(told)})
 
 
