@@ -103,7 +103,9 @@ class Calls:
         left = head.deadline / 1000 - time.time()
         if left > 0:
             call.due_in(left)
-        upstream.enter()
+        busy = head.method != LISTEN  # a subscription waits with no end: it keeps nothing else from being done
+        if busy:
+            upstream.enter()
         try:
             ended = await self._ended(upstream, call, params, left, retry=retry)
         except asyncio.CancelledError:
@@ -113,7 +115,8 @@ class Calls:
             log.exception("call_failed", call_id=head.call_id)
             ended = _failure(head, Problem("internal.unexpected", "something went wrong inside Callboard"))
         finally:
-            upstream.leave()
+            if busy:
+                upstream.leave()
             call.settle()
         try:
             await self._answer(call, ended)
