@@ -125,6 +125,7 @@ def test_an_app_that_is_not_listed_is_its_tools_servers() -> None:
         {
             "a": catalogue(resources, tools=(app("t", {"ui": {"resourceUri": "ui://a/t"}}),)),
             "b": catalogue(resources, tools=(app("t", {"ui/resourceUri": "ui://b/t"}), app("u", {"ui": 7}))),
+            "c": catalogue(resources, tools=(app("t", {"ui": {"resourceUri": "ui://a/t"}}),)),
         }
     )
     assert shown.resource_server("ui://a/t") == ("a", "")

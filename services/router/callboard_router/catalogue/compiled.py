@@ -77,7 +77,10 @@ class CompiledPlaybook:
         self._template_owners = exposure.templates
         declared = declared_by(content.definition, catalogues)
         self._resource_servers = [server for server, said in declared.items() if "resources" in said]
-        self._app_servers = {uri: entry.server for entry in exposure.tools.values() if (uri := app_of(entry))}
+        self._app_servers: dict[str, str] = {}
+        for tool in exposure.tools.values():
+            if uri := app_of(tool):
+                self._app_servers.setdefault(uri, tool.server)
         self.lists = {
             "tools/list": _prepared("tools", exposure.tools, page_size),
             "prompts/list": _prepared("prompts", exposure.prompts, page_size),
