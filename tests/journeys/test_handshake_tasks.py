@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from mcp.client.extension import advertise
+from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 
 from tests.journeys.test_streams import HELLO, Stream
 from tests.journeys.test_tasks import TRANSPORTS, file, messages
-from tests.support.agents import published
-from tests.support.stack import Stack
+from tests.support.agents import MODES, agent, published
+from tests.support.stack import Stack, free_ports
 from tests.support.upstreams.launch import command, running
 from tests.support.waiting import eventually
 
@@ -165,3 +168,20 @@ async def test_a_wish_for_a_task_means_nothing_to_a_stateless_server(stack: Stac
         assert "tasks" not in session.capabilities
         made = await session.ask("tools/call", name="slow_compute", arguments={"label": "x"}, task={"ttl": 1000})
         assert json.dumps(made["content"]) == '[{"type": "text", "text": "computed x"}]'
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_client_with_a_session_of_its_own_goes_on_after_its_server_was_restarted(
+    stack: Stack, mode: str
+) -> None:
+    words = ("tasks", "--era", "2025", "--port", str(free_ports(1)))
+    shows = [advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})]
+    async with running(*words) as upstream:
+        organisation, token = await published(stack, file({"up": {"url": upstream.url}}, p=["up"]))
+        async with agent(stack.endpoint(organisation, "p"), token, mode, extensions=shows) as client:
+            await client.call_tool("greet", {"name": "x"})
+            upstream.signal(signal.SIGKILL)
+            await upstream.process.wait()
+            async with running(*words):
+                for _ in range(3):
+                    assert not (await client.call_tool("greet", {"name": "x"})).is_error

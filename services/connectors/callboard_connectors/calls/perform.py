@@ -175,6 +175,13 @@ class Calls:
         if not session.opening.modern and _has_its_own_session(head, session):
             lease = await upstream.mirrors.borrow(head)
             if lease is not None:
+                try:
+                    return await self._mirrored(upstream, lease, call, params)
+                except SessionUnknown:
+                    # It was not executed: once more, on a session that the server knows.
+                    lease.discard()
+                    lease = await upstream.mirrors.borrow(head)
+            if lease is not None:
                 return await self._mirrored(upstream, lease, call, params)
         answer = await self._sent(upstream, session, call, params)
         return answer if head.era == MODERN else await self._asked(upstream, session, call, params, answer)
@@ -191,9 +198,6 @@ class Calls:
             if call.augmented and bytes(answer.result):
                 await self._begun(upstream, lease, call, bytes(answer.result))
             return answer
-        except SessionUnknown:
-            lease.discard()
-            raise
         finally:
             lease.release()
 
