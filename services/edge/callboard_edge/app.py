@@ -61,7 +61,7 @@ class Edge:
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
         self._watching = Watching(self.bus, self._playbooks)
-        self._streams = Streams(self.bus, self._playbooks, self._watching)
+        self._streams = Streams(self.bus, self._calls, self._playbooks, self._watching)
         self._tails = Tails(self.bus)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[None]] = []

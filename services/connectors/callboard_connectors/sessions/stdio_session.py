@@ -21,11 +21,16 @@ from callboard_connectors.transports.stdio import Chatter, StdioLink
 _NOTIFICATIONS_HELD = 1024
 
 
-class _Token(msgspec.Struct):
+class _Meta(msgspec.Struct):
+    subscription: msgspec.Raw = msgspec.field(default=rpc.NOTHING, name="io.modelcontextprotocol/subscriptionId")
+
+
+class _Belongs(msgspec.Struct):
     token: msgspec.Raw = msgspec.field(default=rpc.NOTHING, name="progressToken")
+    meta: _Meta = msgspec.field(default_factory=_Meta, name="_meta")
 
 
-_token = msgspec.json.Decoder(_Token).decode
+_belongs = msgspec.json.Decoder(_Belongs).decode
 
 
 class _Waiting:
@@ -192,15 +197,17 @@ class StdioSession:
             waiting.inbox.put_nowait((found, raw))
 
     def _whose(self, found: Envelope) -> _Waiting | None:
-        """The request a notification belongs to: by its progress token, or because it is the only one.
+        """The request a notification belongs to: by its token or subscription, or because it is the only one.
 
         Otherwise nobody's: what a server says about one client's call must not reach another's.
         """
-        if found.method == "notifications/progress":
-            try:
-                return self._waiting.get(int(bytes(_token(found.params).token)))
-            except (msgspec.DecodeError, ValueError):
-                return None
+        try:
+            belongs = _belongs(found.params) if bytes(found.params) else _Belongs()
+            subscription = bytes(belongs.meta.subscription)
+            if found.method == "notifications/progress" or subscription:
+                return self._waiting.get(int((subscription or bytes(belongs.token)).strip(b'"')))
+        except (msgspec.DecodeError, ValueError):
+            return None
         callers = [waiting for waiting in self._waiting.values() if waiting.listener is not UNHEARD]
         return callers[0] if len(callers) == 1 else None
 

@@ -127,12 +127,13 @@ class Meta(
     traceparent: Any = ""
 
 
-class Params(msgspec.Struct, rename={"meta": "_meta"}):
+class Params(msgspec.Struct, rename={"meta": "_meta", "task_id": "taskId"}):
     """The members of `params` that the edge reads."""
 
     meta: Meta | msgspec.UnsetType | None = msgspec.UNSET
     name: Any = None
     uri: Any = None
+    task_id: Any = None
 
 
 _params = msgspec.json.Decoder(Params).decode

@@ -88,7 +88,8 @@ class Stateless:
         if method == "server/discover":
             await send_json(send, 200, result_message(message.raw_id, _discovered(opened)))
         elif method == "subscriptions/listen":
-            await self._streams.serve_listen(message, place, principal, opened, receive, send)
+            head = self._head(place, principal, message, params, headers, time.time_ns() // 1000)
+            await self._streams.serve_listen(message, place, head, opened, receive, send)
         else:
             raise Problem("method.unknown", f"Method not found: {method}", method=method)
 
