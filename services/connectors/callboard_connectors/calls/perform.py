@@ -135,7 +135,7 @@ class Calls:
             return Ended(ERROR, refused.error, "error", error_code=peek_error(refused.error).code)
         except TransportFailure as failure:
             lost = lost_call(head, failure.reason, sent=failure.sent)
-            upstream.failed(lost.message)
+            upstream.missed(lost.message)
             return _failure(head, lost)
         except (InvalidAnswer, StatusRefused, SessionUnknown) as error:
             return _failure(head, problem_of(head.server, error))
