@@ -8,8 +8,11 @@ from itertools import product
 from tests.conformance.suite import REVISIONS
 
 ERAS = ("both", "2025", "2026")
-TRANSPORTS = ("http", "stdio")
 REPLICAS = (1, 2)
+# Upstreams as (era, transport). What is beside the two usual transports differs from them only between one worker and
+# its upstream, so it runs with one of each service.
+_USUAL = tuple(product(ERAS, ("http", "stdio")))
+_BESIDE = (("2025", "sse"), ("both", "websocket"))
 _NATIVE = {"2025-11-25": "2025", "2026-07-28": "2026"}
 
 
@@ -47,8 +50,14 @@ def playbook(era: str, transport: str) -> str:
     return f"{era}-{transport}"
 
 
+def upstreams(replicas: int) -> tuple[tuple[str, str], ...]:
+    """The (era, transport) of every upstream behind so many of each service."""
+    return (*_USUAL, *_BESIDE) if replicas == 1 else _USUAL
+
+
 DIRECT = tuple(Configuration(revision, "both", "http", 0) for revision in REVISIONS)
 THROUGH = tuple(
     Configuration(revision, era, transport, replicas)
-    for replicas, era, transport, revision in product(REPLICAS, ERAS, TRANSPORTS, REVISIONS)
+    for replicas in REPLICAS
+    for (era, transport), revision in product(upstreams(replicas), REVISIONS)
 )

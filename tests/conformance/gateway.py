@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.configurations import ERAS, TRANSPORTS, Configuration, playbook
+from tests.conformance.configurations import Configuration, playbook, upstreams
 from tests.support.round_robin import RoundRobin
 from tests.support.stack import Stack, running_stack
 from tests.support.upstreams.launch import command, running
@@ -40,11 +40,14 @@ async def running_gateway(directory: Path, replicas: int) -> AsyncIterator[Gatew
     """
     async with AsyncExitStack() as leaving:
         servers: dict[str, Any] = {}
-        for era in ERAS:
-            upstream = await leaving.enter_async_context(running("everything", "--era", era))
-            servers[playbook(era, "http")] = {"url": upstream.url}
-            words = ("everything", "--transport", "stdio", "--era", era)
-            servers[playbook(era, "stdio")] = {"command": command(*words)}
+        for era, transport in upstreams(replicas):
+            words = ("everything", "--transport", transport, "--era", era)
+            if transport == "stdio":
+                servers[playbook(era, transport)] = {"command": command(*words)}
+                continue
+            upstream = await leaving.enter_async_context(running(*words))
+            urls = {"http": upstream.url, "sse": upstream.at("/sse"), "websocket": upstream.websocket}
+            servers[playbook(era, transport)] = {"url": urls[transport]}
         stack = await leaving.enter_async_context(running_stack(directory / "data", replicas=replicas))
         await stack.apply(json.dumps(await _file(servers, directory / "repository")))
         await eventually(lambda: _all_known(stack), within=30, every=0.2)
@@ -68,7 +71,7 @@ async def _file(servers: dict[str, Any], repository: Path) -> dict[str, Any]:
 
 async def _all_known(stack: Stack) -> bool:
     """Every edge lists the tools of the three servers in every playbook."""
-    for edge, era, transport in product(range(stack.replicas), ERAS, TRANSPORTS):
+    for edge, (era, transport) in product(range(stack.replicas), upstreams(stack.replicas)):
         endpoint = stack.endpoint(ORGANISATION, playbook(era, transport), edge)
         answer = (await stack.rpc(endpoint, "tools/list")).json()
         missing = _TOOLS - {tool["name"] for tool in answer.get("result", {}).get("tools", ())}
