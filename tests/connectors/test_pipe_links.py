@@ -16,8 +16,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from callboard.contracts.definitions import ServerDefinition
+from callboard_connectors.registry.domain import ServerKey, Wanted
+from callboard_connectors.sessions.domain import Opening, expected_transport
 from callboard_connectors.sessions.pipe_session import PipeSession
 from callboard_connectors.sessions.session import UNHEARD, Outgoing
+from callboard_connectors.sessions.upstream import Upstream
 from callboard_connectors.transports.envelope import Envelope
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 from callboard_connectors.transports.http import watch_peer
@@ -498,3 +502,48 @@ async def test_what_is_no_message_is_left_to_the_pipe() -> None:
         for text in (b"{not json", b"[1,2", b'{"json": "but not rpc"}', b"", b"  "):
             pipe.take(text)
         assert pipe.strange == [b"{not json", b"[1,2", b'{"json": "but not rpc"}']
+
+
+class Opener:
+    """Opens sessions over scripted pipes."""
+
+    def __init__(self) -> None:
+        self.pipes: list[Scripted] = []
+
+    async def open(self, *_: object) -> PipeSession:
+        self.pipes.append(Scripted())
+        opened = PipeSession(self.pipes[-1])
+        await opened.open()
+        opened.adopt(Opening(era="2025-11-25"))
+        return opened
+
+
+async def test_a_lost_connection_counts_once_whatever_was_in_flight_and_an_answered_call_clears_it() -> None:
+    opener, wanted = Opener(), Wanted(definition=ServerDefinition(url="wss://x/mcp"), revision=1)
+    upstream = Upstream(ServerKey("acme", "x"), wanted, opener, lambda: 100.0)  # type: ignore[arg-type]
+    lost = await upstream.session()
+    opener.pipes[0].ended("it fell over")
+    for _ in range(10):
+        upstream.missed("it fell over")
+    assert (round(upstream.pause(), 3), upstream.restarts, upstream.state) == (0.2, 1, "OFFLINE")
+    found = await upstream.session()
+    assert found is not lost
+    assert upstream.pause() > 0, "a connection proves itself by staying"
+    upstream.answered()
+    assert upstream.pause() == 0.0
+    assert await upstream.renew(found) is found, "it still stands"
+    await upstream.close()
+
+
+@pytest.mark.parametrize(
+    ("definition", "transport"),
+    [
+        (ServerDefinition(url="https://x/mcp"), "http"),
+        (ServerDefinition(url="https://x/sse", transport="sse"), "sse"),
+        (ServerDefinition(url="https://x/mcp", transport="streamable"), "http"),
+        (ServerDefinition(url="wss://x/mcp"), "websocket"),
+        (ServerDefinition(command=("x",)), "stdio"),
+    ],
+)
+def test_a_definition_says_what_will_carry_its_sessions(definition: ServerDefinition, transport: str) -> None:
+    assert expected_transport(definition) == transport
