@@ -19,8 +19,21 @@ class SecretRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     secret: str
 
 
+class Deadlines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How long a call may take, in seconds; what is left out is decided one level up (tool, server, settings).
+
+    `idle_seconds` runs from the call or its last progress notification, `max_seconds` from the call.
+    """
+
+    idle_seconds: float | None = None
+    max_seconds: float | None = None
+
+
 class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An upstream MCP server: either `url` (Streamable HTTP) or `command` (stdio, an argv list)."""
+    """An upstream MCP server: either `url` (Streamable HTTP) or `command` (stdio, an argv list).
+
+    `deadline_seconds` is the older word for `max_seconds` of `deadlines`.
+    """
 
     url: str | None = None
     headers: dict[str, str | SecretRef] = {}
@@ -29,6 +42,7 @@ class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     cwd: str | None = None
     description: str = ""
     deadline_seconds: float | None = None
+    deadlines: Deadlines | None = None
 
     @property
     def is_stdio(self) -> bool:
@@ -37,12 +51,16 @@ class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ToolRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Which tools of a server a playbook shows, and how. Globs; deny wins; no `allow` means all."""
+    """Which tools of a server a playbook shows, and how. Globs; deny wins; no `allow` means all.
+
+    All keys are the server's own names. Of the globs in `deadlines` the exact name counts, else the longest.
+    """
 
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
     rename: dict[str, str] = {}
     describe: dict[str, str] = {}
+    deadlines: dict[str, Deadlines] = {}
 
 
 class PlaybookServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -96,7 +96,7 @@ def _name(head: CallHead, fields: dict[str, object]) -> str:
 
 def _rewritten_meta(head: CallHead, meta: dict[str, msgspec.Raw], request_id: int, modern: bool) -> dict[str, object]:
     rewritten: dict[str, object] = dict(meta)
-    if "progressToken" in rewritten:
+    if head.ask_progress or "progressToken" in rewritten:
         rewritten["progressToken"] = request_id
     if modern:
         rewritten[META_VERSION] = _OUR_VERSION
@@ -127,13 +127,25 @@ _progress = msgspec.json.Decoder(_Progress).decode
 _log_message = msgspec.json.Decoder(_LogMessage).decode
 
 
+PROGRESS = "notifications/progress"
+
+
+def is_progress_of(found: Envelope, our_token: int) -> bool:
+    """Whether a progress notification is about the request with this number."""
+    try:
+        token = bytes(_progress(found.params).token)
+    except msgspec.DecodeError:
+        return False
+    return token in (b"%d" % our_token, b'"%d"' % our_token)
+
+
 def forwarded(head: CallHead, found: Envelope, raw: bytes, our_token: int, client_token: bytes) -> bytes | None:
     """A notification as the client gets it, or None when it is not for this client.
 
     Progress gets the client's token back. A stateless client gets log messages only at the level it asked for.
     """
     try:
-        if found.method == "notifications/progress":
+        if found.method == PROGRESS:
             return _mapped_progress(found, raw, our_token, client_token)
         if found.method == "notifications/message" and head.era == MODERN:
             return raw if _loud_enough(_log_message(found.params).level, head.log_level) else None
@@ -143,11 +155,7 @@ def forwarded(head: CallHead, found: Envelope, raw: bytes, our_token: int, clien
 
 
 def _mapped_progress(found: Envelope, raw: bytes, our_token: int, client_token: bytes) -> bytes | None:
-    if not client_token:
-        return None
-    token = bytes(_progress(found.params).token)
-    ours = b"%d" % our_token
-    if token not in (ours, b'"%b"' % ours):
+    if not client_token or not is_progress_of(found, our_token):
         return None
     params: dict[str, object] = dict(_fields(found.params))
     params["progressToken"] = msgspec.Raw(client_token)
@@ -261,6 +269,20 @@ def lost_call(head: CallHead, reason: str, *, sent: bool) -> Problem:
         message = f"server {head.server!r} went away while the tool ran: {reason}"
         return Problem("call.outcome_unknown", message, server=head.server)
     return Problem("server.unavailable", f"server {head.server!r} is not available: {reason}", server=head.server)
+
+
+def deadline_passed(head: CallHead) -> Problem:
+    """The call took as long as a call may take; it was cancelled."""
+    allowed = max(0, head.deadline - head.received // 1000) / 1000
+    text = f"server {head.server!r} did not answer before the deadline of {allowed:g} s"
+    return Problem("call.deadline_exceeded", text, limit="max_seconds", seconds=allowed)
+
+
+def stayed_idle(head: CallHead) -> Problem:
+    """Nothing was heard of the call for as long as it may be silent; it was cancelled."""
+    allowed = head.idle_ms / 1000
+    text = f"server {head.server!r} neither answered nor reported progress for {allowed:g} s"
+    return Problem("call.deadline_exceeded", text, limit="idle_seconds", seconds=allowed)
 
 
 def error_body(problem: Problem, head: CallHead) -> bytes:

@@ -34,10 +34,12 @@ from callboard_connectors.calls.domain import (
     Ended,
     build_request,
     capability_error,
+    deadline_passed,
     error_body,
     lost_call,
     outcome_of,
     settle,
+    stayed_idle,
 )
 from callboard_connectors.calls.in_flight import Call, InFlight, Publish
 from callboard_connectors.calls.record import record_of, record_subject
@@ -89,9 +91,10 @@ class Calls:
 
     async def _perform(self, upstream: Upstream, call: Call, params: bytes, *, retry: bool = False) -> None:
         head = call.head
+        call.running = True
         left = head.deadline / 1000 - time.time()
         if left > 0:
-            call.due_in(left)
+            call.start(left)
         upstream.enter()
         try:
             ended = await self._ended(upstream, call, params, left, retry=retry)
@@ -102,6 +105,7 @@ class Calls:
             log.exception("call_failed", call_id=head.call_id)
             ended = _failure(head, Problem("internal.unexpected", "something went wrong inside Callboard"))
         finally:
+            call.running = False  # its answer cannot be stopped any more
             upstream.leave()
             call.settle()
         try:
@@ -114,6 +118,8 @@ class Calls:
     async def _ended(self, upstream: Upstream, call: Call, params: bytes, left: float, *, retry: bool) -> Ended:
         head = call.head
         try:
+            if call.ending:
+                raise _why_ended(call)
             if left <= 0:
                 raise Problem("call.deadline_exceeded", "the deadline had passed before the call was made")
             if upstream.in_flight > self._bulkhead:
@@ -226,7 +232,9 @@ def _failure(head: CallHead, problem: Problem) -> Ended:
 def _why_ended(call: Call) -> Problem:
     head = call.head
     if call.ending == "timeout":
-        return Problem("call.deadline_exceeded", f"server {head.server!r} did not answer before the deadline")
+        return deadline_passed(head)
+    if call.ending == "idle":
+        return stayed_idle(head)
     if call.ending == "cancelled":
         return Problem("call.cancelled", "the caller cancelled the request")
     return lost_call(head, "this worker stopped", sent=call.sent)

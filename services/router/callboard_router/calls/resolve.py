@@ -12,6 +12,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_restricted
 from callboard.kernel.prompt_template import fill
 from callboard_router.catalogue.compiled import CompiledPlaybook
+from callboard_router.catalogue.deadlines import Limits
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -21,6 +22,7 @@ class Target(msgspec.Struct, frozen=True):
     upstream_name: str
     wire_name: str
     digest: str
+    limits: Limits
     holder: str = ""
 
 
@@ -89,7 +91,7 @@ def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
         if method == "resources/read":
             read = _uri_params(params)
             server, digest = playbook.resource_server(read.uri)
-            return Target(server, read.uri, read.uri, digest, _holder(read.state))
+            return Target(server, read.uri, read.uri, digest, playbook.limits(server), _holder(read.state))
         if method == "completion/complete":
             return _completion(params, playbook)
         if method == "callboard/open":
@@ -117,7 +119,7 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     faults = route.faults(arguments)
     if faults:
         return _invalid_arguments(head, call.name, route.server, route.digest, faults)
-    return Target(route.server, route.name, call.name, route.digest, _holder(call.state))
+    return Target(route.server, route.name, call.name, route.digest, route.limits, _holder(call.state))
 
 
 def _holder(state: str) -> str:
@@ -145,7 +147,8 @@ def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
     if entry is None:
         raise Problem("prompt.unknown", f"Unknown prompt: {wanted.name}", prompt=wanted.name)
     if entry.stored is None:
-        return Target(entry.server, entry.item.name, wanted.name, entry.item.digest, _holder(wanted.state))
+        limits = playbook.limits(entry.server)
+        return Target(entry.server, entry.item.name, wanted.name, entry.item.digest, limits, _holder(wanted.state))
     text = fill(wanted.name, entry.stored, wanted.arguments)
     result: dict[str, Any] = {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
     if entry.stored.description:
@@ -164,8 +167,8 @@ def _completion(params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
         if entry.stored is not None:
             empty = b'{"completion":{"values":[],"total":0,"hasMore":false},"resultType":"complete"}'
             return Answer(empty)
-        return Target(entry.server, entry.item.name, reference.name, entry.item.digest)
+        return Target(entry.server, entry.item.name, reference.name, entry.item.digest, playbook.limits(entry.server))
     if reference.type == "ref/resource":
         owner = playbook.template_owner(reference.uri) or playbook.resource_owner(reference.uri)
-        return Target(owner.server, reference.uri, reference.uri, owner.item.digest)
+        return Target(owner.server, reference.uri, reference.uri, owner.item.digest, playbook.limits(owner.server))
     raise Problem("argument.invalid", f"`ref.type` {reference.type!r} is neither ref/prompt nor ref/resource")

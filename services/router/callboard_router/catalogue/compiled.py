@@ -8,13 +8,16 @@ from typing import Any
 
 import msgspec
 
-from callboard.contracts.definitions import Catalogue, PlaybookContent
+from callboard.contracts.definitions import Catalogue, Deadlines, PlaybookContent
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.param_headers import ANNOTATION, mirror_fault
+from callboard_router.catalogue.deadlines import Limits, limits_of, of_tool
 from callboard_router.catalogue.domain import Collision, Entry, expose, template_pattern
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
+
+DEFAULT_LIMITS = Limits(60_000, 3_600_000)
 
 
 class _Definition(msgspec.Struct):
@@ -26,10 +29,11 @@ class _Definition(msgspec.Struct):
 class ToolRoute:
     """Where a call of one tool goes; the schema is compiled at the first call and kept."""
 
-    __slots__ = ("_check", "_raw", "digest", "mirrored", "name", "server")
+    __slots__ = ("_check", "_raw", "digest", "limits", "mirrored", "name", "server")
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, limits: Limits) -> None:
         self.server = entry.server
+        self.limits = limits
         self.name = entry.item.name
         self.digest = entry.item.digest
         self._raw = entry.item.raw
@@ -59,14 +63,17 @@ class CompiledPlaybook:
         content: PlaybookContent,
         catalogues: Mapping[str, Catalogue],
         page_size: int,
-        deadlines: Mapping[str, float] | None = None,
+        deadlines: Mapping[str, Deadlines] | None = None,
+        defaults: Limits = DEFAULT_LIMITS,
     ) -> None:
         exposure = expose(content.definition, catalogues)
         self.version = version
-        self._deadlines = {name: int(seconds * 1000) for name, seconds in (deadlines or {}).items()}
+        self._defaults = defaults
+        self._deadlines = deadlines or {}
+        self._limits = {name: limits_of(None, said, defaults) for name, said in self._deadlines.items()}
         self.definition = content.definition
         self.collisions: tuple[Collision, ...] = exposure.collisions
-        self.tools = {name: ToolRoute(entry) for name, entry in exposure.tools.items()}
+        self.tools = {name: ToolRoute(entry, self._tool_limits(entry)) for name, entry in exposure.tools.items()}
         self.prompts = exposure.prompts
         self._resources = exposure.resources
         self._templates: list[tuple[re.Pattern[str], Entry]] = [
@@ -108,10 +115,13 @@ class CompiledPlaybook:
             etags=self.etags,
         )
 
-    def deadline(self, server: str, received: int, deadline: int) -> int:
-        """The earlier of the request's deadline and the server's own, in epoch ms. `received` in epoch us."""
-        limit = self._deadlines.get(server)
-        return deadline if limit is None else min(deadline, received // 1000 + limit)
+    def _tool_limits(self, entry: Entry) -> Limits:
+        said = of_tool(entry.item.name, self.definition.servers[entry.server].tools.deadlines)
+        return limits_of(said, self._deadlines.get(entry.server, Deadlines()), self._defaults)
+
+    def limits(self, server: str) -> Limits:
+        """How long anything but a tool may take at a server."""
+        return self._limits.get(server, self._defaults)
 
     def resource_owner(self, uri: str) -> Entry:
         """Whose resource this is: listed, else by template, else the only server that has resources."""

@@ -6,6 +6,7 @@ from callboard.contracts.definitions import Catalogue, PlaybookContent
 from callboard.contracts.playbooks import CatalogueChanged
 from callboard.contracts.problems import Problem
 from callboard_router.catalogue.compiled import CompiledPlaybook
+from callboard_router.catalogue.deadlines import Limits, of_server
 from callboard_router.state import Organisation, RouterState
 
 
@@ -21,9 +22,10 @@ def catalogues_of(organisation: Organisation) -> dict[str, Catalogue]:
 class Served:
     """(organisation, playbook) -> the compiled current version; other versions are compiled when asked for."""
 
-    def __init__(self, state: RouterState, page_size: int) -> None:
+    def __init__(self, state: RouterState, page_size: int, limits: Limits) -> None:
         self._state = state
         self._page_size = page_size
+        self._limits = limits
         self._current: dict[tuple[str, str], CompiledPlaybook] = {}
         self._pinned: dict[tuple[str, str, int], CompiledPlaybook] = {}
 
@@ -48,11 +50,11 @@ class Served:
 
     def _compiled(self, version: int, content: PlaybookContent, owner: Organisation) -> CompiledPlaybook:
         deadlines = {
-            name: server.definition.deadline_seconds
+            name: of_server(server.definition)
             for name, server in owner.servers.items()
-            if server.definition is not None and server.definition.deadline_seconds is not None
+            if server.definition is not None
         }
-        return CompiledPlaybook(version, content, catalogues_of(owner), self._page_size, deadlines)
+        return CompiledPlaybook(version, content, catalogues_of(owner), self._page_size, deadlines, self._limits)
 
     def all(self) -> dict[tuple[str, str], CompiledPlaybook]:
         """Everything that is served now."""

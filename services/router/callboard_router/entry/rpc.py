@@ -41,6 +41,7 @@ class RpcEntry:
                 if outcome.refused:
                     await self._record(organisation, playbook_name, playbook.version, head, outcome, len(params))
                 return
+            limits = outcome.limits
             await self.forwarder.forward(
                 CallHead(
                     head.call_id,
@@ -56,7 +57,7 @@ class RpcEntry:
                     head.era,
                     head.client,
                     head.principal,
-                    playbook.deadline(outcome.server, head.received, head.deadline),
+                    min(head.deadline, head.received // 1000 + limits.longest),
                     head.received,
                     time.time_ns() // 1000,
                     head.request_id,
@@ -65,6 +66,8 @@ class RpcEntry:
                     head.capabilities,
                     head.client_info,
                     head.log_level,
+                    limits.idle,
+                    limits.ask_progress,
                 ),
                 params,
                 outcome.holder,
