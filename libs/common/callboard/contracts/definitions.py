@@ -64,7 +64,11 @@ class ToolRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PlaybookServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One server in a playbook. `names`: "prefixed" (`server__tool`), "bare", or a prefix of one's own."""
+    """One server in a playbook.
+
+    `names`: "prefixed" or "double_underscore" (`server__tool`), "dot" (`server.tool`), "slash" (`server/tool`), "none"
+    or "bare" (`tool`), or a prefix of one's own.
+    """
 
     names: str = "prefixed"
     tools: ToolRules = ToolRules()
@@ -108,15 +112,16 @@ class Exposed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlaybookContent(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole version: the definition and the digest of every tool, prompt and resource it exposes.
+    """A whole version: the definition and the digest of every tool, prompt, resource and template it exposes.
 
-    Keys of the three maps are the names that agents see (for resources: the URI).
+    Keys of the four maps are the names that agents see (for resources: the URI, for templates: theirs).
     """
 
     definition: PlaybookDefinition
     tools: dict[str, Exposed] = {}
     prompts: dict[str, Exposed] = {}
     resources: dict[str, Exposed] = {}
+    templates: dict[str, Exposed] | msgspec.UnsetType = msgspec.UNSET
 
 
 class CatalogueItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,8 +141,18 @@ def _empty_object() -> msgspec.Raw:
     return msgspec.Raw(b"{}")
 
 
+class CacheHint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server said of one of its lists: how long it stays fresh, and whether callers may share it."""
+
+    ttl_ms: int
+    scope: Literal["public", "private"]
+
+
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a server offered at one discovery, in the order it said it."""
+    """All that a server offered at one discovery, in the order it said it.
+
+    `caching`: "tools" | "prompts" | "resources" | "templates" -> what was said of that list (MCP 2026-07-28).
+    """
 
     era: str
     tools: tuple[CatalogueItem, ...] = ()
@@ -147,3 +162,4 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: msgspec.Raw = msgspec.field(default_factory=_empty_object)
     server_info: msgspec.Raw = msgspec.field(default_factory=_empty_object)
     instructions: str = ""
+    caching: dict[str, CacheHint] | msgspec.UnsetType = msgspec.UNSET

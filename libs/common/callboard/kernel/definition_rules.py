@@ -20,6 +20,7 @@ from callboard.kernel.prompt_template import placeholders
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,64}")
+_PREFIX = re.compile(r"[A-Za-z0-9_./-]{1,48}")
 _OUR_HEADERS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection", "accept"})
 
 MAX_SECONDS = 86_400
@@ -114,8 +115,9 @@ def playbook_faults(name: str, definition: PlaybookDefinition, known_servers: Co
 
 
 def _use_faults(where: tuple[str, ...], use: PlaybookServer) -> Iterator[Fault]:
-    if not use.names or any(c.isspace() for c in use.names):
-        yield Fault((*where, "names"), "`names` is prefixed, bare, or a prefix without spaces")
+    if not _PREFIX.fullmatch(use.names):
+        text = "`names` is double_underscore, dot, slash, none, or a prefix of at most 48 letters, digits, _ . / -"
+        yield Fault((*where, "names"), text)
     targets = list(use.tools.rename.values())
     for target in {t for t in targets if targets.count(t) > 1}:
         yield Fault((*where, "tools", "rename"), f"two tools are renamed to {target!r}")

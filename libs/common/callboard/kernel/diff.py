@@ -19,6 +19,7 @@ def changes_between(before: PlaybookContent | None, after: PlaybookContent) -> t
             *_exposed("tool", old.tools, after.tools),
             *_exposed("prompt", old.prompts, after.prompts),
             *_exposed("resource", old.resources, after.resources),
+            *_exposed("template", old.templates or {}, after.templates or {}),
             *_definition(old.definition, after.definition),
         ]
     )

@@ -31,8 +31,8 @@ class Call:
     """One call in flight. It listens to its own request (see `sessions.session.Listener`)."""
 
     __slots__ = (
-        "_end", "_heard", "_idle", "_timer", "asker", "client_token", "ending", "head", "number", "publish", "running",
-        "sent", "task",
+        "_end", "_heard", "_idle", "_timer", "asker", "client_token", "ending", "head", "level", "number", "publish",
+        "running", "sent", "task",
     )  # fmt: skip
 
     def __init__(self, head: CallHead, publish: Publish) -> None:
@@ -44,6 +44,7 @@ class Call:
         self.sent = False
         self.number = 0
         self.client_token = b""
+        self.level = head.log_level
         self._end = 0.0
         self._heard = 0.0
         self._idle = head.idle_ms / 1000
@@ -109,7 +110,7 @@ class Call:
         """Pass a notification on to the edge; progress begins the idle time anew."""
         if envelope.method == PROGRESS and is_progress_of(envelope, self.number):
             self._heard = asyncio.get_running_loop().time()
-        body = forwarded(self.head, envelope, raw, self.number, self.client_token)
+        body = forwarded(self.head, envelope, raw, self.number, self.client_token, self.level)
         if body is not None:
             head = ReplyHead(self.head.call_id, NOTIFICATION)
             await self.publish(self.head.reply_to, frame(head, body))

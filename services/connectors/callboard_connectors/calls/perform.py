@@ -43,11 +43,12 @@ from callboard_connectors.calls.domain import (
 )
 from callboard_connectors.calls.in_flight import Call, InFlight, Publish
 from callboard_connectors.calls.record import record_of, record_subject
+from callboard_connectors.sessions.levels import agree
 from callboard_connectors.sessions.mirrors import Lease
 from callboard_connectors.sessions.open import problem_of
 from callboard_connectors.sessions.session import Outgoing, Session
 from callboard_connectors.sessions.upstream import Upstream
-from callboard_connectors.transports.envelope import Envelope, peek_error
+from callboard_connectors.transports.envelope import Envelope, code_of
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 
 log = structlog.get_logger()
@@ -132,13 +133,13 @@ class Calls:
                 return Ended(RESULT, answer, "ok")
             took = (time.perf_counter_ns() - started) // 1000
             if error := capability_error(head, bytes(answer.error)):
-                return Ended(ERROR, error, "error", error_code=peek_error(error).code, upstream_us=took)
+                return Ended(ERROR, error, "error", error_code=code_of(error), upstream_us=took)
             settled = settle(head, bytes(answer.result))
             return Ended(RESULT, settled.body, settled.outcome, upstream_us=took)
         except Problem as problem:
             return _failure(head, problem)
         except ClientRefused as refused:
-            return Ended(ERROR, refused.error, "error", error_code=peek_error(refused.error).code)
+            return Ended(ERROR, refused.error, "error", error_code=code_of(refused.error))
         except TransportFailure as failure:
             lost = lost_call(head, failure.reason, sent=failure.sent)
             upstream.failed(lost.message)
@@ -162,6 +163,7 @@ class Calls:
 
     async def _mirrored(self, upstream: Upstream, lease: Lease, call: Call, params: bytes) -> Envelope | bytes:
         """A handshake upstream that may ask this client something, on a session that speaks for it."""
+        await agree(lease.session, call.head.log_level)
         outgoing = self._outgoing(upstream, lease.session, call, params)
         if call.head.era == MODERN:
             digest = digest_of_request(call.head, params)
@@ -195,12 +197,17 @@ class Calls:
     async def _sent(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Envelope:
         """Send it once; once more only when the upstream said that it did not know our session."""
         try:
-            answer = await session.call(self._outgoing(upstream, session, call, params), call)
+            answer = await self._sent_on(upstream, session, call, params)
         except SessionUnknown:
-            session = await upstream.renew(session)
-            answer = await session.call(self._outgoing(upstream, session, call, params), call)
+            answer = await self._sent_on(upstream, await upstream.renew(session), call, params)
         upstream.answered()
         return answer
+
+    async def _sent_on(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Envelope:
+        head = call.head
+        if head.log_level or (session.log_level and head.era != MODERN):
+            call.level = await agree(session, head.log_level)
+        return await session.call(self._outgoing(upstream, session, call, params), call)
 
     def _outgoing(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Outgoing:
         head, number = call.head, session.next_id()

@@ -55,6 +55,7 @@ class HttpSession:
     opening: Opening
 
     def __init__(self, link: HttpLink, headers: Mapping[str, str]) -> None:
+        self.log_level = ""
         self._link = link
         self._base = {name: value for name, value in headers.items() if name.lower() not in _RESERVED} | _OWN_HEADERS
         self._session_id = ""

@@ -45,9 +45,10 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Session(Protocol):
-    """A connection to one upstream after the era was agreed."""
+    """A connection to one upstream after the era was agreed. `log_level`: what a handshake server was told to send."""
 
     opening: Opening
+    log_level: str
 
     def next_id(self) -> int:
         """A request id that this session has not used."""

@@ -45,6 +45,7 @@ class StdioSession:
 
     def __init__(self, child: Child, limit: int, out: Chatter, err: Chatter, *, mirrored: bool = False) -> None:
         self.child = child
+        self.log_level = ""
         self._mirrored = mirrored
         self._replies: set[asyncio.Task[None]] = set()
         self._out = out

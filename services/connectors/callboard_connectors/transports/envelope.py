@@ -40,6 +40,21 @@ peek_error = msgspec.json.Decoder(ErrorPeek).decode
 encode = msgspec.json.Encoder().encode
 
 
+class _Coded(msgspec.Struct):
+    code: int | None = None
+
+
+_coded = msgspec.json.Decoder(_Coded).decode
+
+
+def code_of(error: bytes) -> int | None:
+    """The code of a JSON-RPC error, for the record; None for one that is not an integer."""
+    try:
+        return _coded(error).code
+    except msgspec.DecodeError:
+        return None
+
+
 class RpcRefused(Exception):
     """The upstream answered a request with a JSON-RPC error; `raw` is that error object."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from callboard.contracts.calls import ERROR, RESULT, ReplyHead
 from callboard.contracts.problems import Problem
 from callboard_edge.mcp.answers import (
@@ -23,6 +25,13 @@ from callboard_edge.mcp.calls import TICK, WATCH, Call, Calls
 from callboard_edge.mcp.envelope import Message
 
 
+class _Error(msgspec.Struct):
+    code: int = 0
+
+
+_error = msgspec.json.Decoder(_Error).decode
+
+
 def _status(head: ReplyHead, body: bytes, modern: bool) -> int:
     if head.problem in PROBLEM_STATUS:
         return PROBLEM_STATUS[head.problem]
@@ -32,11 +41,9 @@ def _status(head: ReplyHead, body: bytes, modern: bool) -> int:
 
 
 def _code_of(error: bytes) -> int:
-    _, _, rest = error.partition(b'"code":')
-    digits = rest.lstrip()[:7].split(b",")[0].split(b"}")[0]
     try:
-        return int(digits)
-    except ValueError:
+        return _error(error).code
+    except msgspec.DecodeError:
         return 0
 
 

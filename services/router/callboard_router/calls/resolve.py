@@ -93,7 +93,7 @@ def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
             server, digest = playbook.resource_server(read.uri)
             return Target(server, read.uri, read.uri, digest, playbook.limits(server), _holder(read.state))
         if method == "completion/complete":
-            return _completion(params, playbook)
+            return _completion(head.era, params, playbook)
         if method == "callboard/open":
             return Answer(playbook.opened)
         if method == "callboard/owner":
@@ -158,15 +158,15 @@ def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
     return Answer(msgspec.json.encode(result))
 
 
-def _completion(params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
+def _completion(era: str, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
     reference = _complete_params(params).ref
     if reference.type == "ref/prompt":
         entry = playbook.prompts.get(reference.name)
         if entry is None:
             raise Problem("prompt.unknown", f"Unknown prompt: {reference.name}", prompt=reference.name)
         if entry.stored is not None:
-            empty = b'{"completion":{"values":[],"total":0,"hasMore":false},"resultType":"complete"}'
-            return Answer(empty)
+            tail = b',"resultType":"complete"}' if era == MODERN else b"}"
+            return Answer(b'{"completion":{"values":[],"total":0,"hasMore":false}' + tail)
         return Target(entry.server, entry.item.name, reference.name, entry.item.digest, playbook.limits(entry.server))
     if reference.type == "ref/resource":
         owner = playbook.template_owner(reference.uri) or playbook.resource_owner(reference.uri)

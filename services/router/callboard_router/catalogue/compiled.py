@@ -12,6 +12,7 @@ from callboard.contracts.definitions import Catalogue, Deadlines, PlaybookConten
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.param_headers import ANNOTATION, mirror_fault
+from callboard_router.catalogue.caching import caching_of
 from callboard_router.catalogue.deadlines import Limits, limits_of, of_tool
 from callboard_router.catalogue.domain import Collision, Entry, expose, template_pattern
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
@@ -65,8 +66,9 @@ class CompiledPlaybook:
         page_size: int,
         deadlines: Mapping[str, Deadlines] | None = None,
         defaults: Limits = DEFAULT_LIMITS,
+        place: str = "",
     ) -> None:
-        exposure = expose(content.definition, catalogues)
+        exposure = expose(content.definition, catalogues, content)
         self.version = version
         self._defaults = defaults
         self._deadlines = deadlines or {}
@@ -81,12 +83,19 @@ class CompiledPlaybook:
         ]
         self._template_owners = exposure.templates
         self._resource_servers = _with_capability(content, catalogues, b'"resources"')
-        self.lists = {
-            "tools/list": _prepared("tools", exposure.tools, page_size),
-            "prompts/list": _prepared("prompts", exposure.prompts, page_size),
-            "resources/list": _prepared("resources", exposure.resources, page_size),
-            "resources/templates/list": _prepared("resourceTemplates", exposure.templates, page_size),
+        shown = {
+            "tools/list": ("tools", "tools", exposure.tools),
+            "prompts/list": ("prompts", "prompts", exposure.prompts),
+            "resources/list": ("resources", "resources", exposure.resources),
+            "resources/templates/list": ("templates", "resourceTemplates", exposure.templates),
         }
+        self.lists = {
+            method: PreparedList(
+                key, map(definition_bytes, entries.values()), page_size, place,
+                caching_of(kind, content.definition, catalogues),
+            )
+            for method, (kind, key, entries) in shown.items()
+        }  # fmt: skip
         self.etags = {
             "tools": self.lists["tools/list"].etag,
             "prompts": self.lists["prompts/list"].etag,
@@ -146,10 +155,6 @@ class CompiledPlaybook:
     def template_owner(self, uri: str) -> Entry | None:
         """The owner of a template, named verbatim by a completion request."""
         return self._template_owners.get(uri)
-
-
-def _prepared(key: str, entries: Mapping[str, Entry], page_size: int) -> PreparedList:
-    return PreparedList(key, (definition_bytes(entry) for entry in entries.values()), page_size)
 
 
 def _with_capability(content: PlaybookContent, catalogues: Mapping[str, Catalogue], capability: bytes) -> list[str]:

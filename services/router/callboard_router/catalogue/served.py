@@ -45,16 +45,26 @@ class Served:
             content = owner.playbook(playbook).content(version)
             if content is None:
                 raise Problem("playbook.version_unknown", f"playbook {playbook!r} has no version {version}")
-            self._pinned[key] = self._compiled(version, content, owner)
+            self._pinned[key] = self._compiled(organisation, playbook, version, content, owner)
         return self._pinned[key]
 
-    def _compiled(self, version: int, content: PlaybookContent, owner: Organisation) -> CompiledPlaybook:
+    def _compiled(
+        self, organisation: str, playbook: str, version: int, content: PlaybookContent, owner: Organisation
+    ) -> CompiledPlaybook:
         deadlines = {
             name: of_server(server.definition)
             for name, server in owner.servers.items()
             if server.definition is not None
         }
-        return CompiledPlaybook(version, content, catalogues_of(owner), self._page_size, deadlines, self._limits)
+        return CompiledPlaybook(
+            version,
+            content,
+            catalogues_of(owner),
+            self._page_size,
+            deadlines,
+            self._limits,
+            f"{organisation}/{playbook}",
+        )
 
     def all(self) -> dict[tuple[str, str], CompiledPlaybook]:
         """Everything that is served now."""
@@ -72,7 +82,7 @@ class Served:
             content = playbook.content()
             if content is None or not playbook.served:
                 continue
-            after = self._compiled(playbook.current, content, owner)
+            after = self._compiled(organisation, name, playbook.current, content, owner)
             self._current[(organisation, name)] = after
             if before is None or before.etags != after.etags or before.version != after.version:
                 changed.append(announcement(organisation, name, after))
