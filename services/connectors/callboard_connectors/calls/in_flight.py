@@ -67,7 +67,7 @@ class Call:
         now = asyncio.get_running_loop().time()
         if now >= self._end:
             self.end("timeout")
-        elif now >= self._heard + self._idle:
+        elif self._idle and now >= self._heard + self._idle:
             self.end("idle")
         else:
             self._wait()
