@@ -257,5 +257,5 @@ async def test_a_tool_with_a_bad_definition_is_quarantined_alone_and_the_status_
         assert "x-mcp-header" in why["header_name"]
         assert "never fetched" in why["network"]
         _, shown, _ = await stack.cli("status")
-        assert "quarantined" in shown
+        assert "QUARANTINED" in shown
         assert "header_twice" in shown
