@@ -162,7 +162,7 @@ class InFlight:
 
     def _was_cancelled(self, head: CallHead) -> bool:
         keys = (("", head.call_id), (head.session, head.request_id))
-        at = max(self._cancelled.pop(key, 0.0) for key in keys)
+        at = max(self._cancelled.pop(key, -EARLY_SECONDS) for key in keys)
         return time.monotonic() - at < EARLY_SECONDS
 
     def finish(self, call: Call, last: bytes | None) -> None:
