@@ -16,6 +16,7 @@ Ending = Literal["", "cancelled", "timeout", "idle", "stopping"]
 
 KEPT_SECONDS = 30.0
 KEPT_CALLS = 2048
+KEPT_ID_CHARACTERS = 200
 EARLY_SECONDS = 10.0
 KEPT_BYTES = 64 * 1024
 
@@ -154,7 +155,7 @@ class InFlight:
         found = self.find(call_id, session, request_id)
         for call in found:
             call.end("cancelled")
-        if not found:
+        if not found and len(request_id) <= KEPT_ID_CHARACTERS:
             self._cancelled.pop((session, call_id or request_id), None)
             self._cancelled[session, call_id or request_id] = time.monotonic()
             if len(self._cancelled) > KEPT_CALLS:
