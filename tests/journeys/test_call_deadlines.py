@@ -47,19 +47,19 @@ async def test_progress_keeps_a_call_alive_and_silence_or_the_end_stops_it_upstr
     words = ("--era", upstream, "--ledger", str(ledger))
     async with running("echo", *words) as echo:
         server = {"url": echo.url} if transport == "http" else {"command": command("echo", "--stdio", *words)}
-        limits = {"progress": {"idle_seconds": 1.2, "max_seconds": 4}, "*": {"max_seconds": 1}}
+        limits = {"progress": {"idle_seconds": 1.5, "max_seconds": 5}, "*": {"max_seconds": 1}}
         organisation, token = await published(stack, limited(server, limits))
         async with speaker(stack, organisation, token, client) as one:
             wanted = {"_meta": {"progressToken": "mine"}}
             alive, unasked, silent, endless, slow = await asyncio.gather(
-                one.call("progress", stepping(10), **wanted),
-                one.call("progress", stepping(10)),
+                one.call("progress", stepping(12), **wanted),
+                one.call("progress", stepping(12)),
                 one.call("progress", stepping(2, 60, "silent"), **wanted),
                 one.call("progress", stepping(1000, 0, "endless")),
                 one.call("slow", {"seconds": 60, "text": "slow"}),
             )
-        assert alive.text == unasked.text == "10 steps"
-        assert [said["progress"] for said in alive.notified("notifications/progress")] == list(range(1, 11))
+        assert alive.text == unasked.text == "12 steps"
+        assert [said["progress"] for said in alive.notified("notifications/progress")] == list(range(1, 13))
         assert unasked.notified("notifications/progress") == []
         assert told_why(silent) == ("call.deadline_exceeded", "idle_seconds")
         assert told_why(endless) == ("call.deadline_exceeded", "max_seconds")

@@ -13,6 +13,7 @@ from tests.support.agents import published
 from tests.support.speaker import ERAS, Speaker, speaker
 from tests.support.stack import Stack
 from tests.support.telling import playbook_of, telling, tool
+from tests.support.upstreams.launch import running
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
@@ -74,6 +75,16 @@ async def test_long_lists_of_several_servers_are_read_whole_and_paged_in_one_ord
                     assert [name[:1] for name in names] == ["b"] * 1300 + ["a"] * 1200
                     assert names == [*sorted(names[:1300]), *sorted(names[1300:])]
                     assert (await walk(agent, method))[0] == names
+
+
+async def test_ten_thousand_tools_are_listed_page_by_page_and_the_last_is_called(stack: Stack) -> None:
+    async with running("echo", "--tools", "10000", "--page-size", "100") as echo:
+        organisation, token = await published(stack, playbook_of({"up": {"url": echo.url}}, {"up": {"names": "none"}}))
+        async with speaker(stack, organisation, token, "2025") as agent:
+            names, sizes, _ = await walk(agent, "tools/list")
+            assert sizes == [PAGE] * 10 + [7]
+            assert names[-1] == "echo_10000"
+            assert (await agent.call(names[-1], {"text": "the last"})).text == "the last"
 
 
 async def test_a_cursor_survives_what_does_not_touch_its_list_and_fails_cleanly_otherwise(
