@@ -9,7 +9,7 @@ import asyncio
 
 import structlog
 
-from callboard.contracts.access import Principal
+from callboard.contracts.access import ANONYMOUS_KEY, Principal
 from callboard.contracts.calls import MODERN
 from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import can
@@ -32,7 +32,7 @@ from callboard_edge.mcp.stateless import Stateless
 from callboard_edge.settings import EdgeSettings
 
 log = structlog.get_logger()
-ANONYMOUS = Principal(key_id="anonymous", client="anonymous", organisation="", scopes=("use",))
+ANONYMOUS = Principal(key_id=ANONYMOUS_KEY, client="anonymous", organisation="", scopes=("use",))
 _ALLOW: Headers = [(b"allow", b"GET, POST, DELETE")]
 
 

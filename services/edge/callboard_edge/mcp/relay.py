@@ -32,7 +32,8 @@ class _Error(msgspec.Struct):
 _peek = msgspec.json.Decoder(_Error).decode
 
 
-def _status(head: ReplyHead, body: bytes, modern: bool) -> int:
+def status_of(head: ReplyHead, body: bytes, *, modern: bool) -> int:
+    """The HTTP status that an error is answered with."""
     if head.problem in PROBLEM_STATUS:
         return PROBLEM_STATUS[head.problem]
     if not modern:
@@ -80,7 +81,7 @@ async def relay(
 
 
 async def _send_error(send: Send, message: Message, head: ReplyHead, body: bytes, modern: bool) -> None:
-    status = _status(head, body, modern)
+    status = status_of(head, body, modern=modern)
     headers = challenge(head.problem) if status == 401 else None
     await send_json(send, status, error_message(message.raw_id, body), headers)
 
