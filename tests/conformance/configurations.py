@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 from tests.conformance.suite import REVISIONS
 
@@ -25,6 +26,8 @@ class Configuration:
     transport: str
     replicas: int
 
+    leg: ClassVar = "server"
+
     @property
     def direct(self) -> bool:
         return self.replicas == 0
@@ -43,11 +46,24 @@ class Configuration:
         return f"{self.revision} over {era}, {self.transport}, {where}"
 
 
+@dataclass(frozen=True)
+class ClientSet:
+    """The connector as a client of `revision`; the suite plays the servers."""
+
+    revision: str
+    leg: ClassVar = "client"
+    direct: ClassVar = False
+
+    def __str__(self) -> str:
+        return f"{self.revision} client, the connector"
+
+
 def playbook(era: str, transport: str) -> str:
     return f"{era}-{transport}"
 
 
 DIRECT = tuple(Configuration(revision, "both", "http", 0) for revision in REVISIONS)
+CLIENTS = tuple(ClientSet(revision) for revision in REVISIONS)
 THROUGH = tuple(
     Configuration(revision, era, transport, replicas)
     for replicas, era, transport, revision in product(REPLICAS, ERAS, TRANSPORTS, REVISIONS)

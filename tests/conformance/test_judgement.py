@@ -10,7 +10,7 @@ import pytest
 from tests.conformance import expectations
 from tests.conformance.configurations import DIRECT, THROUGH, Configuration
 from tests.conformance.expectations import BadExpectation, Verdict
-from tests.conformance.suite import Report, SuiteBroken, outcomes, run_server_suite
+from tests.conformance.suite import Needed, Report, SuiteBroken, outcome, outcomes, run_server_suite
 from tests.support.round_robin import RoundRobin
 from tests.support.upstreams.launch import running
 
@@ -88,6 +88,14 @@ def test_results_without_a_fault_are_good(tmp_path: Path) -> None:
 )
 def test_every_kind_of_fault_is_caught(tmp_path: Path, statuses: list[str] | None, why: str) -> None:
     assert judged(found(tmp_path, ping=statuses)).unexpected == {"ping": why}
+
+
+@pytest.mark.parametrize(("skipped", "passes"), [(0, True), (2, True), (3, False)])
+def test_a_scenario_may_skip_what_it_skips_of_the_reference_too(tmp_path: Path, skipped: int, passes: bool) -> None:
+    file = tmp_path / "checks.json"
+    statuses = ["SUCCESS", *["SKIPPED"] * skipped]
+    file.write_text(json.dumps([{"id": "header", "status": status} for status in statuses]))
+    assert outcome("http-standard-headers", True, Needed(1, skipped=2), file).passed == passes
 
 
 def test_a_listed_fault_is_expected_only_where_it_is_listed(tmp_path: Path) -> None:
