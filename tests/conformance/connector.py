@@ -17,6 +17,7 @@ from callboard.contracts.calls import (
     CHUNK,
     ERROR,
     MODERN,
+    NOTIFICATION,
     REQUEST,
     RESULT,
     AnswerHead,
@@ -68,7 +69,7 @@ class _Recorder:
 
 
 class Connector:
-    """`async with`: connected and listed; `catalogue` is what it found."""
+    """`async with`: connected and listed; `catalogue` is what it found, `heard` the notifications of its calls."""
 
     def __init__(self, url: str) -> None:
         settings = ConnectorsSettings(nats_url="", database_url="")
@@ -82,6 +83,7 @@ class Connector:
         self._recorder = _Recorder()
         self._keeper = Keeper(self._upstream, self._recorder, settings.poll_seconds, Interest())
         self._keeping: asyncio.Task[None] | None = None
+        self.heard: list[dict[str, Any]] = []
         self._inboxes: dict[str, asyncio.Queue[tuple[ReplyHead, bytes]]] = {}
 
     async def __aenter__(self) -> Connector:
@@ -141,6 +143,8 @@ class Connector:
             reply, body = await asyncio.wait_for(inbox.get(), _SECONDS)
             if reply.kind == REQUEST:
                 self._answer(head, json.loads(body))
+            elif reply.kind == NOTIFICATION:
+                self.heard.append(json.loads(body))
             elif reply.kind in (CHUNK, RESULT):
                 pieces.append(body)
             elif reply.kind == ERROR:

@@ -7,6 +7,7 @@ Spec: basic/transports of 2025-11-25, "listening for messages from the server".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 
@@ -35,10 +36,8 @@ class MirroredHttpSession(HttpSession):
         if self._session_id:
             opened = asyncio.Event()
             self._later(self._attended(opened))
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(opened.wait(), _OPENED_SECONDS)
-            except TimeoutError:
-                pass
 
     async def call(self, outgoing: Outgoing, listener: Listener) -> Envelope:
         """See `Session.call`."""

@@ -189,7 +189,7 @@ class StdioSession:
         """
         if found.method == "notifications/progress":
             try:
-                return self._waiting.get(int(bytes(_token(found.params).token)))
+                return self._waiting.get(int(bytes(_token(found.params).token).strip(b'"')))
             except (msgspec.DecodeError, ValueError):
                 return None
         callers = [waiting for waiting in self._waiting.values() if waiting.listener is not UNHEARD]
