@@ -22,7 +22,7 @@ from tests.conformance.gateway import running_gateway
 from tests.conformance.suite import Report, run_server_suite
 from tests.support.upstreams.launch import running
 
-_COLUMNS = "{:<46} {:>7} {:>7} {:>8} {:>8} {:>6} {:>6} {:>7}  {}"
+_COLUMNS = "{:<58} {:>7} {:>7} {:>8} {:>8} {:>6} {:>6} {:>7}  {}"
 _SHOWN = 4
 _HEAD = ("configuration", "scored", "all", "checks", "all", "failed", "warned", "skipped", "not passing")
 

@@ -9,16 +9,19 @@ from typing import ClassVar
 from tests.conformance.suite import REVISIONS
 
 ERAS = ("both", "2025", "2026")
+SLOPPY = "sloppy"
 TRANSPORTS = ("http", "stdio")
+UPSTREAMS = (*product(ERAS, TRANSPORTS), (SLOPPY, "http"))
 REPLICAS = (1, 2)
-_NATIVE = {"2025-11-25": "2025", "2026-07-28": "2026"}
+CONNECTORS = {1: 1, 2: 3}
 
 
 @dataclass(frozen=True)
 class Configuration:
     """A client of `revision` over an upstream that knows the era `upstream`, through `replicas` of each service.
 
-    No replicas: the suite talks to the upstream itself.
+    There may be more connectors (`CONNECTORS`). No replicas: the suite talks to the upstream itself. The sloppy
+    upstream knows both eras, and the stateless one loosely.
     """
 
     revision: str
@@ -33,16 +36,14 @@ class Configuration:
         return self.replicas == 0
 
     @property
-    def crosses_eras(self) -> bool:
-        return self.upstream not in ("both", _NATIVE[self.revision])
-
-    @property
     def playbook(self) -> str:
         return playbook(self.upstream, self.transport)
 
     def __str__(self) -> str:
-        where = "directly" if self.direct else f"{self.replicas} of each"
-        era = "both eras" if self.upstream == "both" else f"{self.upstream} only"
+        connectors = CONNECTORS.get(self.replicas, 0)
+        more = f", {connectors} connectors" if connectors > self.replicas else ""
+        where = "directly" if self.direct else f"{self.replicas} of each{more}"
+        era = {"both": "both eras", SLOPPY: "sloppy"}.get(self.upstream, f"{self.upstream} only")
         return f"{self.revision} over {era}, {self.transport}, {where}"
 
 
@@ -65,6 +66,7 @@ def playbook(era: str, transport: str) -> str:
 DIRECT = tuple(Configuration(revision, "both", "http", 0) for revision in REVISIONS)
 CLIENTS = tuple(ClientSet(revision) for revision in REVISIONS)
 THROUGH = tuple(
-    Configuration(revision, era, transport, replicas)
-    for replicas, era, transport, revision in product(REPLICAS, ERAS, TRANSPORTS, REVISIONS)
+    Configuration(revision, upstream, transport, replicas)
+    for replicas, (upstream, transport), revision in product(REPLICAS, UPSTREAMS, REVISIONS)
+    if upstream != SLOPPY or replicas == 1
 )

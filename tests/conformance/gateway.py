@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.configurations import ERAS, TRANSPORTS, Configuration, playbook
+from tests.conformance.configurations import CONNECTORS, SLOPPY, UPSTREAMS, Configuration, playbook
 from tests.support.round_robin import RoundRobin
 from tests.support.stack import Stack, running_stack
 from tests.support.upstreams.launch import command, running
@@ -40,12 +40,14 @@ async def running_gateway(directory: Path, replicas: int) -> AsyncIterator[Gatew
     """
     async with AsyncExitStack() as leaving:
         servers: dict[str, Any] = {}
-        for era in ERAS:
-            upstream = await leaving.enter_async_context(running("everything", "--era", era))
-            servers[playbook(era, "http")] = {"url": upstream.url}
-            words = ("everything", "--transport", "stdio", "--era", era)
-            servers[playbook(era, "stdio")] = {"command": command(*words)}
-        stack = await leaving.enter_async_context(running_stack(directory / "data", replicas=replicas))
+        for name, transport in UPSTREAMS:
+            words = ("everything", "--sloppy") if name == SLOPPY else ("everything", "--era", name)
+            if transport == "http":
+                servers[playbook(name, transport)] = {"url": (await leaving.enter_async_context(running(*words))).url}
+            else:
+                servers[playbook(name, transport)] = {"command": command(*words, "--transport", "stdio")}
+        several = running_stack(directory / "data", replicas=replicas, connectors=CONNECTORS[replicas])
+        stack = await leaving.enter_async_context(several)
         await stack.apply(json.dumps(await _file(servers, directory / "repository")))
         await eventually(lambda: _all_known(stack), within=30, every=0.2)
         edges = [stack.port + number for number in range(replicas)]
@@ -68,8 +70,8 @@ async def _file(servers: dict[str, Any], repository: Path) -> dict[str, Any]:
 
 async def _all_known(stack: Stack) -> bool:
     """Every edge lists the tools of the three servers in every playbook."""
-    for edge, era, transport in product(range(stack.replicas), ERAS, TRANSPORTS):
-        endpoint = stack.endpoint(ORGANISATION, playbook(era, transport), edge)
+    for edge, upstream in product(range(stack.replicas), UPSTREAMS):
+        endpoint = stack.endpoint(ORGANISATION, playbook(*upstream), edge)
         answer = (await stack.rpc(endpoint, "tools/list")).json()
         missing = _TOOLS - {tool["name"] for tool in answer.get("result", {}).get("tools", ())}
         assert not missing, f"{endpoint} does not list {sorted(missing)}: {json.dumps(answer)[:500]}"

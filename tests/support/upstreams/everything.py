@@ -1,6 +1,6 @@
 """The fixture of the official conformance suite, on the official SDK, in both eras.
 
-    python -m tests.support.upstreams.everything --transport http --port 0 [--era both|2025|2026]
+    python -m tests.support.upstreams.everything --transport http --port 0 [--era both|2025|2026] [--sloppy]
     python -m tests.support.upstreams.everything --transport stdio [--era both|2025|2026]
 
 Over HTTP the endpoint is /mcp, results come as SSE with event ids, and streams can be resumed.
@@ -43,6 +43,7 @@ from tests.support.upstreams.everything_data import (
     prompt_messages,
     read,
 )
+from tests.support.upstreams.everything_sloppy import Sloppy
 from tests.support.upstreams.everything_tools import EXTRA_TOOL, TOOLS, text
 
 # Not a secret: replicas of this fixture share it, so that any of them can go on with a call.
@@ -238,11 +239,14 @@ async def _answer(send: Send, status: int, body: dict[str, object] | None) -> No
     await send({"type": "http.response.body", "body": json.dumps(body).encode() if body else b""})
 
 
-def serve_http(server: Everything, era: str, port: int) -> None:
+def serve_http(server: Everything, era: str, port: int, *, sloppy: bool = False) -> None:
     """Serve /mcp on loopback; the port is announced on the first line of stdout."""
     app: ASGIApp = server.streamable_http_app(event_store=Events(), retry_interval=_RETRY_MILLISECONDS)
     listener = socket.create_server(("127.0.0.1", port), backlog=1024)
     print(f"PORT {listener.getsockname()[1]}", flush=True)
+    if sloppy:
+        server.get_tool_input_schema = lambda name: None  # no schema: no check of Mcp-Param-*
+        app = Sloppy(app)
     if era != "both":
         app = OneEra(app, era)
     # h11, because uvicorn leaves white space at the end of header values when httptools parses them.
@@ -264,11 +268,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--transport", choices=("http", "stdio"), default="http")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--era", choices=("both", "2025", "2026"), default="both")
+    parser.add_argument("--sloppy", action="store_true", help="over HTTP: a loose implementation of 2026-07-28")
     options = parser.parse_args(argv)
     warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
     server = build(options.era)
     if options.transport == "http":
-        serve_http(server, options.era, options.port)
+        serve_http(server, options.era, options.port, sloppy=options.sloppy)
     else:
         anyio.run(serve_stdio, server, options.era)
 
