@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mcp.shared.inbound import encode_header_value
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from callboard.kernel.header_values import encode_header_value
 
 _SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 _NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
