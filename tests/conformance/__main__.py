@@ -11,13 +11,14 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence, Set
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from tests.conformance import expectations
 from tests.conformance.clients import run_client_suite
 from tests.conformance.configurations import CLIENTS, DIRECT, THROUGH, ClientSet, Configuration
-from tests.conformance.expectations import Expectation, Verdict
+from tests.conformance.expectations import Verdict
 from tests.conformance.gateway import running_gateway
 from tests.conformance.suite import Report, run_server_suite
 from tests.support.upstreams.launch import running
@@ -50,8 +51,8 @@ async def run(chosen: Iterable[Configuration], clients: Iterable[ClientSet], kee
 async def _run_clients(clients: Iterable[ClientSet], keep: Path | None, why: bool) -> bool:
     listed, good = expectations.load("client"), True
     for one in clients:
-        report = await run_client_suite(one.revision, keep / _folder(one) if keep else None)
-        good &= _print(one, report, listed, why)
+        run_suite = partial(run_client_suite, one.revision, keep / _folder(one) if keep else None)
+        good &= _print(one, *await expectations.judged(run_suite, one, listed), why)
     return good
 
 
@@ -62,13 +63,12 @@ async def _run_servers(chosen: Iterable[Configuration], keep: Path | None, why: 
             async with targets(Path(temporary), replicas) as url:
                 for one in configurations:
                     folder = keep / _folder(one) if keep else None
-                    report = await run_server_suite(url(one), one.revision, folder)
-                    good &= _print(one, report, listed, why)
+                    run_suite = partial(run_server_suite, url(one), one.revision, folder)
+                    good &= _print(one, *await expectations.judged(run_suite, one, listed), why)
     return good
 
 
-def _print(configuration: Configuration | ClientSet, report: Report, listed: list[Expectation], why: bool) -> bool:
-    verdict = expectations.judge(report, configuration, listed)
+def _print(configuration: Configuration | ClientSet, report: Report, verdict: Verdict, why: bool) -> bool:
     figures = (report.passed(True), report.passed(), report.checks(True), report.checks())
     counts = (report.total(kind) for kind in ("failed", "warned", "skipped"))
     row = (*(f"{some}/{all_}" for some, all_ in figures), *counts, _names(verdict))

@@ -55,7 +55,7 @@ async def _scenario(revision: str, name: str, scored: bool, count: Needed, targe
     limit = ["--force", "--timeout", str(int(_SCENARIO_SECONDS * 1000)), "-o", str(target)]
     command = [*node_tools.conformance_suite(), *words, *limit]
     said, code = await run_suite(command, _SCENARIO_SECONDS + 15, PYTHONPATH=str(ROOT))
-    found = outcome(name, scored, count, next(target.glob("**/checks.json"), None))
+    found = outcome(name, scored, count, max(target.glob("**/checks.json"), default=None))
     if code and not found.complaints:
         return replace(found, complaints=(f"the client failed: {said[-500:]}",))
     return found

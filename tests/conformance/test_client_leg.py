@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.conformance import expectations
@@ -14,12 +16,8 @@ WITHOUT_AUTHORIZATION = {"2025-11-25": (5, 20), "2026-07-28": (8, 64)}
 
 @pytest.mark.parametrize("clients", CLIENTS, ids=str)
 async def test_the_connector_is_a_client_without_a_fault(clients: ClientSet) -> None:
-    # The suite has time limits of its own, which a busy machine breaks: a fault counts when it is there twice.
-    report = await run_client_suite(clients.revision)
-    verdict = expectations.judge(report, clients, expectations.load("client"))
-    if not verdict.good:
-        again = await run_client_suite(clients.revision, only={*verdict.unexpected, *verdict.stale})
-        verdict = expectations.judge(again, clients, expectations.load("client"))
+    run = partial(run_client_suite, clients.revision)
+    report, verdict = await expectations.judged(run, clients, expectations.load("client"))
     assert verdict.good, str(verdict)
     others = {outcome.scenario: outcome for outcome in report.outcomes if not outcome.scenario.startswith("auth/")}
     assert (len(others), sum(outcome.needed for outcome in others.values())) == WITHOUT_AUTHORIZATION[clients.revision]

@@ -106,6 +106,21 @@ def test_a_listed_fault_is_expected_only_where_it_is_listed(tmp_path: Path) -> N
     assert not judged(report, LISTED.replace("where:", "# "), DIRECT[0]).good
 
 
+@pytest.mark.parametrize(("faults", "good"), [(0, True), (1, True), (2, False)])
+async def test_a_fault_counts_when_it_is_there_twice(tmp_path: Path, faults: int, good: bool) -> None:
+    runs = 0
+
+    async def run() -> Report:
+        nonlocal runs
+        runs += 1
+        folder = tmp_path / str(runs)
+        folder.mkdir()
+        return found(folder, ping=["FAILURE"]) if runs <= faults else found(folder)
+
+    _, verdict = await expectations.judged(run, HERE, [])
+    assert (verdict.good, runs) == (good, min(faults + 1, 2))
+
+
 def test_a_listed_fault_that_is_gone_fails_too(tmp_path: Path) -> None:
     verdict = judged(found(tmp_path), LISTED)
     assert not verdict.good
