@@ -178,9 +178,14 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(
-    directory: Path, *, replicas: int = 1, arguments: tuple[str, ...] = ("--no-demo",), port: int = 0
+    directory: Path,
+    *,
+    replicas: int = 1,
+    connectors: int = 0,
+    arguments: tuple[str, ...] = ("--no-demo",),
+    port: int = 0,
 ) -> AsyncIterator[Stack]:
-    """Start, wait until ready, and stop at the end."""
+    """Start, wait until ready, and stop at the end; `connectors` is another number for that service."""
     port = port or free_ports(replicas)
     with external_servers() as external:
         process = await asyncio.create_subprocess_exec(
@@ -191,7 +196,7 @@ async def running_stack(
             "--data-dir",
             str(directory),
             "--replicas",
-            str(replicas),
+            f"{replicas},connectors={connectors or replicas}",
             *arguments,
             *external,
             stdout=(directory.parent / f"{directory.name}.out").open("ab"),
