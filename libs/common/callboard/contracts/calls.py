@@ -26,7 +26,8 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     """edge > router on `cb.rpc.<organisation>.<playbook>`; the body is the raw `params`.
 
     `deadline` is in epoch milliseconds, `received` in epoch microseconds. `request_id` is the client's
-    JSON-RPC id as raw JSON text. `version` 0 means the current one.
+    JSON-RPC id as raw JSON text. `version` 0 means the current one. `param_headers`: the `Mcp-Param-*` headers of
+    a request of the stateless era; None where its carrier has no headers (WebSocket), and in the other era.
     """
 
     call_id: str
