@@ -98,7 +98,7 @@ class HttpSse:
         """What a client posted: taken when this returns. Raises `Refused`, `Problem` (`session.unknown` and others)."""
         if not _SESSION.fullmatch(session):
             raise _unknown()
-        head = PostedHead(session, principal.key_id, *place)
+        head = PostedHead(session, principal.key_id, place.organisation, place.playbook, place.version)
         if session.startswith(self._holder):
             await self._take(head, body)
             return
@@ -115,9 +115,10 @@ class HttpSse:
 
     async def _take(self, head: PostedHead, body: bytes) -> None:
         connection = self._sessions.get(head.session)
-        place = Place(head.organisation, head.playbook, head.version)
         # A session belongs to the token that opened its stream; for anybody else it does not exist.
-        if connection is None or (connection.principal.key_id, connection.place) != (head.principal, place):
+        if connection is None or connection.principal.key_id != head.principal:
+            raise _unknown()
+        if connection.place[:3] != (head.organisation, head.playbook, head.version):
             raise _unknown()
         message = parse(body)
         await connection.take(message, read_params(message))
