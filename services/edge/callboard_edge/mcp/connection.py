@@ -30,7 +30,7 @@ from callboard_edge.mcp.stateless import Stateless
 from callboard_edge.mcp.streams import Streams, session_listener
 
 log = structlog.get_logger()
-MAX_IN_FLIGHT = 64
+MAX_IN_FLIGHT = 128
 """Requests of one connection that are not answered yet."""
 DRAIN_SECONDS = 0.5
 """For requests that are under way when the edge stops."""
@@ -144,7 +144,7 @@ class Connection:
 
     def _begin(self, message: Message, params: Params) -> None:
         if self.ended.is_set():
-            raise Problem("bus.unavailable", "this gateway restarts; the request was not taken")
+            raise Problem("session.unknown", "this gateway restarts; the request was not taken")
         id = message.raw_id
         if id in self._flights:
             raise Refused(INVALID_REQUEST, f"a request with the id {id[:80].decode(errors='replace')} is under way")
