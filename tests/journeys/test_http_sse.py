@@ -34,6 +34,14 @@ class Session:
         self._news = asyncio.Condition()
 
     async def read(self, answer: httpx2.Response) -> None:
+        try:
+            await self._events(answer)
+        except httpx2.HTTPError:
+            return
+        finally:
+            self.over.set()
+
+    async def _events(self, answer: httpx2.Response) -> None:
         event = ""
         async for line in answer.aiter_lines():
             field, _, value = line.partition(": ")
@@ -46,7 +54,6 @@ class Session:
                     else:
                         self.messages.append(json.loads(value))
                     self._news.notify_all()
-        self.over.set()
 
     async def post(self, edge: int, message: Any, token: str = "", path: str = "") -> httpx2.Response:
         headers = {"Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json"}
@@ -109,11 +116,9 @@ async def test_posts_at_every_edge_are_answered_on_the_stream_in_order(stack: St
                 steps = [m["params"]["progress"] for m in session.messages if m.get("method", "").endswith("progress")]
                 assert steps == list(range(1, 51))
                 session.messages.clear()
-            await session.ask(
-                stack.replicas - 1, "big", "tools/call", {"name": "big", "arguments": {"bytes": 5_000_000}}
-            )
-            big = await session.answer("big")
-            assert big["result"]["content"][0]["text"] == "x" * 5_000_000
+            big = {"name": "big", "arguments": {"bytes": 5_000_000}}
+            await session.ask(stack.replicas - 1, "big", "tools/call", big)
+            assert (await session.answer("big"))["result"]["content"][0]["text"] == "x" * 5_000_000
 
 
 async def test_a_pinned_version_has_its_own_stream(stack: Stack) -> None:
@@ -136,10 +141,8 @@ async def test_a_session_is_only_for_its_token_and_its_playbook_and_ends_with_it
             edges = range(stack.replicas)
             for edge in edges:
                 assert (await session.post(edge, ping, other)).status_code == 404
-                assert (
-                    await session.post(edge, ping, path=session.path.replace("/p/message", "/p@1/message"))
-                ).status_code == 404
-                assert (await session.post(edge, ping, path=session.path[:-1])).status_code == 404
+                for path in (session.path.replace("/p/message", "/p@1/message"), session.path[:-1]):
+                    assert (await session.post(edge, ping, path=path)).status_code == 404
                 assert (await session.post(edge, ping, "cbk_wrong")).status_code == 401
                 assert (await session.post(edge, b"{nonsense")).status_code == 400
                 assert (await session.post(edge, b'{"jsonrpc":"2.0"}')).status_code == 400
@@ -201,8 +204,7 @@ async def test_when_the_edge_of_the_stream_dies_posts_elsewhere_are_told_at_once
             await session.begin()
             name = "edge" if stack.replicas == 1 else "edge-1"
             killed = stack.kill(name if name in stack.pids() else "edge")
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(session.over.wait(), 1)
+            await asyncio.wait_for(session.over.wait(), 5)
             if stack.replicas > 1:
                 told = await session.post(1, {"jsonrpc": "2.0", "id": 9, "method": "ping"})
                 assert told.status_code == 404

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,6 @@ async def test_both_eras_on_one_socket(stack: Stack) -> None:
             await talk.ask(3, "tools/call", {"name": "echo", "arguments": {"text": "new"}})
             new = (await talk.answer(3))["result"]
             assert [old["content"][0]["text"], new["content"][0]["text"]] == ["old", "new"]
-            assert [old.get("resultType"), new.get("resultType")] == [None, "complete"]
             await talk.ask(4, "server/discover")
             assert "2026-07-28" in (await talk.answer(4))["result"]["supportedVersions"]
             meta = {"_meta": {**META, "io.modelcontextprotocol/protocolVersion": "2031-01-01"}}
@@ -184,7 +183,8 @@ async def test_requests_in_flight_are_bounded_and_an_id_is_used_once_at_a_time(s
 async def test_what_is_not_taken_closes_the_socket(stack: Stack, what: str | bytes, code: int) -> None:
     organisation, token = await published(stack, ONLY_A_PROMPT)
     async with talking(socket_url(stack, organisation, "p"), token, compression=None) as talk:
-        await talk.say(what)
+        with suppress(ConnectionClosed):
+            await talk.say(what)
         assert await talk.closed() == code
 
 
@@ -243,16 +243,15 @@ async def test_of_many_who_use_the_same_session_token_one_gets_in(stack: Stack) 
     organisation, token = await published(stack, ONLY_A_PROMPT)
     offer = (await issued(stack, organisation, token)).json()["subprotocols"]
 
-    async def enter(edge: int) -> bool:
+    async def enter(edge: int) -> int:
         try:
             async with talking(socket_url(stack, organisation, "p", edge), subprotocols=offer):
-                return True
+                return 101
         except InvalidStatus as answer:
-            assert answer.response.status_code == 401
-            return False
+            return answer.response.status_code
 
     entered = await asyncio.gather(*(enter(number % stack.replicas) for number in range(8)))
-    assert entered.count(True) == 1
+    assert sorted(entered) == [101, *[401] * 7]
 
 
 async def test_a_session_token_is_given_only_for_a_token(stack: Stack) -> None:

@@ -152,17 +152,18 @@ class Connection:
             raise Problem("session.busy", f"{MAX_IN_FLIGHT} requests of this connection are under way")
         task = self._flights[id] = asyncio.create_task(self._serve(message, params))
         self._idle.clear()
-        task.add_done_callback(lambda _: self._done(id))
+        task.add_done_callback(lambda done: self._done(id, done))
 
-    def _done(self, id: bytes) -> None:
-        self._flights.pop(id, None)
+    def _done(self, id: bytes, task: asyncio.Task[None]) -> None:
+        if self._flights.get(id) is task:
+            del self._flights[id]
         if not self._flights:
             self._idle.set()
 
     def _cancel(self, message: Message) -> None:
         """In both eras: nothing is answered any more (basic/utilities/cancellation), and the upstream is told."""
         try:
-            task = self._flights.get(bytes(_cancelled(message.params).request_id))
+            task = self._flights.pop(bytes(_cancelled(message.params).request_id), None)
         except msgspec.ValidationError:
             return
         if task is not None:
