@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.configurations import ERAS, TRANSPORTS, Configuration, playbook
+from tests.conformance.suite import EXTENSIONS
 from tests.support.round_robin import RoundRobin
 from tests.support.stack import Stack, running_stack
 from tests.support.upstreams.launch import command, running
 from tests.support.waiting import eventually
 
 ORGANISATION = "conformance"
-_TOOLS = {"test_simple_text", "time__get_current_time", "git__git_log"}
+_OTHER_TOOLS = {"time__get_current_time", "git__git_log"}
+_ITS_TOOL = {"tasks": "test_tool_with_task"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ async def running_gateway(directory: Path, replicas: int) -> AsyncIterator[Gatew
             servers[playbook(era, "http")] = {"url": upstream.url}
             words = ("everything", "--transport", "stdio", "--era", era)
             servers[playbook(era, "stdio")] = {"command": command(*words)}
+        for extension in EXTENSIONS:
+            upstream = await leaving.enter_async_context(running(extension, "--era", "2026"))
+            servers[playbook(extension, "http")] = {"url": upstream.url}
+            servers[playbook(extension, "stdio")] = {"command": command(extension, "--era", "2026", "--stdio")}
         stack = await leaving.enter_async_context(running_stack(directory / "data", replicas=replicas))
         await stack.apply(json.dumps(await _file(servers, directory / "repository")))
         await eventually(lambda: _all_known(stack), within=30, every=0.2)
@@ -68,9 +74,10 @@ async def _file(servers: dict[str, Any], repository: Path) -> dict[str, Any]:
 
 async def _all_known(stack: Stack) -> bool:
     """Every edge lists the tools of the three servers in every playbook."""
-    for edge, era, transport in product(range(stack.replicas), ERAS, TRANSPORTS):
-        endpoint = stack.endpoint(ORGANISATION, playbook(era, transport), edge)
+    for edge, kind, transport in product(range(stack.replicas), (*ERAS, *EXTENSIONS), TRANSPORTS):
+        endpoint = stack.endpoint(ORGANISATION, playbook(kind, transport), edge)
         answer = (await stack.rpc(endpoint, "tools/list")).json()
-        missing = _TOOLS - {tool["name"] for tool in answer.get("result", {}).get("tools", ())}
+        wanted = {_ITS_TOOL.get(kind, "test_simple_text"), *_OTHER_TOOLS}
+        missing = wanted - {tool["name"] for tool in answer.get("result", {}).get("tools", ())}
         assert not missing, f"{endpoint} does not list {sorted(missing)}: {json.dumps(answer)[:500]}"
     return True

@@ -67,7 +67,7 @@ class Edge:
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
         self._watching = Watching(self.bus, self._playbooks)
-        self._streams = Streams(self.bus, self._playbooks, self._watching)
+        self._streams = Streams(self.bus, self._calls, self._playbooks, self._watching)
         deadline = settings.deadline
         self._handshake = Handshake(
             self._calls, self._playbooks, self._sessions, self._streams, self._metrics, deadline

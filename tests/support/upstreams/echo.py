@@ -203,6 +203,8 @@ class Stdio:
             reply = self.calls.pop(bytes(message.params.request_id), None)
             if reply is not None:
                 reply.cancel()
+        elif not message.method:
+            self.peer.tools.answered(message)
 
     async def run(self) -> None:
         reader = asyncio.StreamReader(limit=64 * 1024 * 1024)

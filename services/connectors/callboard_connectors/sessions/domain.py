@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from callboard.contracts.calls import HANDSHAKE_VERSIONS, MODERN
+from callboard.kernel.extensions import TASKS, declares
 from callboard_connectors.transports.envelope import UNSUPPORTED_VERSION, RpcRefused
 
 META_VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -47,6 +48,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: msgspec.Raw = msgspec.Raw(b"{}")
     server_info: msgspec.Raw = msgspec.Raw(b"{}")
     instructions: str = ""
+    makes_tasks: bool = False
 
     @property
     def modern(self) -> bool:
@@ -75,6 +77,7 @@ class _Supported(msgspec.Struct):
 
 _discovered = msgspec.json.Decoder(_Discovered).decode
 _initialized = msgspec.json.Decoder(_Initialized).decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _supported = msgspec.json.Decoder(_Supported).decode
 
 Verdict = Opening | Literal["handshake"]
@@ -98,6 +101,7 @@ def verdict_of_discover(result: bytes) -> Verdict:
         capabilities=_object(found.capabilities),
         server_info=_object(msgspec.Raw(info)),
         instructions=found.instructions or "",
+        makes_tasks=_makes_tasks(found.capabilities),
     )
 
 
@@ -134,7 +138,16 @@ def opening_of_initialize(result: bytes) -> Opening:
         capabilities=_object(found.capabilities),
         server_info=_object(found.server_info),
         instructions=found.instructions or "",
+        makes_tasks=_makes_tasks(found.capabilities),
     )
+
+
+def _makes_tasks(capabilities: msgspec.Raw) -> bool:
+    """Whether calls may leave tasks behind, by the extension or by the capability of 2025-11-25."""
+    try:
+        return "tasks" in _members(capabilities) or declares(capabilities, TASKS)
+    except msgspec.DecodeError:
+        return False
 
 
 def _object(raw: msgspec.Raw) -> msgspec.Raw:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 import callboard
-from callboard.contracts.calls import MODERN
+from callboard.contracts.calls import MODERN, TASK_METHODS
 from callboard.kernel.header_values import encode_header_value
 from callboard_connectors.sessions.domain import Opening
 from callboard_connectors.sessions.negotiate import OWN_META
@@ -103,9 +103,10 @@ class HttpSession:
             if outgoing.name:
                 headers["Mcp-Name"] = encode_header_value(outgoing.name)
             head = self._link.head("POST", headers)
-            if len(self._heads) >= _NAMED_HEADS:
-                self._heads.clear()
-            self._heads[key] = head
+            if outgoing.method not in TASK_METHODS:  # whose names are used a few times and never again
+                if len(self._heads) >= _NAMED_HEADS:
+                    self._heads.clear()
+                self._heads[key] = head
         if outgoing.headers:
             head += "".join(f"{name}: {value}\r\n" for name, value in outgoing.headers.items()).encode()
         return head
@@ -182,9 +183,9 @@ class HttpSession:
                         return found
                 elif not found.is_answer:
                     await self._heard(found, raw, listener)
-        except msgspec.DecodeError:
+        except msgspec.DecodeError as error:
             if status < 300:
-                raise InvalidAnswer("answered something that is not JSON-RPC") from None
+                raise InvalidAnswer(rpc.fault_of(error)) from None
         if status == 404 and self._session_id:
             raise SessionUnknown
         if status >= 300:
@@ -229,8 +230,8 @@ class HttpSession:
             return None
         try:
             found = rpc.decode(event.data)
-        except msgspec.DecodeError:
-            raise InvalidAnswer("sent an event that is not JSON-RPC") from None
+        except msgspec.DecodeError as error:
+            raise InvalidAnswer(rpc.fault_of(error)) from None
         if not found.is_answer:
             await self._heard(found, event.data, listener)
             return None

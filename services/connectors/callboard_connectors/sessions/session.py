@@ -33,6 +33,9 @@ class Watcher(Protocol):
     def updated(self, uri: str) -> None:
         """A resource is another one."""
 
+    def told(self, envelope: Envelope) -> bool:
+        """Something else; whether it is of interest here."""
+
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A request as it is sent. `name` is what the `Mcp-Name` header mirrors; `params` are extra headers."""
@@ -124,4 +127,4 @@ def tell(watcher: Watcher, found: Envelope) -> bool:
         except msgspec.DecodeError:
             return True
         return True
-    return False
+    return watcher.told(found)

@@ -15,17 +15,22 @@ from callboard_connectors.sessions.session import UNHEARD, Listener, Outgoing, W
 from callboard_connectors.transports import envelope as rpc
 from callboard_connectors.transports.child import Child
 from callboard_connectors.transports.envelope import Envelope, RpcRefused
-from callboard_connectors.transports.failures import TransportFailure
+from callboard_connectors.transports.failures import InvalidAnswer, TransportFailure
 from callboard_connectors.transports.stdio import Chatter, StdioLink
 
 _NOTIFICATIONS_HELD = 1024
 
 
-class _Token(msgspec.Struct):
+class _Meta(msgspec.Struct):
+    subscription: msgspec.Raw = msgspec.field(default=rpc.NOTHING, name="io.modelcontextprotocol/subscriptionId")
+
+
+class _Belongs(msgspec.Struct):
     token: msgspec.Raw = msgspec.field(default=rpc.NOTHING, name="progressToken")
+    meta: _Meta = msgspec.field(default_factory=_Meta, name="_meta")
 
 
-_token = msgspec.json.Decoder(_Token).decode
+_belongs = msgspec.json.Decoder(_Belongs).decode
 
 
 class _Waiting:
@@ -35,7 +40,7 @@ class _Waiting:
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
-        self.inbox: asyncio.Queue[tuple[Envelope, bytes] | TransportFailure] = asyncio.Queue()
+        self.inbox: asyncio.Queue[tuple[Envelope, bytes] | TransportFailure | InvalidAnswer] = asyncio.Queue()
 
 
 class StdioSession:
@@ -94,7 +99,7 @@ class StdioSession:
             listener.written()
             while True:
                 item = await waiting.inbox.get()
-                if isinstance(item, TransportFailure):
+                if isinstance(item, TransportFailure | InvalidAnswer):
                     raise item
                 found, raw = item
                 if found.is_answer:
@@ -138,8 +143,8 @@ class StdioSession:
             return
         try:
             messages = list(rpc.messages_in(line))
-        except msgspec.DecodeError:
-            self._out.line(line)
+        except msgspec.DecodeError as error:
+            self._undecoded(line, error)
             return
         for found, raw in messages:
             if found.is_answer:
@@ -150,6 +155,15 @@ class StdioSession:
                 self._asked(found)
             else:
                 self._notified(found, raw)
+
+    def _undecoded(self, line: bytes, error: msgspec.DecodeError) -> None:
+        """Chatter, or an answer that somebody would wait for in vain."""
+        number = rpc.answered_id(line)
+        waiting = None if number is None else self._waiting.get(number)
+        if waiting is None:
+            self._out.line(line)
+        else:
+            waiting.inbox.put_nowait(InvalidAnswer(rpc.fault_of(error)))
 
     def _asked(self, found: Envelope) -> None:
         """A request of the server: in a mirrored session it is for the one client that there is."""
@@ -183,15 +197,17 @@ class StdioSession:
             waiting.inbox.put_nowait((found, raw))
 
     def _whose(self, found: Envelope) -> _Waiting | None:
-        """The request a notification belongs to: by its progress token, or because it is the only one.
+        """The request a notification belongs to: by its token or subscription, or because it is the only one.
 
         Otherwise nobody's: what a server says about one client's call must not reach another's.
         """
-        if found.method == "notifications/progress":
-            try:
-                return self._waiting.get(int(bytes(_token(found.params).token)))
-            except (msgspec.DecodeError, ValueError):
-                return None
+        try:
+            belongs = _belongs(found.params) if bytes(found.params) else _Belongs()
+            subscription = bytes(belongs.meta.subscription)
+            if found.method == "notifications/progress" or subscription:
+                return self._waiting.get(int((subscription or bytes(belongs.token)).strip(b'"')))
+        except (msgspec.DecodeError, ValueError):
+            return None
         callers = [waiting for waiting in self._waiting.values() if waiting.listener is not UNHEARD]
         return callers[0] if len(callers) == 1 else None
 

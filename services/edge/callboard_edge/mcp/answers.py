@@ -60,7 +60,9 @@ async def start_sse(send: Send, headers: Headers | None = None) -> None:
 
 
 async def send_event(send: Send, data: bytes, *, last: bool = False) -> None:
-    """One message as a server-sent event."""
+    """One message as a server-sent event; a line break between its tokens begins another `data` line."""
+    if b"\n" in data or b"\r" in data:
+        data = b"\ndata: ".join(data.splitlines())
     body = b"event: message\ndata: " + data + b"\n\n"
     await send({"type": "http.response.body", "body": body, "more_body": not last})
 

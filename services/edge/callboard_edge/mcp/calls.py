@@ -180,7 +180,7 @@ class Calls:
         if head.kind == CHUNK:
             call.chunks.append(body)
             return
-        if call.chunks and head.kind == RESULT:
+        if call.chunks and head.kind != REQUEST:
             body = b"".join((*call.chunks, body))
             call.chunks.clear()
         call.put(head, body)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import NamedTuple
 
 from callboard_edge.mcp.gate import Place
 
+MAX_SAID = 1000
+
 
 class News(NamedTuple):
-    """What to tell: kinds of list that changed, and resources that did."""
+    """What to tell: kinds of list that changed, resources that did, and whole messages."""
 
     kinds: list[str]
     uris: list[str]
+    messages: list[bytes]
 
 
 class Listener:
@@ -38,6 +42,7 @@ class Listener:
         self._etags = dict(etags)
         self._changed: set[str] = set()
         self._updated: dict[str, None] = {}
+        self._said: deque[bytes] = deque(maxlen=MAX_SAID)
         self._wake = asyncio.Event()
         self.closed = False
 
@@ -55,6 +60,11 @@ class Listener:
             self._updated[uri] = None
             self._wake.set()
 
+    def say(self, message: bytes) -> None:
+        """A message for this stream; of more than `MAX_SAID` that wait the oldest are left out."""
+        self._said.append(message)
+        self._wake.set()
+
     def close(self) -> None:
         """End the stream from our side."""
         self.closed = True
@@ -66,9 +76,10 @@ class Listener:
             async with asyncio.timeout(within):
                 await self._wake.wait()
         except TimeoutError:
-            return News([], [])
+            return News([], [], [])
         self._wake.clear()
-        found = News(sorted(self._changed), list(self._updated))
+        found = News(sorted(self._changed), list(self._updated), list(self._said))
         self._changed.clear()
         self._updated.clear()
+        self._said.clear()
         return found
