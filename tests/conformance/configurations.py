@@ -8,8 +8,12 @@ from itertools import product
 from tests.conformance.suite import EXTENSIONS, REVISIONS
 
 ERAS = ("both", "2025", "2026")
-TRANSPORTS = ("http", "stdio")
 REPLICAS = (1, 2)
+# Upstreams as (era, transport). What is beside the two usual transports differs from them only between one worker and
+# its upstream, so it runs with one of each service.
+_TRANSPORTS = ("http", "stdio")
+_USUAL = tuple(product(ERAS, _TRANSPORTS))
+_BESIDE = (("2025", "sse"), ("both", "websocket"))
 _NATIVE = {"2025-11-25": "2025", "2026-07-28": "2026", "tasks": "2026"}
 
 
@@ -52,15 +56,28 @@ def playbook(era: str, transport: str) -> str:
     return f"{era}-{transport}"
 
 
+def upstreams(replicas: int) -> tuple[tuple[str, str], ...]:
+    """The (era, transport) of every "everything" upstream behind so many of each service."""
+    return (*_USUAL, *_BESIDE) if replicas == 1 else _USUAL
+
+
+def extensions() -> tuple[tuple[str, str], ...]:
+    """The (extension, transport) of every upstream that has one."""
+    return tuple(product(EXTENSIONS, _TRANSPORTS))
+
+
 DIRECT = (
     *(Configuration(revision, "both", "http", 0) for revision in REVISIONS),
     *(Configuration(extension, "2026", "http", 0) for extension in EXTENSIONS),
 )
 THROUGH = tuple(
-    Configuration(revision, era, transport, replicas)
+    configuration
     for replicas in REPLICAS
-    for era, transport, revision in (
-        *product(ERAS, TRANSPORTS, REVISIONS),
-        *product(("2026",), TRANSPORTS, EXTENSIONS),
+    for configuration in (
+        *(
+            Configuration(revision, era, transport, replicas)
+            for (era, transport), revision in product(upstreams(replicas), REVISIONS)
+        ),
+        *(Configuration(extension, "2026", transport, replicas) for extension, transport in extensions()),
     )
 )

@@ -11,8 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.configurations import ERAS, TRANSPORTS, Configuration, playbook
-from tests.conformance.suite import EXTENSIONS
+from tests.conformance.configurations import Configuration, extensions, playbook, upstreams
 from tests.support.round_robin import RoundRobin
 from tests.support.stack import Stack, running_stack
 from tests.support.upstreams.launch import command, running
@@ -42,15 +41,20 @@ async def running_gateway(directory: Path, replicas: int) -> AsyncIterator[Gatew
     """
     async with AsyncExitStack() as leaving:
         servers: dict[str, Any] = {}
-        for era in ERAS:
-            upstream = await leaving.enter_async_context(running("everything", "--era", era))
-            servers[playbook(era, "http")] = {"url": upstream.url}
-            words = ("everything", "--transport", "stdio", "--era", era)
-            servers[playbook(era, "stdio")] = {"command": command(*words)}
-        for extension in EXTENSIONS:
+        for era, transport in upstreams(replicas):
+            words = ("everything", "--transport", transport, "--era", era)
+            if transport == "stdio":
+                servers[playbook(era, transport)] = {"command": command(*words)}
+                continue
+            upstream = await leaving.enter_async_context(running(*words))
+            urls = {"http": upstream.url, "sse": upstream.at("/sse"), "websocket": upstream.websocket}
+            servers[playbook(era, transport)] = {"url": urls[transport]}
+        for extension, transport in extensions():
+            if transport == "stdio":
+                servers[playbook(extension, transport)] = {"command": command(extension, "--era", "2026", "--stdio")}
+                continue
             upstream = await leaving.enter_async_context(running(extension, "--era", "2026"))
-            servers[playbook(extension, "http")] = {"url": upstream.url}
-            servers[playbook(extension, "stdio")] = {"command": command(extension, "--era", "2026", "--stdio")}
+            servers[playbook(extension, transport)] = {"url": upstream.url}
         stack = await leaving.enter_async_context(running_stack(directory / "data", replicas=replicas))
         await stack.apply(json.dumps(await _file(servers, directory / "repository")))
         await eventually(lambda: _all_known(stack), within=30, every=0.2)
@@ -74,7 +78,8 @@ async def _file(servers: dict[str, Any], repository: Path) -> dict[str, Any]:
 
 async def _all_known(stack: Stack) -> bool:
     """Every edge lists the tools of the three servers in every playbook."""
-    for edge, kind, transport in product(range(stack.replicas), (*ERAS, *EXTENSIONS), TRANSPORTS):
+    kinds = (*upstreams(stack.replicas), *extensions())
+    for edge, (kind, transport) in product(range(stack.replicas), kinds):
         endpoint = stack.endpoint(ORGANISATION, playbook(kind, transport), edge)
         answer = (await stack.rpc(endpoint, "tools/list")).json()
         wanted = {_ITS_TOOL.get(kind, "test_simple_text"), *_OTHER_TOOLS}

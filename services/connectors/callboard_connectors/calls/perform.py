@@ -154,7 +154,7 @@ class Calls:
         except TransportFailure as failure:
             lost = lost_call(head, failure.reason, sent=failure.sent)
             if head.method != LISTEN:  # a subscription may end at any time
-                upstream.failed(lost.message)
+                upstream.missed(lost.message)
             return _failure(head, lost)
         except (InvalidAnswer, StatusRefused, SessionUnknown) as error:
             return _failure(head, problem_of(head.server, error))

@@ -116,7 +116,7 @@ class Keeper:
         self._upstream.discovery_problem = problem.message
         log.warning("not_listed", server=str(self._upstream.key), reason=problem.message)
         if isinstance(error, TransportFailure):
-            self._upstream.failed(problem.message)
+            self._upstream.missed(problem.message)
         elif isinstance(error, InvalidAnswer | StatusRefused | SessionUnknown):
             # It may have come back as something else: agree again before the next look.
             with contextlib.suppress(Problem):

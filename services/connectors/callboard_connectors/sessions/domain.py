@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from callboard.contracts.calls import HANDSHAKE_VERSIONS, MODERN
+from callboard.contracts.definitions import ServerDefinition
 from callboard.kernel.extensions import TASKS, declares
 from callboard_connectors.transports.envelope import UNSUPPORTED_VERSION, RpcRefused
 
@@ -187,10 +188,23 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
         """After a success."""
         return msgspec.structs.replace(self, failures=0, retry_at=0.0)
 
+    def under(self, rules: Breaker) -> Breaker:
+        """The same history under other rules."""
+        return msgspec.structs.replace(rules, failures=self.failures, retry_at=self.retry_at)
+
     def pause(self, now: float) -> float:
         """Seconds until the next attempt."""
         return max(0.0, self.retry_at - now)
 
 
 HTTP_BREAKER = Breaker(threshold=5, pausing=5, first=1.0, longest=15.0)
-STDIO_BREAKER = Breaker(threshold=3, pausing=1, first=0.2, longest=10.0)
+PIPE_BREAKER = Breaker(threshold=3, pausing=1, first=0.2, longest=10.0)
+
+
+def expected_transport(definition: ServerDefinition) -> str:
+    """What carries a server's sessions, as far as its definition says; "http" may turn out to be "sse"."""
+    if definition.is_stdio:
+        return "stdio"
+    if definition.is_websocket:
+        return "websocket"
+    return "sse" if definition.transport == "sse" else "http"

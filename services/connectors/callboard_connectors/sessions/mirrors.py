@@ -77,7 +77,7 @@ class Mirrors:
         if entry is None:
             if len(self._entries) >= MAX_MIRRORS and not self._evict():
                 return None
-            opening = asyncio.create_task(self._open(key, Mirror(head.capabilities, head.client_info)))
+            opening = asyncio.create_task(self._opened(key, Mirror(head.capabilities, head.client_info)))
             entry = self._entries[key] = _Entry(opening)
         entry.users += 1
         if entry.idle is not None:
@@ -90,8 +90,19 @@ class Mirrors:
             if entry.opening.done():
                 self._entries.pop(key, None)
             raise
-        session.on_end(lambda _reason: self.discard(key))
         return Lease(self, key, session)
+
+    async def _opened(self, key: str, mirror: Mirror) -> Session:
+        opening = asyncio.current_task()
+        session = await self._open(key, mirror)
+        session.on_end(lambda _reason: self._ended(key, opening))
+        return session
+
+    def _ended(self, key: str, opening: object) -> None:
+        """A connection is gone; another one may have its place by now."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.opening is opening:
+            self.discard(key)
 
     def _key(self, head: CallHead) -> str:
         if head.era != MODERN:

@@ -51,6 +51,10 @@ class Session(Protocol):
     """A connection to one upstream after the era was agreed."""
 
     opening: Opening
+    transport: str
+    """What carries it, as `callboard status` says it: http, stdio, sse, websocket."""
+    tells_its_end: bool
+    """Whether it ends with its connection and says so to `on_end`; else the next answer shows that it is lost."""
 
     def next_id(self) -> int:
         """A request id that this session has not used."""

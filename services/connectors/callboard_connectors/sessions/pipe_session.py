@@ -1,11 +1,15 @@
-"""A session with a child over stdin and stdout: many requests in flight, told apart by their ids."""
+"""A session over one pipe: many requests in flight, told apart by their ids; it ends when its pipe does.
+
+Above: `calls`, `discovery`. Below: the pipes, `transports.stdio`, `transports.sse_link` and `transports.websocket`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 import msgspec
 
@@ -13,12 +17,11 @@ from callboard_connectors.sessions.domain import Opening
 from callboard_connectors.sessions.negotiate import OWN_META
 from callboard_connectors.sessions.session import UNHEARD, Listener, Outgoing, Watcher, subscription, tell
 from callboard_connectors.transports import envelope as rpc
-from callboard_connectors.transports.child import Child
 from callboard_connectors.transports.envelope import Envelope, RpcRefused
-from callboard_connectors.transports.failures import InvalidAnswer, TransportFailure
-from callboard_connectors.transports.stdio import Chatter, StdioLink
+from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 
 _NOTIFICATIONS_HELD = 1024
+_BESIDES_HELD = 256  # answers to the server and cancellations that are not written yet
 
 
 class _Meta(msgspec.Struct):
@@ -33,70 +36,99 @@ class _Belongs(msgspec.Struct):
 _belongs = msgspec.json.Decoder(_Belongs).decode
 
 
+class Pipe(Protocol):
+    """What carries whole messages both ways, in order."""
+
+    transport: str
+
+    async def open(self, take: Callable[[bytes], None], ended: Callable[[str], None]) -> None:
+        """Connect. Every message that comes is given to `take`; `ended` is told once why no more come."""
+
+    async def write(self, message: bytes, written: Callable[[], None]) -> None:
+        """Write one message, when the other side takes it; `written` is called before it can arrive there.
+
+        Raises `TransportFailure`, and what else tells that the message was refused.
+        """
+
+    def foreign(self, message: bytes) -> None:
+        """What came is not JSON-RPC."""
+
+    async def close(self) -> None:
+        """Let go of it."""
+
+
 class _Waiting:
     """One request in flight: what came for it, in order."""
 
-    __slots__ = ("inbox", "listener")
+    __slots__ = ("inbox", "listener", "sent")
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
+        self.sent = False
         self.inbox: asyncio.Queue[tuple[Envelope, bytes] | TransportFailure | InvalidAnswer] = asyncio.Queue()
 
+    def written(self) -> None:
+        self.sent = True
+        self.listener.written()
 
-class StdioSession:
-    """The one session of a child."""
+
+class PipeSession:
+    """The one session of a pipe. A `mirrored` one speaks for one client, which gets the server's requests."""
 
     opening: Opening
+    tells_its_end = True
 
-    def __init__(self, child: Child, limit: int, out: Chatter, err: Chatter, *, mirrored: bool = False) -> None:
-        self.child = child
+    def __init__(self, pipe: Pipe, *, mirrored: bool = False) -> None:
+        self.transport = pipe.transport
+        self._pipe = pipe
         self._mirrored = mirrored
-        self._replies: set[asyncio.Task[None]] = set()
-        self._out = out
-        self._link = StdioLink(child, self._line, limit, err)
         self._ids = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
         self._watcher: Watcher | None = None
-        self._ended: list[Callable[[str], None]] = []
-        self._watch: asyncio.Task[None] | None = None
+        self._besides: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+        self._why_over = ""
+        self._on_end: list[Callable[[str], None]] = []
 
     async def open(self) -> None:
-        """Connect the pipes and watch for the end."""
-        await self._link.open()
-        self._watch = asyncio.create_task(self._watch_end())
+        """Connect the pipe."""
+        await self._pipe.open(self._take, self._end)
 
     def next_id(self) -> int:
         """A request id that this session has not used."""
         return next(self._ids)
 
     def on_end(self, callback: Callable[[str], None]) -> None:
-        """Call this with the reason when the child is gone."""
-        self._ended.append(callback)
+        """Call this with the reason when the pipe has ended."""
+        if self._over.is_set():
+            asyncio.get_running_loop().call_soon(callback, self._why_over)
+        else:
+            self._on_end.append(callback)
 
     def adopt(self, opening: Opening) -> None:
         """The era is agreed."""
         self.opening = opening
 
-    async def _watch_end(self) -> None:
-        await self.child.ended.wait()
-        # Give way once, so that answers that are still in the pipe are taken first.
-        await asyncio.sleep(0)
-        reason = self._link.reason()
+    def _end(self, reason: str) -> None:
+        """There will be no more answers: nobody knows what became of the requests in flight."""
+        if self._over.is_set():
+            return
+        self._why_over = reason
+        self._over.set()
         for waiting in self._waiting.values():
             waiting.inbox.put_nowait(TransportFailure(reason, sent=True))
-        for callback in self._ended:
+        for callback in self._on_end:
             callback(reason)
 
     # ------------------------------------------------------------------------------------- requests
 
     async def call(self, outgoing: Outgoing, listener: Listener) -> Envelope:
         """Send once and wait for the answer; see `Session.call`."""
+        if self._over.is_set():
+            raise TransportFailure(self._why_over, sent=False)
         waiting = self._waiting[outgoing.id] = _Waiting(listener)
-        sent = False
         try:
-            await self._link.write(outgoing.message)
-            sent = True
-            listener.written()
+            await self._pipe.write(outgoing.message, waiting.written)
             while True:
                 item = await waiting.inbox.get()
                 if isinstance(item, TransportFailure | InvalidAnswer):
@@ -106,7 +138,7 @@ class StdioSession:
                     return found
                 await listener.notified(found, raw)
         except asyncio.CancelledError:
-            if sent:
+            if waiting.sent:
                 self._tell(rpc.notification("notifications/cancelled", {"requestId": outgoing.id}))
             raise
         finally:
@@ -119,7 +151,7 @@ class StdioSession:
         return await self.ask_as(self.opening.era, method, params, within)
 
     async def ask_as(self, version: str, method: str, params: dict[str, object], within: float) -> bytes:
-        """A request; over stdio the version stands in the body only."""
+        """A request; over a pipe the version stands in the body only."""
         number = self.next_id()
         async with asyncio.timeout(within):
             answer = await self.call(Outgoing(number, method, rpc.request(number, method, params)), UNHEARD)
@@ -129,28 +161,40 @@ class StdioSession:
 
     async def tell_as(self, version: str, method: str) -> None:
         """A notification."""
-        await self._link.write(rpc.notification(method))
+        await self._pipe.write(rpc.notification(method), UNHEARD.written)
 
     def _tell(self, message: bytes) -> None:
-        with contextlib.suppress(TransportFailure):
-            self._link.write_now(message)
+        """Write something that nobody waits for."""
+        self._beside(self._told(message))
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        if len(self._besides) >= _BESIDES_HELD or self._over.is_set():
+            work.close()  # a server that asks without end, and does not read the answers
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        self._besides.add(task)
+        task.add_done_callback(self._besides.discard)
+
+    async def _told(self, message: bytes) -> None:
+        with contextlib.suppress(TransportFailure, StatusRefused, SessionUnknown):
+            await self._pipe.write(message, UNHEARD.written)
 
     # -------------------------------------------------------------------------------- what comes in
 
-    def _line(self, line: bytes) -> None:
-        line = line.strip()
-        if not line:
+    def _take(self, message: bytes) -> None:
+        message = message.strip()
+        if not message:
             return
         try:
-            messages = list(rpc.messages_in(line))
+            messages = list(rpc.messages_in(message))
         except msgspec.DecodeError as error:
-            self._undecoded(line, error)
+            self._undecoded(message, error)
             return
         for found, raw in messages:
             if found.is_answer:
                 self._answered(found, raw)
             elif not found.method:
-                self._out.line(raw)
+                self._pipe.foreign(raw)
             elif bytes(found.id):
                 self._asked(found)
             else:
@@ -161,7 +205,7 @@ class StdioSession:
         number = rpc.answered_id(line)
         waiting = None if number is None else self._waiting.get(number)
         if waiting is None:
-            self._out.line(line)
+            self._pipe.foreign(line)
         else:
             waiting.inbox.put_nowait(InvalidAnswer(rpc.fault_of(error)))
 
@@ -170,21 +214,18 @@ class StdioSession:
         waiting = next((each for each in self._waiting.values() if each.listener is not UNHEARD), None)
         if waiting is None or not self._mirrored or found.method == "ping":
             self._tell(rpc.reply_to_server(found))
-            return
-        task = asyncio.get_running_loop().create_task(self._replied(found, waiting.listener))
-        self._replies.add(task)
-        task.add_done_callback(self._replies.discard)
+        else:
+            self._beside(self._replied(found, waiting.listener))
 
     async def _replied(self, found: Envelope, listener: Listener) -> None:
         outcome = await listener.asked(found)
-        self._tell(rpc.reply_to_server(found) if outcome is None else rpc.reply_with(found, outcome))
+        await self._told(rpc.reply_to_server(found) if outcome is None else rpc.reply_with(found, outcome))
 
     def _answered(self, found: Envelope, raw: bytes) -> None:
         try:
             number = int(bytes(found.id).strip(b'"'))
         except ValueError:
-            self._out.line(raw)
-            return
+            return  # an answer to something that was never asked
         waiting = self._waiting.get(number)
         if waiting is not None:  # else it was cancelled
             waiting.inbox.put_nowait((found, raw))
@@ -217,7 +258,7 @@ class StdioSession:
         """Legacy servers just say it; modern ones want to be asked, and keep that request open."""
         self._watcher = watcher
         if not self.opening.modern:
-            await self.child.ended.wait()
+            await self._over.wait()
             return True
         number = self.next_id()
         params = {"notifications": subscription(uris), "_meta": OWN_META}
@@ -226,7 +267,8 @@ class StdioSession:
         return not bytes(answer.error)
 
     async def close(self) -> None:
-        """Stop the child."""
-        await self._link.close()
-        if self._watch is not None:
-            self._watch.cancel()
+        """Let go of the pipe; what still waits for an answer will not get one."""
+        for task in tuple(self._besides):
+            task.cancel()
+        await self._pipe.close()
+        self._end("it was disconnected")
