@@ -157,7 +157,7 @@ def _mcp(commands: Commands) -> None:
     call.add_argument("--arg", action="append", default=[], metavar="KEY=VALUE", help="one argument; repeat it")
     call.add_argument("--json-args", metavar="JSON", default="{}", help="arguments as a JSON object")
     bridge = _command(commands, "bridge", "bridge:bridge", "be a stdio MCP server that forwards to an MCP endpoint")
-    bridge.add_argument("url", metavar="URL", help="a playbook's MCP URL, or any Streamable HTTP endpoint")
+    bridge.add_argument("url", metavar="URL", help="http(s) or ws(s) URL of a playbook, or of any such endpoint")
     bridge.add_argument("--token-file", metavar="FILE", help="default: CALLBOARD_TOKEN, else the keyring")
     keep = bridge.add_mutually_exclusive_group()
     keep.add_argument("--store-token", action="store_true", help="put a token, read from stdin, into the keyring")

@@ -11,6 +11,7 @@ from callboard.contracts.playbooks import CatalogueChanged, ResourceUpdated
 from callboard.contracts.status import SessionChanged, SessionEnded, SessionTold, StreamOpened
 from callboard.platform.bus import Bus
 from callboard_edge.auth.verify import Tokens
+from callboard_edge.mcp.connections import Connections
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.sessions import Sessions
 from callboard_edge.mcp.streams import Streams
@@ -26,7 +27,13 @@ _ended = msgspec.json.Decoder(SessionEnded).decode
 
 
 async def listen(
-    bus: Bus, tokens: Tokens, sessions: Sessions, playbooks: Playbooks, streams: Streams, watching: Watching
+    bus: Bus,
+    tokens: Tokens,
+    sessions: Sessions,
+    playbooks: Playbooks,
+    streams: Streams,
+    watching: Watching,
+    connections: Connections,
 ) -> None:
     """Subscribe; and after a loss of the connection, doubt what may have been missed."""
 
@@ -37,6 +44,7 @@ async def listen(
         key_id = _revoked(message.data).key_id
         tokens.forget(key_id)
         streams.close_key(key_id)
+        connections.close_key(key_id)
 
     async def session_ended(message: Msg) -> None:
         session = _ended(message.data).session
@@ -68,4 +76,5 @@ async def listen(
     await bus.listen(subjects.STREAM_OPENED, stream_opened)
     await bus.listen(subjects.SESSION_TOLD, session_told)
     bus.on_reconnect(tokens.doubt_all)
+    bus.on_reconnect(connections.doubt_all)
     bus.on_reconnect(playbooks.refresh)

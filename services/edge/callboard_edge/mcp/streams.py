@@ -12,12 +12,14 @@ from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.contracts.status import SessionTold, StreamOpened
 from callboard.platform.bus import Bus
-from callboard_edge.mcp.answers import PING, Receive, Send, send_event, start_sse
+from callboard_edge.mcp.answers import Receive, Send
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import Message, Refused
 from callboard_edge.mcp.gate import Place
 from callboard_edge.mcp.listener import Listener
+from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.relay import HttpOutlet
 from callboard_edge.mcp.sessions import Session
 from callboard_edge.mcp.task_news import TaskNews
 from callboard_edge.mcp.watching import Watching
@@ -44,15 +46,28 @@ _listen_params = msgspec.json.Decoder(_ListenParams).decode
 _encode = msgspec.json.Encoder().encode
 
 
-async def _until_disconnect(receive: Receive, listener: Listener) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _until_gone(outlet: Outlet, listener: Listener) -> None:
+    await outlet.gone()
     listener.close()
 
 
 def _notification(method: str, *members: bytes) -> bytes:
     params = b"{" + b",".join(member for member in members if member) + b"}"
     return b'{"jsonrpc":"2.0","method":"' + method.encode() + b'","params":' + params + b"}"
+
+
+def session_listener(place: Place, session: Session, opened: Opened) -> Listener:
+    """What a handshake session listens to; what changed since it began is news at once."""
+    listener = Listener(
+        place,
+        frozenset(KINDS),
+        session.etags or opened.etags,
+        session.subscriptions,
+        session.id,
+        session.principal,
+    )
+    listener.offer(opened.etags)
+    return listener
 
 
 class Streams:
@@ -64,8 +79,9 @@ class Streams:
         self._playbooks = playbooks
         self._watching = watching
 
-    async def _run(self, listener: Listener, receive: Receive, send: Send, meta: bytes) -> None:
-        watcher = asyncio.create_task(_until_disconnect(receive, listener))
+    async def follow(self, listener: Listener, outlet: Outlet, meta: bytes = b"") -> None:
+        """Say what changes, until the listener is closed or the client has gone."""
+        watcher = asyncio.create_task(_until_gone(outlet, listener))
         self._playbooks.listen(listener)
         if listener.watched:
             self._watching.announce()
@@ -73,14 +89,14 @@ class Streams:
             while not listener.closed:
                 news = await listener.news(HEARTBEAT)
                 for kind in news.kinds:
-                    await send_event(send, _notification(f"notifications/{kind}/list_changed", meta))
+                    await outlet.say(_notification(f"notifications/{kind}/list_changed", meta))
                 for uri in news.uris:
                     body = _notification("notifications/resources/updated", b'"uri":' + _encode(uri), meta)
-                    await send_event(send, body)
+                    await outlet.say(body)
                 for message in news.messages:
-                    await send_event(send, message)
+                    await outlet.say(message)
                 if not any(news) and not listener.closed:
-                    await send({"type": "http.response.body", "body": PING, "more_body": True})
+                    await outlet.idle()
         finally:
             self._playbooks.leave(listener)
             watcher.cancel()
@@ -94,18 +110,10 @@ class Streams:
         self.close_session(session.id)
         await self._bus.tell(subjects.STREAM_OPENED, StreamOpened(session=session.id, edge=self._bus.instance))
         opened = await self._playbooks.open(place, anonymous=False)
-        listener = Listener(
-            place,
-            frozenset(KINDS),
-            session.etags or opened.etags,
-            session.subscriptions,
-            session.id,
-            session.principal,
-        )
-        listener.offer(opened.etags)
-        await start_sse(send)
-        await send({"type": "http.response.body", "body": PING, "more_body": True})
-        await self._run(listener, receive, send, b"")
+        listener = session_listener(place, session, opened)
+        outlet = HttpOutlet(b"null", receive, send, modern=False)
+        await outlet.idle()
+        await self.follow(listener, outlet)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def session_changed(self, session: Session) -> None:
@@ -142,9 +150,7 @@ class Streams:
         """Whether a stream of this session is open here."""
         return any(listener.session == session for listener in self._playbooks.listeners())
 
-    async def serve_listen(
-        self, message: Message, place: Place, head: RpcHead, opened: Opened, receive: Receive, send: Send
-    ) -> None:
+    async def serve_listen(self, message: Message, place: Place, head: RpcHead, opened: Opened, outlet: Outlet) -> None:
         """`subscriptions/listen`: the acknowledgement first, then what changes, each with the subscription's id."""
         try:
             asked = _listen_params(message.params)
@@ -162,13 +168,11 @@ class Streams:
             honoured |= {"taskIds": heard} if heard else {}
             meta = b'"_meta":{"io.modelcontextprotocol/subscriptionId":' + message.raw_id + b"}"
             acknowledged = b'"notifications":' + _encode(honoured)
-            await start_sse(send)
-            await send_event(send, _notification("notifications/subscriptions/acknowledged", meta, acknowledged))
-            await self._run(listener, receive, send, meta)
+            await outlet.say(_notification("notifications/subscriptions/acknowledged", meta, acknowledged))
+            await self.follow(listener, outlet, meta)
         finally:
             tasks.end()
-        ended = b'{"jsonrpc":"2.0","id":' + message.raw_id + b',"result":{"resultType":"complete",' + meta + b"}}"
-        await send_event(send, ended, last=True)
+        await outlet.result(b'{"resultType":"complete",' + meta + b"}")
 
     async def _owned(self, place: Place, uris: list[str], anonymous: bool) -> dict[str, str]:
         """URI -> server; a resource that is nobody's is left out of what is honoured."""
