@@ -21,14 +21,17 @@ from callboard_edge.api.openapi import ContractSchemas
 from callboard_edge.api.routes import api_routes
 from callboard_edge.api.tail import Tails
 from callboard_edge.auth.verify import Tokens
-from callboard_edge.entry import pushes
+from callboard_edge.entry import asks, pushes
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.health.routes import health_routes
 from callboard_edge.mcp.answers import Receive, Scope, Send
 from callboard_edge.mcp.calls import Calls
+from callboard_edge.mcp.carriers import Carriers
 from callboard_edge.mcp.endpoint import McpEndpoint
 from callboard_edge.mcp.handshake import Handshake
 from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.replays import Replays
+from callboard_edge.mcp.resume import Resume
 from callboard_edge.mcp.sessions import Sessions
 from callboard_edge.mcp.stateless import Stateless
 from callboard_edge.mcp.streams import Streams
@@ -59,7 +62,9 @@ class Edge:
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
         self._watching = Watching(self.bus, self._playbooks)
-        self._streams = Streams(self.bus, self._playbooks, self._watching)
+        self._replays = Replays(self.bus)
+        self._streams = Streams(self.bus, self._replays.alias, self._playbooks, self._watching)
+        self._resume = Resume(self.bus, self._replays, Carriers(), settings.silence)
         self._tails = Tails(self.bus)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -69,7 +74,10 @@ class Edge:
         """Connect, listen to what is pushed, then open the port."""
         await self.bus.connect()
         await self._calls.start()
-        await pushes.listen(self.bus, self._tokens, self._sessions, self._playbooks, self._streams, self._watching)
+        await pushes.listen(
+            self.bus, self._tokens, self._sessions, self._playbooks, self._streams, self._resume, self._watching
+        )
+        await asks.listen(self.bus, self._replays, self._streams)
         answer_status(self)
         await self.bus.serve()
         config = uvicorn.Config(
@@ -101,7 +109,9 @@ class Edge:
         endpoint = McpEndpoint(
             self._settings,
             self._tokens,
-            Handshake(self._calls, self._playbooks, self._sessions, self._streams, self._metrics, deadline),
+            Handshake(
+                self._calls, self._playbooks, self._sessions, self._streams, self._resume, self._metrics, deadline
+            ),
             Stateless(self._calls, self._playbooks, self._streams, self._metrics, deadline),
             self._metrics,
         )

@@ -12,6 +12,7 @@ from callboard.contracts.status import SessionChanged, SessionEnded, StreamOpene
 from callboard.platform.bus import Bus
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.resume import Resume
 from callboard_edge.mcp.sessions import Sessions
 from callboard_edge.mcp.streams import Streams
 from callboard_edge.mcp.watching import Watching
@@ -25,7 +26,13 @@ _ended = msgspec.json.Decoder(SessionEnded).decode
 
 
 async def listen(
-    bus: Bus, tokens: Tokens, sessions: Sessions, playbooks: Playbooks, streams: Streams, watching: Watching
+    bus: Bus,
+    tokens: Tokens,
+    sessions: Sessions,
+    playbooks: Playbooks,
+    streams: Streams,
+    resume: Resume,
+    watching: Watching,
 ) -> None:
     """Subscribe; and after a loss of the connection, doubt what may have been missed."""
 
@@ -36,14 +43,18 @@ async def listen(
         key_id = _revoked(message.data).key_id
         tokens.forget(key_id)
         streams.close_key(key_id)
+        resume.close_key(key_id)
 
     async def session_ended(message: Msg) -> None:
         session = _ended(message.data).session
         sessions.forget(session)
         streams.close_session(session)
+        resume.close_session(session)
 
     async def stream_opened(message: Msg) -> None:
-        streams.opened_elsewhere(_stream_opened(message.data))
+        opened = _stream_opened(message.data)
+        streams.opened_elsewhere(opened)
+        resume.opened_elsewhere(opened)
 
     async def session_changed(message: Msg) -> None:
         id = _session_changed(message.data).session

@@ -26,10 +26,12 @@ from callboard_edge.mcp.answers import (
 )
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
+from callboard_edge.mcp.event_ids import LONGEST_REQUEST_ID, parse
 from callboard_edge.mcp.gate import Place
 from callboard_edge.mcp.modern import ROUTED
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.relay import relay
+from callboard_edge.mcp.resume import Resume
 from callboard_edge.mcp.sessions import Session, Sessions
 from callboard_edge.mcp.streams import MAX_WATCHED, Streams
 
@@ -67,9 +69,11 @@ class Handshake:
         playbooks: Playbooks,
         sessions: Sessions,
         streams: Streams,
+        resume: Resume,
         metrics: Metrics,
         deadline: float,
     ) -> None:
+        self._resume = resume
         self._calls = calls
         self._playbooks = playbooks
         self._sessions = sessions
@@ -96,8 +100,8 @@ class Handshake:
             if session is None:
                 return
             if message.is_request:
-                stream = prefers_stream(headers.get(b"accept", b""))
-                await self._request(place, session, principal, message, params, receive, send, stream=stream)
+                accept = headers.get(b"accept", b"")
+                await self._request(place, session, principal, message, params, accept, receive, send)
                 return
             if message.is_response:
                 await self._answered(session, principal, message)
@@ -158,17 +162,20 @@ class Handshake:
         principal: Principal,
         message: Message,
         params: Params,
+        accept: bytes,
         receive: Receive,
         send: Send,
-        *,
-        stream: bool,
     ) -> None:
         method: str = message.method
         if method in ROUTED:
             received = time.time_ns() // 1000
             head = self._head(place, session, principal, message, params, received)
             call = await self._calls.send(head, place.organisation, place.playbook, bytes(message.params))
-            problem = await relay(self._calls, call, message, receive, send, modern=False, stream=stream)
+            stream, outlet = (
+                prefers_stream(accept),
+                self._resume.outlet if resumable(session, message, accept) else None,
+            )
+            problem = await relay(self._calls, call, message, receive, send, modern=False, stream=stream, outlet=outlet)
             self._metrics.request(method, LEGACY, problem, received)
         elif method == "ping":
             await send_json(send, 200, result_message(message.raw_id, _EMPTY))
@@ -254,8 +261,16 @@ class Handshake:
         if b"text/event-stream" not in headers.get(b"accept", b""):
             raise Refused(INVALID_REQUEST, "GET serves text/event-stream; say so in Accept")
         session = await self._session(place, principal, headers, Message(), send)
-        if session is not None:
-            await self._streams.serve_get(place, session, receive, send)
+        if session is None:
+            return
+        last = headers.get(b"last-event-id") if session.protocol == LEGACY else None
+        after = parse(last) if last else None
+        if last and after is None:
+            raise Refused(INVALID_REQUEST, "Last-Event-ID is no id of this server")
+        if after is not None and after.request:
+            await self._resume.serve(session, after, receive, send)
+        else:
+            await self._streams.serve_get(place, session, after, receive, send)
 
     async def delete(
         self, place: Place, principal: Principal, headers: dict[bytes, bytes], receive: Receive, send: Send
@@ -265,6 +280,11 @@ class Handshake:
         if session is not None:
             await self._sessions.end(session)
             await send_empty(send, 204)
+
+
+def resumable(session: Session, message: Message, accept: bytes) -> bool:
+    """Whether a client can come back for the rest of an answer; older revisions know no events without data."""
+    return session.protocol == LEGACY and b"text/event-stream" in accept and len(message.raw_id) <= LONGEST_REQUEST_ID
 
 
 def prefers_stream(accept: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from callboard.contracts.replays import StreamNews
 from callboard_edge.mcp.gate import Place
 
 
@@ -18,7 +19,8 @@ class News(NamedTuple):
 class Listener:
     """Level-triggered: a change that comes twice before it was told is told once.
 
-    `watched`: URI -> server, the resources this agent subscribed to.
+    `watched`: URI -> server, the resources this agent subscribed to. `stream`: the name of a stream that can be
+    resumed; what is told on it is numbered, and remembered by kind of list and URI.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Listener:
         watched: dict[str, str] | None = None,
         session: str = "",
         key_id: str = "",
+        stream: str = "",
     ) -> None:
         self.place = place
         self.key_id = key_id
@@ -40,6 +43,10 @@ class Listener:
         self._updated: dict[str, None] = {}
         self._wake = asyncio.Event()
         self.closed = False
+        self.stream = stream
+        self.away = False
+        self._number = 0
+        self._told: dict[str, int] = {}
 
     def offer(self, etags: dict[str, str]) -> None:
         """The lists are these now."""
@@ -53,6 +60,31 @@ class Listener:
         """A resource of a server is another one."""
         if self.watched.get(uri) == server:
             self._updated[uri] = None
+            self._wake.set()
+
+    def told(self, what: str) -> int:
+        """The number of the event with which this list or resource is told of."""
+        self._number += 1
+        self._told[what] = self._number
+        return self._number
+
+    def hand_over(self, number: int) -> StreamNews:
+        """What an agent does not know that heard the events up to this number; it hears of it elsewhere, not here."""
+        unheard = self._changed | self._updated.keys() | {what for what, at in self._told.items() if at > number}
+        self._changed.clear()
+        self._updated.clear()
+        self.close()
+        kinds = tuple(sorted(unheard & self.kinds))
+        return StreamNews(held=True, kinds=kinds, uris=tuple(sorted(unheard - self.kinds)), etags=self._etags)
+
+    def take_over(self, news: StreamNews) -> None:
+        """Begin where another stream of the agent ended."""
+        if news.held:
+            self._etags = dict(news.etags)
+        # Of what it could have heard from an edge that is gone nothing is known: all of it may be another one.
+        self._changed.update(news.kinds)
+        self._updated.update(dict.fromkeys(news.uris if news.held else self.watched))
+        if self._changed or self._updated:
             self._wake.set()
 
     def close(self) -> None:

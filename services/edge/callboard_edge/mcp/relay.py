@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from callboard.contracts.calls import ERROR, RESULT, ReplyHead
+from callboard.contracts.calls import ERROR, PAUSED, RESULT, ReplyHead
 from callboard.contracts.problems import Problem
 from callboard_edge.mcp.answers import (
     MODERN_STATUS,
-    PING,
     PROBLEM_STATUS,
     Receive,
     Send,
     challenge,
     error_message,
     result_message,
-    send_event,
     send_json,
-    start_sse,
 )
 from callboard_edge.mcp.calls import TICK, WATCH, Call, Calls
 from callboard_edge.mcp.envelope import Message
+from callboard_edge.mcp.outlets import Outlet, PlainOutlet
 
 
 def _status(head: ReplyHead, body: bytes, modern: bool) -> int:
@@ -41,30 +40,39 @@ def _code_of(error: bytes) -> int:
 
 
 async def relay(
-    calls: Calls, call: Call, message: Message, receive: Receive, send: Send, *, modern: bool, stream: bool = False
+    calls: Calls,
+    call: Call,
+    message: Message,
+    receive: Receive,
+    send: Send,
+    *,
+    modern: bool,
+    stream: bool = False,
+    outlet: Callable[[Call, Send], Outlet] | None = None,
 ) -> str:
     """Answer one request; returns the problem code it ended with, or an empty text.
 
-    `stream`: the client would rather have an event stream, even for a single message.
+    `stream`: the client would rather have an event stream, even for a single message. `outlet`: makes the event
+    stream of a client that can resume it; an answer that takes long becomes one early.
     """
     watcher = None
     try:
+        call.resumable = outlet is not None
         head, body = await call.next()
-        if head.kind == WATCH:
+        if head.kind == WATCH and outlet is None:
             # In the handshake era a closed connection does not mean "cancel" (MCP 2025-11-25, basic/transports).
             if modern:
                 watcher = asyncio.create_task(_watch(calls, call, receive))
             head, body = await call.next()
-        if stream and head.kind in (RESULT, ERROR) and head.problem not in PROBLEM_STATUS:
-            await _stream(call, message, head, body, send)
-        elif head.kind == RESULT:
+        whole = head.kind in (RESULT, ERROR) and (not stream or head.problem in PROBLEM_STATUS)
+        if whole and head.kind == RESULT:
             await send_json(send, 200, result_message(message.raw_id, body))
-        elif head.kind == ERROR:
+        elif whole:
             await _send_error(send, message, head, body, modern)
         else:
             if modern and watcher is None:
                 watcher = asyncio.create_task(_watch(calls, call, receive))
-            head = await _stream(call, message, head, body, send)
+            head = await _stream(call, message, head, body, outlet(call, send) if outlet else PlainOutlet(send))
         return head.problem
     finally:
         calls.forget(call)
@@ -78,16 +86,21 @@ async def _send_error(send: Send, message: Message, head: ReplyHead, body: bytes
     await send_json(send, status, error_message(message.raw_id, body), headers)
 
 
-async def _stream(call: Call, message: Message, head: ReplyHead, body: bytes, send: Send) -> ReplyHead:
-    await start_sse(send)
-    while head.kind not in (RESULT, ERROR):
-        if head.kind in (TICK, WATCH):
-            await send({"type": "http.response.body", "body": PING, "more_body": True})
-        else:
-            await send_event(send, body)
-        head, body = await call.next()
-    whole = result_message if head.kind == RESULT else error_message
-    await send_event(send, whole(message.raw_id, body), last=True)
+async def _stream(call: Call, message: Message, head: ReplyHead, body: bytes, outlet: Outlet) -> ReplyHead:
+    try:
+        await outlet.start()
+        while head.kind not in (RESULT, ERROR):
+            if head.kind in (TICK, WATCH):
+                await outlet.ping()
+            elif head.kind == PAUSED:
+                await outlet.pause(body)
+            else:
+                await outlet.event(body)
+            head, body = await call.next()
+        whole = result_message if head.kind == RESULT else error_message
+        await outlet.event(whole(message.raw_id, body), last=True)
+    finally:
+        outlet.close()
     return head
 
 

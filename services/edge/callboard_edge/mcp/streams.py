@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import msgspec
 
 from callboard.contracts import subjects
 from callboard.contracts.access import Principal
+from callboard.contracts.calls import LEGACY
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
+from callboard.contracts.replays import StreamNews, TakeNews
 from callboard.contracts.status import StreamOpened
 from callboard.platform.bus import Bus
-from callboard_edge.mcp.answers import PING, Receive, Send, send_event, start_sse
+from callboard_edge.mcp.answers import Receive, Send, send_end, send_event, send_mark, send_ping, start_sse
 from callboard_edge.mcp.envelope import Message, Refused
+from callboard_edge.mcp.event_ids import EventId, holder_of, own_stream, prefix_of
 from callboard_edge.mcp.gate import Place
 from callboard_edge.mcp.listener import Listener
+from callboard_edge.mcp.outlets import RETRY
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.sessions import Session
 from callboard_edge.mcp.watching import Watching
 
 HEARTBEAT = 15.0
+LINGER = 120.0
+"""Seconds for which a session's own stream is held after its connection broke, for the client to come back."""
+MAX_LINGERING = 5000
 KINDS = ("tools", "prompts", "resources")
 MAX_WATCHED = 1000
+_TAKE_SECONDS = 1.0
 
 
 class _Filter(msgspec.Struct, rename="camel"):
@@ -40,9 +49,11 @@ _listen_params = msgspec.json.Decoder(_ListenParams).decode
 _encode = msgspec.json.Encoder().encode
 
 
-async def _until_disconnect(receive: Receive, listener: Listener) -> None:
+async def _until_disconnect(receive: Receive, listener: Listener, linger: float) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    listener.away = True
+    await asyncio.sleep(linger)
     listener.close()
 
 
@@ -51,16 +62,26 @@ def _notification(method: str, *members: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","method":"' + method.encode() + b'","params":' + params + b"}"
 
 
+async def _tell(listener: Listener, what: str, send: Send, body: bytes) -> None:
+    """One event, with an id where the stream can be resumed; without its client it is only remembered."""
+    number = listener.told(what)
+    if not listener.away:
+        id = prefix_of(listener.stream) + b"%d" % number if listener.stream else b""
+        await send_event(send, body, id=id)
+
+
 class Streams:
     """Serves the streams of this edge."""
 
-    def __init__(self, bus: Bus, playbooks: Playbooks, watching: Watching) -> None:
+    def __init__(self, bus: Bus, alias: str, playbooks: Playbooks, watching: Watching) -> None:
         self._bus = bus
+        self._alias = alias
         self._playbooks = playbooks
         self._watching = watching
 
     async def _run(self, listener: Listener, receive: Receive, send: Send, meta: bytes) -> None:
-        watcher = asyncio.create_task(_until_disconnect(receive, listener))
+        linger = LINGER if listener.stream and self._playbooks.streams < MAX_LINGERING else 0.0
+        watcher = asyncio.create_task(_until_disconnect(receive, listener, linger))
         self._playbooks.listen(listener)
         if listener.watched:
             self._watching.announce()
@@ -68,38 +89,65 @@ class Streams:
             while not listener.closed:
                 news = await listener.news(HEARTBEAT)
                 for kind in news.kinds:
-                    await send_event(send, _notification(f"notifications/{kind}/list_changed", meta))
+                    await _tell(listener, kind, send, _notification(f"notifications/{kind}/list_changed", meta))
                 for uri in news.uris:
                     body = _notification("notifications/resources/updated", b'"uri":' + _encode(uri), meta)
-                    await send_event(send, body)
-                if not news.kinds and not news.uris and not listener.closed:
-                    await send({"type": "http.response.body", "body": PING, "more_body": True})
+                    await _tell(listener, uri, send, body)
+                if not news.kinds and not news.uris and not listener.closed and not listener.away:
+                    await send_ping(send)
         finally:
             self._playbooks.leave(listener)
             watcher.cancel()
 
-    async def serve_get(self, place: Place, session: Session, receive: Receive, send: Send) -> None:
-        """The GET stream of a session; what changed since the session began is told at once.
+    async def serve_get(
+        self, place: Place, session: Session, after: EventId | None, receive: Receive, send: Send
+    ) -> None:
+        """The GET stream of a session; what changed since the session began, or since an event, is told at once.
 
         A session has one, at whatever edge: the newest, because no message may be sent on two
         (MCP 2025-11-25, basic/transports).
         """
-        self.close_session(session.id)
-        await self._bus.tell(subjects.STREAM_OPENED, StreamOpened(session=session.id, edge=self._bus.instance))
         opened = await self._playbooks.open(place, anonymous=False)
+        stream = own_stream(self._alias, os.urandom(8).hex()) if session.protocol == LEGACY else ""
+        etags = session.etags or opened.etags
         listener = Listener(
-            place,
-            frozenset(KINDS),
-            session.etags or opened.etags,
-            session.subscriptions,
-            session.id,
-            session.principal,
+            place, frozenset(KINDS), etags, session.subscriptions, session.id, session.principal, stream
         )
-        listener.offer(opened.etags)
-        await start_sse(send)
-        await send({"type": "http.response.body", "body": PING, "more_body": True})
-        await self._run(listener, receive, send, b"")
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        # From here on it hears everything, so that nothing is missed between the old stream and this one.
+        self._playbooks.listen(listener)
+        try:
+            if after is not None:
+                listener.take_over(await self._take(session, after))
+            self.close_session(session.id, but=listener)
+            await self._bus.tell(subjects.STREAM_OPENED, StreamOpened(session=session.id, edge=self._bus.instance))
+            listener.offer((await self._playbooks.open(place, anonymous=False)).etags)
+            await start_sse(send)
+            if stream:
+                await send_mark(send, prefix_of(stream) + b"0", RETRY)
+            else:
+                await send_ping(send)
+            await self._run(listener, receive, send, b"")
+        finally:
+            self._playbooks.leave(listener)
+        await send_end(send)
+
+    async def _take(self, session: Session, after: EventId) -> StreamNews:
+        """What the client has not heard of its stream, from the edge that held it."""
+        question = TakeNews(stream=after.stream, session=session.id, number=after.number)
+        holder = holder_of(after.stream)
+        if holder == self._alias:
+            return self.let_go(question)
+        try:
+            return await self._bus.ask(subjects.news(holder), question, StreamNews, _TAKE_SECONDS)
+        except Problem:
+            return StreamNews(held=False)
+
+    def let_go(self, question: TakeNews) -> StreamNews:
+        """The client goes on elsewhere: what it has not heard of its stream here, which ends."""
+        for listener in self._playbooks.listeners():
+            if listener.stream == question.stream and listener.session == question.session and not listener.closed:
+                return listener.hand_over(question.number)
+        return StreamNews(held=False)
 
     def session_changed(self, session: Session) -> None:
         """A session subscribed to other resources, perhaps at another edge."""
@@ -110,13 +158,13 @@ class Streams:
 
     def opened_elsewhere(self, message: StreamOpened) -> None:
         """The session has a newer stream at another edge."""
-        if message.edge != self._bus.instance:
+        if message.edge != self._bus.instance and not message.stream:
             self.close_session(message.session)
 
-    def close_session(self, session: str) -> None:
+    def close_session(self, session: str, but: Listener | None = None) -> None:
         """End the streams of a session that are here."""
         for listener in self._playbooks.listeners():
-            if listener.session == session:
+            if listener.session == session and listener is not but:
                 listener.close()
 
     def close_key(self, key_id: str) -> None:
