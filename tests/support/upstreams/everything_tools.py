@@ -142,8 +142,7 @@ async def test_error_handling(call: Call) -> types.CallToolResult:
 
 @_tool("Closes its stream before it answers")
 async def test_reconnection(call: Call) -> types.CallToolResult:
-    if call.context.close_sse_stream is not None:
-        await call.context.close_sse_stream()
+    await call.close_stream()
     await anyio.sleep(2 * _STEP_SECONDS)
     return text("Reconnection test completed")
 

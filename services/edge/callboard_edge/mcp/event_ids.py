@@ -8,7 +8,6 @@ request; its name begins with `g` and the alias of the edge that holds it.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import NamedTuple
 
@@ -45,7 +44,7 @@ def parse(text: bytes) -> EventId | None:
         raw = base64.urlsafe_b64decode(request + b"=" * (-len(request) % 4))
         # It goes into a message again: only what is an id of JSON-RPC, and in our own writing.
         return EventId(stream, msgspec.json.encode(msgspec.json.decode(raw, type=int | str)), number)
-    except (binascii.Error, msgspec.DecodeError):
+    except (ValueError, msgspec.DecodeError):
         return None
 
 
