@@ -58,13 +58,13 @@ class Edge:
         self.bus = Bus("edge", instance, settings)
         self._metrics = Metrics()
         self._tokens = Tokens(self.bus, settings.token_soft, settings.token_hard)
-        self._calls = Calls(self.bus, settings.silence)
+        self._calls = Calls(self.bus, settings.silence, settings.let_go)
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
         self._watching = Watching(self.bus, self._playbooks)
         self._replays = Replays(self.bus)
         self._streams = Streams(self.bus, self._replays.alias, self._playbooks, self._watching)
-        self._resume = Resume(self.bus, self._replays, Carriers(), settings.silence)
+        self._resume = Resume(self.bus, self._replays, Carriers(), settings.silence, settings.let_go)
         self._tails = Tails(self.bus)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[None]] = []

@@ -119,17 +119,18 @@ class Call:
         state = json.dumps(self.remembered) if remember else None
         raise InputNeeded(types.InputRequiredResult(input_requests=dict(questions), request_state=state))
 
-    async def close_stream(self) -> None:
-        """Close the stream of this call, where it is one that its client can come back to.
+    async def close_stream(self) -> bool:
+        """Close the stream of this call, where it is one that its client can come back to; whether it is.
 
         Not before the client was told an event to go on from: the SDK closes a stream that has not begun as well, and
         then the client knows no event.
         """
         if self.context.close_sse_stream is None or self.context.request is None:
-            return
+            return False
         with anyio.fail_after(_BEGUN_SECONDS):
             await self.context.request.scope[BEGUN].wait()
         await self.context.close_sse_stream()
+        return True
 
     async def log(self, level: types.LoggingLevel, text: str) -> None:
         wanted = self.board.levels.get(session_key(self.context), "debug")

@@ -100,9 +100,10 @@ class Call:
 class Calls:
     """All calls in flight at this edge."""
 
-    def __init__(self, bus: Bus, silence: float) -> None:
+    def __init__(self, bus: Bus, silence: float, let_go: float) -> None:
         self._bus = bus
         self._silence = silence
+        self._let_go = min(let_go or PING_AFTER, PING_AFTER)
         self._prefix = bus.new_inbox()
         self._cut = len(self._prefix) + 1
         self._keys: Iterator[int] = itertools.count(1)
@@ -202,7 +203,8 @@ class Calls:
         if not call.watched and (not call.resumable or now - call.pinged >= SWEEP):
             call.watched = True
             call.put(*_WATCH)
-        if silent > PING_AFTER and now - call.pinged > PING_AFTER:
+        ping_after = self._let_go if call.resumable else PING_AFTER
+        if silent > ping_after and now - call.pinged > ping_after:
             call.pinged = now
             call.put(*_TICK)
 

@@ -67,7 +67,14 @@ class KeptOutlet:
     session = key_id = ""
 
     def __init__(
-        self, replays: Replays, carriers: Carriers, subject: str, stream: str, request: bytes, send: Send
+        self,
+        replays: Replays,
+        carriers: Carriers,
+        subject: str,
+        stream: str,
+        request: bytes,
+        send: Send,
+        let_go: float,
     ) -> None:
         self._replays = replays
         self._carriers = carriers
@@ -78,6 +85,7 @@ class KeptOutlet:
         self._number = 0
         self._kept = False
         self._kept_at = 0.0
+        self._let_go = let_go
         self._carrying = True
         self._open = True
 
@@ -110,7 +118,11 @@ class KeptOutlet:
 
     async def ping(self) -> None:
         """See `Outlet`."""
-        if time.monotonic() - self._kept_at > ALIVE_EVERY:
+        quiet = time.monotonic() - self._kept_at
+        if self._carrying and self._kept and 0 < self._let_go <= quiet:
+            await self.pause(RETRY)
+            return
+        if quiet > ALIVE_EVERY:
             await self._keep(ALIVE)
         if self._carrying:
             await send_ping(self._send)

@@ -8,6 +8,7 @@ Spec: MCP 2025-11-25, basic/transports, "Resumability and Redelivery".
 from __future__ import annotations
 
 import asyncio
+import time
 
 import structlog
 
@@ -40,19 +41,24 @@ _ON_ITS_WAY = 0.5
 
 
 class Resume:
-    """Serves those who come back. `silence`: seconds after which the collecting edge is asked whether it still is."""
+    """Serves those who come back. `silence`: seconds after which the collecting edge is asked whether it still is.
 
-    def __init__(self, bus: Bus, replays: Replays, carriers: Carriers, silence: float) -> None:
+    `let_go`: seconds without a word after which they are asked to come back once more; 0: never.
+    """
+
+    def __init__(self, bus: Bus, replays: Replays, carriers: Carriers, silence: float, let_go: float) -> None:
         self._bus = bus
         self._replays = replays
         self._carriers = carriers
         self._silence = silence
+        self._let_go = let_go
 
     def outlet(self, call: Call, send: Send) -> KeptOutlet:
         """Where the answer of a call goes when it becomes an event stream."""
         head = call.head
         subject = subjects.replay(call.organisation, head.session, head.call_id)
-        return KeptOutlet(self._replays, self._carriers, subject, head.call_id, head.request_id.encode(), send)
+        request = head.request_id.encode()
+        return KeptOutlet(self._replays, self._carriers, subject, head.call_id, request, send, self._let_go)
 
     async def serve(self, session: Session, after: EventId, receive: Receive, send: Send) -> None:
         """The answer from an event on. Another session's events, like forgotten ones, are not there."""
@@ -96,11 +102,15 @@ class Resume:
 
     async def _follow(self, follower: _Follower, first: KeptEvent) -> None:
         event: KeptEvent | None = first
-        quiet = True
+        quiet, said = True, time.monotonic()
         while not follower.gone:
             if event is not None:
                 if await follower.tell(event):
                     return
+                said = time.monotonic()
+            elif 0 < self._let_go <= time.monotonic() - said:
+                await follower.pause()
+                return
             elif quiet and not await self._collected(follower):
                 await follower.lost("the edge that waited for the answer is gone")
                 return
