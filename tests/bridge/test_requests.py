@@ -200,7 +200,7 @@ def test_events_are_the_same_however_they_arrive_in_pieces() -> None:
     ("words", "said"),
     [
         (["http://user:pw@h/mcp"], b"holds a password"),
-        (["ftp://h/mcp"], b"not an http or https URL"),
+        (["ftp://h/mcp"], b"not an http, https, ws or wss URL"),
         (["http://h:99999/mcp"], b"is not a URL"),
         ([NOWHERE, "--token-file", "/nowhere"], b"cannot be read"),
     ],

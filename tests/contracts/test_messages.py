@@ -48,7 +48,8 @@ def test_call_records_have_the_bytes_they_always_had() -> None:
 
 
 def test_a_frame_gives_back_its_head_and_body() -> None:
-    for head, unframe in zip(all_heads(), (calls.unframe_rpc, calls.unframe_call, calls.unframe_reply), strict=True):
+    unframes = (calls.unframe_rpc, calls.unframe_call, calls.unframe_reply, calls.unframe_posted)
+    for head, unframe in zip(all_heads(), unframes, strict=True):
         assert unframe(calls.frame(head, b'{"a":1}')) == (head, b'{"a":1}')
 
 

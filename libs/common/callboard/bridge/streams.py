@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Final
 
 import msgspec
 
 from callboard.bridge.endpoint import Endpoint, Patience, Unreached
-from callboard.bridge.messages import Envelope, Malformed, Params, Refused, member, notification, parse_all
-from callboard.bridge.requests import Flight, Write
+from callboard.bridge.flights import Flight, Write
+from callboard.bridge.messages import Envelope, Malformed, Params, Refused, member, parse_all
+from callboard.bridge.said import news
 from callboard.bridge.session import Session
 from callboard.bridge.sse import TooLarge
 
@@ -23,12 +23,6 @@ log = logging.getLogger("callboard.bridge")
 _ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 _LASTED: Final = 1.0  # seconds; a stream that ends sooner was not wanted by the server
 _AWAY: Final = frozenset({429, 502, 503, 504})
-
-
-def news(lists: Iterable[str], uris: Iterable[str], meta: bytes = b"") -> list[bytes]:
-    """The notifications that these lists and resources may be others now."""
-    told = [notification(f"notifications/{kind}/list_changed", meta) for kind in lists]
-    return told + [notification("notifications/resources/updated", member("uri", uri), meta) for uri in uris]
 
 
 class _Filter(msgspec.Struct, frozen=True, rename="camel"):
@@ -140,7 +134,7 @@ class Following:
             await patience.wait(gone)
 
     async def _tell(self) -> None:
-        for message in news(self._session.lists, self._session.watched):
+        for message in self._session.said.news():
             await self._write(message)
 
     async def _pass_on(self, data: bytes) -> None:

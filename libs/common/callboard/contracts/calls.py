@@ -26,7 +26,8 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     """edge > router on `cb.rpc.<organisation>.<playbook>`; the body is the raw `params`.
 
     `deadline` is in epoch milliseconds, `received` in epoch microseconds. `request_id` is the client's
-    JSON-RPC id as raw JSON text. `version` 0 means the current one.
+    JSON-RPC id as raw JSON text. `version` 0 means the current one. `param_headers`: the `Mcp-Param-*` headers of
+    a request of the stateless era; None where its carrier has no headers (WebSocket), and in the other era.
     """
 
     call_id: str
@@ -107,6 +108,20 @@ class AnswerHead(msgspec.Struct, frozen=True, array_like=True):
     principal: str
 
 
+class PostedHead(msgspec.Struct, frozen=True, array_like=True):
+    """edge > the edge that holds the stream, on `cb.posted.<holder>`; the body is the raw message of the client.
+
+    `session` is the id of an HTTP+SSE session, `principal` the key id of the token it was posted with; the rest is
+    the playbook of the path. The answer is empty when the message was taken, else a problem.
+    """
+
+    session: str
+    principal: str
+    organisation: str
+    playbook: str
+    version: int
+
+
 HELD_PREFIX = "cb1."
 """Begins every `requestState` of ours: `cb1.<worker>.<sealed>`."""
 
@@ -184,6 +199,7 @@ _unpack_rpc = msgspec.msgpack.Decoder(RpcHead).decode
 _unpack_call = msgspec.msgpack.Decoder(CallHead).decode
 _unpack_reply = msgspec.msgpack.Decoder(ReplyHead).decode
 _unpack_answer = msgspec.msgpack.Decoder(AnswerHead).decode
+_unpack_posted = msgspec.msgpack.Decoder(PostedHead).decode
 
 
 def frame(head: msgspec.Struct, body: bytes) -> bytes:
@@ -219,6 +235,12 @@ def unframe_answer(data: bytes) -> tuple[AnswerHead, bytes]:
     """Decode a payload of `cb.answer.*`."""
     head, body = _split(data)
     return _unpack_answer(head), body
+
+
+def unframe_posted(data: bytes) -> tuple[PostedHead, bytes]:
+    """Decode a payload of `cb.posted.*`."""
+    head, body = _split(data)
+    return _unpack_posted(head), body
 
 
 def frames(head: ReplyHead, body: bytes, limit: int) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ CANCEL = "cb.cancel"  # broadcast                         edge > connectors
 CALL_HELD = "cb.ask.call_held"  # broadcast               edge > connectors
 
 ANSWER = "cb.answer"  # cb.answer.<worker>              edge > the connector that asked a client
+POSTED = "cb.posted"  # cb.posted.<holder>              edge > the edge that holds an HTTP+SSE stream
 HELD = "cb.held"  # cb.held.<worker>                  router > the connector that holds a call for its client
 WATCH = "cb.watch"  # cb.watch.<organisation>.<server>  edge > connectors
 UPDATED = "cb.updated"  # cb.updated.<organisation>.<server>  connector > edges
@@ -86,6 +87,11 @@ def call(organisation: str, server: str) -> str:
 def answer(worker: str) -> str:
     """Subject of what a client answered to a question of this worker."""
     return f"{ANSWER}.{worker}"
+
+
+def posted(holder: str) -> str:
+    """Subject of what a client posted to an HTTP+SSE session that this edge holds."""
+    return f"{POSTED}.{holder}"
 
 
 def held(worker: str) -> str:
@@ -169,6 +175,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             CANCEL,
             CALL_HELD,
             f"{ANSWER}.*",
+            f"{POSTED}.*",
             f"{WATCH}.>",
             "cb.cmd.organisation.>",
             "cb.cmd.playbook.>",
@@ -195,6 +202,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.push.>",
             f"{RECORD}.>",
             f"{EVENT}.>",
+            f"{POSTED}.*",
             f"{REPLAY}.>",
             "cb.ask.edge.>",
             STATUS,

@@ -11,6 +11,7 @@ from callboard.contracts.playbooks import CatalogueChanged, ResourceUpdated
 from callboard.contracts.status import SessionChanged, SessionEnded, StreamOpened
 from callboard.platform.bus import Bus
 from callboard_edge.auth.verify import Tokens
+from callboard_edge.mcp.connections import Connections
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.resume import Resume
 from callboard_edge.mcp.sessions import Sessions
@@ -33,6 +34,7 @@ async def listen(
     streams: Streams,
     resume: Resume,
     watching: Watching,
+    connections: Connections,
 ) -> None:
     """Subscribe; and after a loss of the connection, doubt what may have been missed."""
 
@@ -44,6 +46,7 @@ async def listen(
         tokens.forget(key_id)
         streams.close_key(key_id)
         resume.close_key(key_id)
+        connections.close_key(key_id)
 
     async def session_ended(message: Msg) -> None:
         session = _ended(message.data).session
@@ -74,4 +77,5 @@ async def listen(
     await bus.listen(subjects.SESSION_ENDED, session_ended)
     await bus.listen(subjects.STREAM_OPENED, stream_opened)
     bus.on_reconnect(tokens.doubt_all)
+    bus.on_reconnect(connections.doubt_all)
     bus.on_reconnect(playbooks.refresh)

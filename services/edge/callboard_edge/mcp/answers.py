@@ -33,6 +33,8 @@ PROBLEM_STATUS = {
     "payload.too_large": 413,
     "playbook.unknown": 404,
     "playbook.version_unknown": 404,
+    "session.busy": 429,
+    "session.unknown": 404,
 }
 
 _encode = msgspec.json.Encoder().encode
@@ -119,6 +121,22 @@ async def send_problem(send: Send, id: bytes, problem: Problem, *, modern: bool)
         status = MODERN_STATUS.get(problem.rpc_code, 200) if modern else 200
     headers = challenge(problem.code) if status == 401 else None
     await send_json(send, status, error_message(id, problem_object(problem)), headers)
+
+
+async def refuse(send: Send, problem: Problem) -> None:
+    """A problem instead of a stream or a connection: always an error by its status."""
+    status = problem.http_status
+    headers = challenge(problem.code) if status == 401 else None
+    await send_json(send, status, error_message(b"null", problem_object(problem)), headers)
+
+
+def upgrade_refusal(send: Send) -> Send:
+    """For an HTTP answer in place of a WebSocket (ASGI extension `websocket.http.response`)."""
+
+    async def translated(event: MutableMapping[str, Any]) -> None:
+        await send({**event, "type": "websocket." + event["type"]})
+
+    return translated
 
 
 async def send_refusal(send: Send, code: int, message: str, id: bytes = b"null", data: Any = None) -> None:

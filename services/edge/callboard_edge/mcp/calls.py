@@ -48,6 +48,8 @@ WATCH = -2
 """Kind of the message that says once: this call takes longer, look whether the client is still there."""
 PING_AFTER = 10.0
 ASK_WAIT = 1.0
+MAX_WAITING = 16 * 1024 * 1024
+"""Bytes of messages of one call that wait because its client does not read them."""
 ANSWER_SECONDS = 600.0
 """How long a client may take to answer a question of the upstream."""
 _TICK = (ReplyHead("", TICK), b"")
@@ -59,7 +61,7 @@ class Call:
 
     __slots__ = (
         "asked", "chunks", "deadline", "head", "heard", "key", "messages", "organisation", "pinged", "playbook",
-        "resumable", "waiter", "watched",
+        "resumable", "waiter", "waiting", "watched",
     )  # fmt: skip
 
     def __init__(self, key: int, head: RpcHead, organisation: str, playbook: str, now: float) -> None:
@@ -75,6 +77,7 @@ class Call:
         self.resumable = False
         self.messages: deque[tuple[ReplyHead, bytes]] = deque()
         self.chunks: list[bytes] = []
+        self.waiting = 0
         self.waiter: asyncio.Future[None] | None = None
 
     async def next(self) -> tuple[ReplyHead, bytes]:
@@ -82,11 +85,14 @@ class Call:
         while not self.messages:
             self.waiter = asyncio.get_running_loop().create_future()
             await self.waiter
-        return self.messages.popleft()
+        message = self.messages.popleft()
+        self.waiting -= len(message[1])
+        return message
 
     def put(self, head: ReplyHead, body: bytes) -> None:
         """A message has come."""
         self.messages.append((head, body))
+        self.waiting += len(body)
         waiter = self.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -178,6 +184,11 @@ class Calls:
             body = b"".join((*call.chunks, body))
             call.chunks.clear()
         call.put(head, body)
+        if call.waiting > MAX_WAITING and head.kind == NOTIFICATION:
+            self.forget(call)
+            call.messages.clear()
+            await self.cancel(call, "the client does not read")
+            call.fail(Problem("call.cancelled", "the client does not read what the call says"))
 
     async def sweep(self) -> None:
         """Twice a second until cancelled."""

@@ -44,7 +44,6 @@ class Listener:
         self._wake = asyncio.Event()
         self.closed = False
         self.stream = stream
-        self.away = False
         self._number = 0
         self._told: dict[str, int] = {}
 
@@ -62,11 +61,10 @@ class Listener:
             self._updated[uri] = None
             self._wake.set()
 
-    def told(self, what: str) -> int:
-        """The number of the event with which this list or resource is told of."""
+    def told(self, what: str) -> None:
+        """The next event is about this list or resource."""
         self._number += 1
         self._told[what] = self._number
-        return self._number
 
     def hand_over(self, number: int) -> StreamNews:
         """What an agent does not know that heard the events up to this number; it hears of it elsewhere, not here."""

@@ -28,12 +28,11 @@ from callboard_edge.mcp.answers import (
     send_ping,
     start_sse,
 )
-from callboard_edge.mcp.calls import Call
-from callboard_edge.mcp.carriers import Carriers
 from callboard_edge.mcp.event_ids import EventId, prefix_of
-from callboard_edge.mcp.outlets import RETRY, KeptOutlet
+from callboard_edge.mcp.kept_outlet import RETRY, KeptOutlet
 from callboard_edge.mcp.replays import STORE_AWAY, Reading, Replays
 from callboard_edge.mcp.sessions import Session
+from callboard_edge.mcp.stream_holders import StreamHolders
 
 log = structlog.get_logger()
 _ON_ITS_WAY = 0.5
@@ -46,19 +45,16 @@ class Resume:
     `let_go`: seconds without a word after which they are asked to come back once more; 0: never.
     """
 
-    def __init__(self, bus: Bus, replays: Replays, carriers: Carriers, silence: float, let_go: float) -> None:
+    def __init__(self, bus: Bus, replays: Replays, holders: StreamHolders, silence: float, let_go: float) -> None:
         self._bus = bus
         self._replays = replays
-        self._carriers = carriers
+        self._holders = holders
         self._silence = silence
         self._let_go = let_go
 
-    def outlet(self, call: Call, send: Send) -> KeptOutlet:
-        """Where the answer of a call goes when it becomes an event stream."""
-        head = call.head
-        subject = subjects.replay(call.organisation, head.session, head.call_id)
-        request = head.request_id.encode()
-        return KeptOutlet(self._replays, self._carriers, subject, head.call_id, request, send, self._let_go)
+    def outlet(self, session: Session, id: bytes, receive: Receive, send: Send, *, stream: bool) -> KeptOutlet:
+        """Where the answer to a request goes, so that its client can come back for it."""
+        return KeptOutlet(self._replays, self._holders, self._let_go, session, id, receive, send, stream=stream)
 
     async def serve(self, session: Session, after: EventId, receive: Receive, send: Send) -> None:
         """The answer from an event on. Another session's events, like forgotten ones, are not there."""
@@ -74,7 +70,7 @@ class Resume:
             if first is None:
                 await follower.lost("what came after this event is not known any more")
                 return
-            self._carriers.take(after.stream, follower)
+            self._holders.take(after.stream, follower)
             moved = StreamOpened(session=session.id, edge=self._bus.instance, stream=after.stream)
             await self._bus.tell(subjects.STREAM_OPENED, moved)
             watcher = asyncio.create_task(_until_disconnect(receive, follower))
@@ -84,21 +80,21 @@ class Resume:
                 log.warning("replays_away", reason=type(error).__name__)
                 await follower.pause()
             finally:
-                self._carriers.leave(after.stream, follower)
+                self._holders.leave(after.stream, follower)
                 watcher.cancel()
 
     def close_session(self, session: str) -> None:
         """The session was deleted: nobody goes on in it."""
-        self._carriers.close_session(session)
+        self._holders.close_session(session)
 
     def close_key(self, key_id: str) -> None:
         """The token was revoked."""
-        self._carriers.close_key(key_id)
+        self._holders.close_key(key_id)
 
     def opened_elsewhere(self, message: StreamOpened) -> None:
         """The client goes on with the answer at another edge."""
         if message.edge != self._bus.instance and message.stream:
-            self._carriers.release(message.stream)
+            self._holders.release(message.stream)
 
     async def _follow(self, follower: _Follower, first: KeptEvent) -> None:
         event: KeptEvent | None = first

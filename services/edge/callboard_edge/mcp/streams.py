@@ -15,13 +15,15 @@ from callboard.contracts.problems import Problem
 from callboard.contracts.replays import StreamNews, TakeNews
 from callboard.contracts.status import StreamOpened
 from callboard.platform.bus import Bus
-from callboard_edge.mcp.answers import Receive, Send, send_end, send_event, send_mark, send_ping, start_sse
+from callboard_edge.mcp.answers import Receive, Send, send_end
 from callboard_edge.mcp.envelope import Message, Refused
-from callboard_edge.mcp.event_ids import EventId, holder_of, own_stream, prefix_of
+from callboard_edge.mcp.event_ids import EventId, holder_of, own_stream
 from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.kept_outlet import OwnOutlet
 from callboard_edge.mcp.listener import Listener
-from callboard_edge.mcp.outlets import RETRY
+from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.relay import HttpOutlet
 from callboard_edge.mcp.sessions import Session
 from callboard_edge.mcp.watching import Watching
 
@@ -49,11 +51,8 @@ _listen_params = msgspec.json.Decoder(_ListenParams).decode
 _encode = msgspec.json.Encoder().encode
 
 
-async def _until_disconnect(receive: Receive, listener: Listener, linger: float) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    listener.away = True
-    await asyncio.sleep(linger)
+async def _until_gone(outlet: Outlet, listener: Listener) -> None:
+    await outlet.gone()
     listener.close()
 
 
@@ -62,12 +61,18 @@ def _notification(method: str, *members: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","method":"' + method.encode() + b'","params":' + params + b"}"
 
 
-async def _tell(listener: Listener, what: str, send: Send, body: bytes) -> None:
-    """One event, with an id where the stream can be resumed; without its client it is only remembered."""
-    number = listener.told(what)
-    if not listener.away:
-        id = prefix_of(listener.stream) + b"%d" % number if listener.stream else b""
-        await send_event(send, body, id=id)
+def session_listener(place: Place, session: Session, opened: Opened) -> Listener:
+    """What a handshake session listens to; what changed since it began is news at once."""
+    listener = Listener(
+        place,
+        frozenset(KINDS),
+        session.etags or opened.etags,
+        session.subscriptions,
+        session.id,
+        session.principal,
+    )
+    listener.offer(opened.etags)
+    return listener
 
 
 class Streams:
@@ -79,9 +84,9 @@ class Streams:
         self._playbooks = playbooks
         self._watching = watching
 
-    async def _run(self, listener: Listener, receive: Receive, send: Send, meta: bytes) -> None:
-        linger = LINGER if listener.stream and self._playbooks.streams < MAX_LINGERING else 0.0
-        watcher = asyncio.create_task(_until_disconnect(receive, listener, linger))
+    async def follow(self, listener: Listener, outlet: Outlet, meta: bytes = b"") -> None:
+        """Say what changes, until the listener is closed or the client has gone."""
+        watcher = asyncio.create_task(_until_gone(outlet, listener))
         self._playbooks.listen(listener)
         if listener.watched:
             self._watching.announce()
@@ -89,12 +94,14 @@ class Streams:
             while not listener.closed:
                 news = await listener.news(HEARTBEAT)
                 for kind in news.kinds:
-                    await _tell(listener, kind, send, _notification(f"notifications/{kind}/list_changed", meta))
+                    listener.told(kind)
+                    await outlet.say(_notification(f"notifications/{kind}/list_changed", meta))
                 for uri in news.uris:
+                    listener.told(uri)
                     body = _notification("notifications/resources/updated", b'"uri":' + _encode(uri), meta)
-                    await _tell(listener, uri, send, body)
-                if not news.kinds and not news.uris and not listener.closed and not listener.away:
-                    await send_ping(send)
+                    await outlet.say(body)
+                if not news.kinds and not news.uris and not listener.closed:
+                    await outlet.idle()
         finally:
             self._playbooks.leave(listener)
             watcher.cancel()
@@ -107,12 +114,12 @@ class Streams:
         A session has one, at whatever edge: the newest, because no message may be sent on two
         (MCP 2025-11-25, basic/transports).
         """
-        opened = await self._playbooks.open(place, anonymous=False)
-        stream = own_stream(self._alias, os.urandom(8).hex()) if session.protocol == LEGACY else ""
-        etags = session.etags or opened.etags
-        listener = Listener(
-            place, frozenset(KINDS), etags, session.subscriptions, session.id, session.principal, stream
-        )
+        listener = session_listener(place, session, await self._playbooks.open(place, anonymous=False))
+        outlet = HttpOutlet(b"null", receive, send, modern=False)
+        if session.protocol == LEGACY:
+            listener.stream = own_stream(self._alias, os.urandom(8).hex())
+            linger = LINGER if self._playbooks.streams < MAX_LINGERING else 0.0
+            outlet = OwnOutlet(listener.stream, linger, receive, send)
         # From here on it hears everything, so that nothing is missed between the old stream and this one.
         self._playbooks.listen(listener)
         try:
@@ -121,12 +128,8 @@ class Streams:
             self.close_session(session.id, but=listener)
             await self._bus.tell(subjects.STREAM_OPENED, StreamOpened(session=session.id, edge=self._bus.instance))
             listener.offer((await self._playbooks.open(place, anonymous=False)).etags)
-            await start_sse(send)
-            if stream:
-                await send_mark(send, prefix_of(stream) + b"0", RETRY)
-            else:
-                await send_ping(send)
-            await self._run(listener, receive, send, b"")
+            await outlet.idle()
+            await self.follow(listener, outlet)
         finally:
             self._playbooks.leave(listener)
         await send_end(send)
@@ -178,7 +181,7 @@ class Streams:
         return any(listener.session == session for listener in self._playbooks.listeners())
 
     async def serve_listen(
-        self, message: Message, place: Place, principal: Principal, opened: Opened, receive: Receive, send: Send
+        self, message: Message, place: Place, principal: Principal, opened: Opened, outlet: Outlet
     ) -> None:
         """`subscriptions/listen`: the acknowledgement first, then what changes, each with the subscription's id."""
         try:
@@ -192,12 +195,10 @@ class Streams:
             honoured["resourceSubscriptions"] = list(watched)
         meta = b'"_meta":{"io.modelcontextprotocol/subscriptionId":' + message.raw_id + b"}"
         acknowledged = b'"notifications":' + _encode(honoured)
-        await start_sse(send)
-        await send_event(send, _notification("notifications/subscriptions/acknowledged", meta, acknowledged))
+        await outlet.say(_notification("notifications/subscriptions/acknowledged", meta, acknowledged))
         listener = Listener(place, frozenset(kinds), opened.etags, watched, key_id=principal.key_id)
-        await self._run(listener, receive, send, meta)
-        ended = b'{"jsonrpc":"2.0","id":' + message.raw_id + b',"result":{"resultType":"complete",' + meta + b"}}"
-        await send_event(send, ended, last=True)
+        await self.follow(listener, outlet, meta)
+        await outlet.result(b'{"resultType":"complete",' + meta + b"}")
 
     async def _owned(self, place: Place, uris: list[str], anonymous: bool) -> dict[str, str]:
         """URI -> server; a resource that is nobody's is left out of what is honoured."""

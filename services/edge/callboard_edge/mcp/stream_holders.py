@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Carrier(Protocol):
+class StreamHolder(Protocol):
     """A connection. `session` and `key_id` say with whose end it ends too; empty: with nobody's."""
 
     session: str
@@ -18,35 +18,35 @@ class Carrier(Protocol):
         """Another connection carries the stream from now on, or nobody does."""
 
 
-class Carriers:
+class StreamHolders:
     """By the name of the stream."""
 
     def __init__(self) -> None:
-        self._carriers: dict[str, Carrier] = {}
+        self._holders: dict[str, StreamHolder] = {}
 
-    def take(self, stream: str, carrier: Carrier) -> None:
+    def take(self, stream: str, holder: StreamHolder) -> None:
         """This connection carries the stream now; whichever did lets it go."""
         self.release(stream)
-        self._carriers[stream] = carrier
+        self._holders[stream] = holder
 
     def release(self, stream: str) -> None:
         """Another edge carries it now."""
-        carrier = self._carriers.pop(stream, None)
-        if carrier is not None:
-            carrier.let_go()
+        holder = self._holders.pop(stream, None)
+        if holder is not None:
+            holder.let_go()
 
-    def leave(self, stream: str, carrier: Carrier) -> None:
+    def leave(self, stream: str, holder: StreamHolder) -> None:
         """The connection is over."""
-        if self._carriers.get(stream) is carrier:
-            del self._carriers[stream]
+        if self._holders.get(stream) is holder:
+            del self._holders[stream]
 
     def close_session(self, session: str) -> None:
         """The session was deleted."""
-        self._close([stream for stream, carrier in self._carriers.items() if carrier.session == session])
+        self._close([stream for stream, holder in self._holders.items() if holder.session == session])
 
     def close_key(self, key_id: str) -> None:
         """The token was revoked."""
-        self._close([stream for stream, carrier in self._carriers.items() if carrier.key_id == key_id])
+        self._close([stream for stream, holder in self._holders.items() if holder.key_id == key_id])
 
     def _close(self, streams: list[str]) -> None:
         for stream in streams:
