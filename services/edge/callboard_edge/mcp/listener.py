@@ -80,7 +80,7 @@ class Listener:
         if news.held:
             self._etags = dict(news.etags)
         # Of what it could have heard from an edge that is gone nothing is known: all of it may be another one.
-        self._changed.update(news.kinds)
+        self._changed.update(news.kinds if news.held else self.kinds)
         self._updated.update(dict.fromkeys(news.uris if news.held else self.watched))
         if self._changed or self._updated:
             self._wake.set()
