@@ -73,6 +73,7 @@ async def test_from_every_event_on_the_rest_is_told_again_at_any_edge(stack: Sta
         events = await session.call(here, "progress", STEPS, id="an id").end()
         for heard in range(len(events) - 1):
             assert await session.listen(there, events[heard].id).end() == events[heard + 1 :]
+        assert await session.listen(there, events[-1].id).end() == [], "it has the answer"
 
 
 async def test_a_broken_connection_cancels_nothing_and_the_answer_comes_after_all(stack: Stack, tmp_path: Path) -> None:

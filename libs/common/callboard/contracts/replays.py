@@ -18,14 +18,16 @@ class KeptEvent(msgspec.Struct, frozen=True, array_like=True):
 
     `number` counts within the stream, `edge` is the alias of who collects. `kind` OPENED: the stream began.
     EVENT: `body` is a whole JSON-RPC message; LAST: so is it, and nothing follows. PART: a piece of the EVENT or LAST
-    that follows. PAUSE: the connection was closed, the client to come back after `body` milliseconds. ALIVE: nothing
-    was said for a while, so that a stream that is still collected is not forgotten.
+    that follows; `part` is how many pieces came before. PAUSE: the connection was closed, the client is to come back
+    after `body` milliseconds. ALIVE: nothing was said for a while, so that a stream that is still collected is not
+    forgotten.
     """
 
     number: int
     kind: int
     edge: str
     body: bytes = b""
+    part: int = 0
 
 
 class AskCollecting(msgspec.Struct, frozen=True, kw_only=True, tag="stream.collecting?", tag_field="type"):
@@ -64,8 +66,9 @@ decode_kept = msgspec.msgpack.Decoder(KeptEvent).decode
 
 def parts(event: KeptEvent, limit: int) -> Iterator[KeptEvent]:
     """The event, after PARTs of at most `limit` bytes when its body is longer."""
-    start, body = 0, event.body
-    while len(body) - start > limit:
-        yield KeptEvent(event.number, PART, event.edge, body[start : start + limit])
-        start += limit
-    yield msgspec.structs.replace(event, body=body[start:]) if start else event
+    body = event.body
+    starts = range(0, max(len(body) - limit, 0), limit)
+    for part, start in enumerate(starts):
+        yield KeptEvent(event.number, PART, event.edge, body[start : start + limit], part)
+    cut = len(starts)
+    yield msgspec.structs.replace(event, body=body[cut * limit :], part=cut) if cut else event

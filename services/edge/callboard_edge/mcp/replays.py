@@ -144,14 +144,17 @@ class Reading:
     async def next(self) -> KeptEvent | None:
         """The next whole event; None when there is no other yet. Raises one of STORE_AWAY."""
         self._more.clear()
-        body = b""
+        pieces: list[bytes] = []
         for pause in _STORING:
             while (event := await self._stored_next()) is not None:
-                body += event.body
-                if event.kind != PART:
-                    self._read = event.number
-                    return msgspec.structs.replace(event, body=body)
-            if self._read >= self._announced and not body:
+                if event.part == 0:
+                    pieces.clear()
+                pieces.append(event.body)
+                if event.kind == PART or event.part != len(pieces) - 1:
+                    continue  # more of it follows, or its beginning is forgotten already
+                self._read = event.number
+                return msgspec.structs.replace(event, body=b"".join(pieces))
+            if self._read >= self._announced and not pieces:
                 break
             # What is announced may be heard before it is stored.
             await asyncio.sleep(pause)

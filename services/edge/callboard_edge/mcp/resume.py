@@ -150,7 +150,10 @@ class _Follower:
         """Pass a kept event on; whether that ends the connection."""
         self.edge = event.edge
         if event.number <= self.after.number or event.kind in (OPENED, ALIVE):
-            return False
+            if event.kind != LAST:
+                return False
+            await send_end(self.send)  # it has the answer
+            return True
         self._number = event.number
         if event.kind == PAUSE:
             await send_mark(self.send, self._id, event.body, last=True)
