@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.agents import one_server, published
+from tests.support.agents import agent, one_server, published
 from tests.support.event_streams import Event, HandshakeSession, Reading
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
@@ -140,6 +140,14 @@ async def test_an_upstream_that_wants_to_be_polled_makes_its_client_poll(stack: 
         assert events[-1].retry == 100
         (answer,) = [event for event in await session.listen(there, events[-1].id).end() if event.data]
         assert answer.message["result"]["content"][0]["text"] == "Reconnection test completed"
+
+
+async def test_the_official_client_polls_with_us(stack: Stack) -> None:
+    async with running("everything", "--era", "2025") as upstream:
+        organisation, token = await published(stack, one_server({"url": upstream.url}))
+        async with agent(stack.endpoint(organisation, "p"), token, "legacy") as client:
+            answer = await client.call_tool("test_reconnection", {})
+            assert answer.content[0].text == "Reconnection test completed"
 
 
 @pytest.mark.parametrize("who", ["another session", "another agent"])
