@@ -36,7 +36,7 @@ from callboard_edge.mcp.stream_holders import StreamHolders
 
 log = structlog.get_logger()
 _ON_ITS_WAY = 0.5
-"""Seconds that an answer may need into the store after its edge has let it go."""
+"""Seconds that an event may need to be found in the store."""
 
 
 class Resume:
@@ -61,11 +61,7 @@ class Resume:
         subject = subjects.replay(session.organisation, session.id, after.stream)
         async with self._replays.reading(subject) as reading:
             follower = _Follower(session, after, reading, send)
-            try:
-                first = await reading.next()
-            except STORE_AWAY as error:
-                log.warning("replays_away", reason=type(error).__name__)
-                raise Problem("bus.unavailable", "the stream cannot be resumed right now; try again") from None
+            first = await _first(reading)
             await start_sse(send)
             if first is None:
                 await follower.lost("what came after this event is not known any more")
@@ -121,6 +117,20 @@ class Resume:
         if await self._replays.is_collected(follower.edge, follower.after.stream):
             return True
         return await follower.reading.wait(_ON_ITS_WAY)
+
+
+async def _first(reading: Reading) -> KeptEvent | None:
+    """The first event that is kept; None for a stream of which nothing is known."""
+    try:
+        first = await reading.next()
+        if first is None:
+            # With a replicated store another server may answer than the one that has it already.
+            await reading.wait(_ON_ITS_WAY)
+            first = await reading.next()
+    except STORE_AWAY as error:
+        log.warning("replays_away", reason=type(error).__name__)
+        raise Problem("bus.unavailable", "the stream cannot be resumed right now; try again") from None
+    return first
 
 
 class _Follower:
