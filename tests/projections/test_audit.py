@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from callboard.contracts import subjects
+from callboard.contracts.audit import AuditVerdict, ChainVerdict, VerifyAudit
 from callboard.contracts.problems import Problem
-from callboard.contracts.records import AskOrganisations, AuditVerdict, ChainVerdict, Organisations, VerifyAudit
+from callboard.contracts.records import AskOrganisations, Organisations
 from callboard_projections.audit.verify import verify
 from tests.projections.stack import Log, Stack, published, registered, status_of
 from tests.support.waiting import eventually

@@ -279,7 +279,7 @@ async def test_text_that_postgres_cannot_hold_does_not_stop_a_projection(log: Lo
 
     await asyncio.gather(*(folder.catch_up_all() for folder in folders.values()))
 
-    assert [folder.problem for folder in folders.values()] == ["", "", ""]
+    assert {folder.problem for folder in folders.values()} == {""}
     assert await log.pool.fetchval("select title from rm.playbook") == "a\ufffdb"
 
 

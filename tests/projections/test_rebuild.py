@@ -260,7 +260,13 @@ async def test_what_is_no_projection_of_the_log_cannot_be_rebuilt(stack: Stack, 
 async def test_instances_that_start_at_once_make_the_tables_once(log: Log) -> None:
     await asyncio.gather(*(establish(log.pool, PROJECTIONS) for _ in range(4)))
 
-    assert await tables_of(log, ".*_1") == ["organisation_1", "playbook_1", "playbook_version_1", "server_1"]
+    assert await tables_of(log, ".*_1") == [
+        "definition_1",
+        "organisation_1",
+        "playbook_1",
+        "playbook_version_1",
+        "server_1",
+    ]
 
 
 async def test_a_rebuild_survives_cut_connections(log: Log, dsn: str, rebuilds: Rebuilds) -> None:

@@ -21,14 +21,20 @@ from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
-from callboard_authsvc.adapters.key_file import FINGERPRINT, PEPPER, SETTING, KeyFile
+from callboard_authsvc.adapters.key_file import ANCHORS, FINGERPRINT, PEPPER, SETTING, KeyFile
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.secret_table import SecretTable
 from callboard_authsvc.adapters.token_table import TokenTable
+from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
-from callboard_authsvc.entry.asks import register_consumer_asks, register_token_asks, register_vault_asks
+from callboard_authsvc.entry.asks import (
+    register_anchor_asks,
+    register_consumer_asks,
+    register_token_asks,
+    register_vault_asks,
+)
 from callboard_authsvc.entry.commands import (
     register_consumer_commands,
     register_organisation_commands,
@@ -105,6 +111,8 @@ class Authsvc:
         vault = self._vault_dependencies(journal, organisations, secret_table)
         consumers = self._consumer_dependencies(journal, organisations, self._pool)
         self._register(journal, tokens, vault, consumers)
+        anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
+        register_anchor_asks(self.bus, anchors)
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
         self._tasks = [asyncio.create_task(self._push.run()), asyncio.create_task(consumers.upkeep.run())]

@@ -26,7 +26,7 @@ from callboard_router.catalogue.served import Served, announcement
 from callboard_router.decisions import Decisions
 from callboard_router.entry.commands import register_commands
 from callboard_router.entry.rpc import RpcEntry
-from callboard_router.playbooks.apply import Apply
+from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.settings import RouterSettings
 from callboard_router.state import RouterState
 
@@ -61,7 +61,7 @@ class Router:
         self._following = asyncio.create_task(self._follower.run())
         await self._follower.caught_up.wait()
         decisions = Decisions(store, self._follower, self._state, f"router/{self.bus.instance}")
-        register_commands(self.bus, decisions, Apply(self.bus, decisions, self._settings.probe_wait))
+        register_commands(self.bus, decisions, Inquiries(self.bus, self._settings.probe_wait))
         answer_status(self)
         await self.bus.listen(f"{subjects.HINT}.>", self._hinted)
         await self._rpc.forwarder.start()

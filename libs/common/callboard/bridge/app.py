@@ -23,7 +23,7 @@ from callboard.bridge.web_socket import SocketBridge
 log = logging.getLogger("callboard.bridge")
 MAX_MESSAGE: Final = 64 << 20
 """Bytes of a line, of an answer, and of one event of a stream."""
-_FAREWELL_SECONDS: Final = 1.0
+_FAREWELL_SECONDS: Final = 0.5
 _IN_ORDER_SECONDS: Final = 5.0
 _INITIALIZED = "notifications/initialized"
 

@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 import callboard
-from callboard.bridge.endpoint import Unreached, is_loopback
+from callboard.bridge.endpoint import Unreached, is_loopback, refusal_of
 from callboard.bridge.messages import Refused, problem_object
 from callboard.contracts.problems import Problem
 
@@ -40,7 +40,7 @@ class Dial:
         self._limit = limit
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         # A proxy of the environment cannot reach our own machine.
-        self._proxy: bool | None = None if is_loopback(parts.hostname or "") else True
+        self._direct = is_loopback(parts.hostname or "")
         # It tells of every connection that breaks, with a trace; the bridge says that itself.
         logging.getLogger("websockets.client").setLevel(logging.CRITICAL)
 
@@ -52,7 +52,7 @@ class Dial:
                 subprotocols=[_SUBPROTOCOL],
                 additional_headers=self._headers,
                 user_agent_header=f"callboard-bridge/{callboard.__version__}",
-                proxy=True if self._proxy else None,
+                proxy=None if self._direct else True,
                 compression=None,
                 max_size=self._limit,
                 open_timeout=_OPEN_SECONDS,
@@ -73,8 +73,8 @@ class Dial:
         if status in _AWAY:
             return Unreached(f"HTTP {status}", sent=False)
         if status in (401, 403):
-            log.error("%s refused the token (HTTP %d)", self.shown, status)
-            code = "auth.invalid" if status == 401 else "auth.forbidden"
-            return Refused(problem_object(Problem(code, f"{self.shown} refused the token (HTTP {status})")))
+            text = refusal_of(self.shown, status, has_token=bool(self._headers))
+            log.error(text)
+            return Refused(problem_object(Problem("auth.invalid" if status == 401 else "auth.forbidden", text)))
         text = f"{self.shown} answered HTTP {status} and not like an MCP server"
         return Refused(problem_object(Problem("server.invalid_answer", text)))

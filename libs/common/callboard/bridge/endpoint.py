@@ -131,11 +131,16 @@ class Endpoint:
         self.url = url
         self.shown = f"{parts.scheme}://{parts.netloc}{parts.path}"
         self._limit = limit
+        self._has_token = bool(token)
         headers = {"User-Agent": f"callboard-bridge/{callboard.__version__}", "Accept-Encoding": "identity"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self._http = _client(parts.hostname or "", headers)
         self._broke = 0.0
+
+    def refusal(self, status: int) -> str:
+        """What a 401 or 403 of it means, for people."""
+        return refusal_of(self.shown, status, has_token=self._has_token)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -185,6 +190,13 @@ def _keep_alive() -> list[tuple[int, int, int]]:
         if hasattr(socket, name):
             options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
     return options
+
+
+def refusal_of(shown: str, status: int, *, has_token: bool) -> str:
+    """What a 401 or 403 of an endpoint means, for people."""
+    if status == 401 and not has_token:
+        return f"{shown} wants a token, and there is none: set CALLBOARD_TOKEN, or run with --store-token once"
+    return f"{shown} refused the token (HTTP {status})"
 
 
 def is_loopback(host: str) -> bool:

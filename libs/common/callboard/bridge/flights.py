@@ -48,6 +48,10 @@ REPEATABLE: Final = frozenset(
 )
 
 
+_NOT_TAKEN: Final = frozenset({"session.busy", "session.unknown"})
+"""Codes of ours that say that the request was not even looked at."""
+
+
 class _Peek(msgspec.Struct, frozen=True):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -91,11 +95,13 @@ class Flight:
 
 
 def look_at(flight: Flight, error: bytes) -> None:
-    """A gateway in the middle of its restart is waited for: raises `Unreached` where the request may be repeated."""
+    """A gateway that is busy or restarts is waited for: raises `Unreached` where the request may be repeated."""
     try:
         code = _peek_data(_peek(error).data).code
     except msgspec.DecodeError:
         return
+    if code in _NOT_TAKEN:
+        raise Unreached(code, sent=False)
     if code in ("bus.unavailable", "database.unavailable") and flight.message.method in REPEATABLE:
         raise Unreached(code, sent=True)
 

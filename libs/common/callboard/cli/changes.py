@@ -9,14 +9,31 @@ import msgspec
 
 from callboard.contracts.playbooks import Change
 
-_SIGN: Final = {"added": "+", "removed": "-", "changed": "~", "renamed": ">"}
+_SIGN: Final = {"added": "+", "removed": "-", "changed": "~", "renamed": ">", "narrowed": "<", "widened": "o"}
+
+_MOST_CLIENTS: Final = 5
 
 
 def change_lines(changes: Iterable[Change]) -> Iterator[str]:
-    """One line per change: sign, what, from and to, and `breaking` where an agent would notice."""
+    """One line per change: sign, what, from and to, `breaking` where a caller would notice, then who that is."""
     for change in changes:
         mark = " (breaking)" if change.severity == "breaking" else ""
-        yield f"{_SIGN[change.kind]} {change.path}{_values(change)}{mark}"
+        word = f" {change.kind}" if change.kind in ("narrowed", "widened") else ""
+        yield f"{_SIGN[change.kind]} {change.path}{word}{_values(change)}{mark}"
+        for warning in change.warnings:
+            yield f"    ! {warning}"
+        if change.callers:
+            calls = sum(caller.calls for caller in change.callers)
+            yield f"    {_counted(calls, 'call')} by {_named([caller.client for caller in change.callers])}"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def _named(clients: list[str]) -> str:
+    shown, rest = clients[:_MOST_CLIENTS], len(clients) - _MOST_CLIENTS
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _values(change: Change) -> str:
@@ -27,11 +44,13 @@ def _values(change: Change) -> str:
             return ""
         case "renamed":
             return f" -> {_short(change.after)}"
-        case "changed":
+        case _:
             return f": {_short(change.before)} -> {_short(change.after)}"
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "nothing"
     if isinstance(value, str):
         text = value[:19] if value.startswith("sha256:") else value
     else:

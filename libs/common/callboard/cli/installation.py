@@ -1,4 +1,4 @@
-"""`callboard status`, `callboard audit` and `callboard projection`."""
+"""`callboard status` and `callboard projection`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from callboard.cli.parser import ROOMS
 from callboard.cli.target import connect
 from callboard.client import Callboard
 from callboard.contracts.management import SystemStatus
-from callboard.contracts.records import ChainVerdict, Rebuilt
+from callboard.contracts.records import Rebuilt
 from callboard.contracts.status import InstanceStatus, ServerStatus
 
 _POLL_SECONDS: Final = 0.2
@@ -98,25 +98,6 @@ def list_projections(args: Namespace, out: Output) -> int:
     else:
         _print_projections(found, out)
     return OK
-
-
-def verify_audit(args: Namespace, out: Output) -> int:
-    """`audit verify`: exit code 4 when a chain is broken."""
-    with connect(args) as callboard:
-        verdict = callboard.verify_audit(args.org or "")
-    if out.as_json:
-        out.json(verdict)
-    else:
-        out.table(
-            ("organisation", "events", "seq", "verdict", "head"),
-            [(c.organisation, c.events, c.seq, _verdict(c), c.head[:16]) for c in verdict.chains],
-        )
-    out.talk("every chain is intact" if verdict.intact else "a chain is broken: the log was changed outside Callboard")
-    return OK if verdict.intact else NOT_AS_EXPECTED
-
-
-def _verdict(chain: ChainVerdict) -> str:
-    return "intact" if chain.intact else f"broken at {chain.broken_at}: {chain.reason}"
 
 
 def rebuild_projection(args: Namespace, out: Output) -> int:

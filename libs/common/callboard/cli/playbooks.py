@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from datetime import datetime
 
 import msgspec
 
 from callboard.cli.changes import change_lines
 from callboard.cli.exit_codes import NOT_AS_EXPECTED, OK
+from callboard.cli.moments import moment_of
 from callboard.cli.output import Output, moment
 from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect, organisation_of, reference_of
@@ -63,9 +65,13 @@ def _reason(reason: str, rolled_back_to: int | None) -> str:
 
 
 def show(args: Namespace, out: Output) -> int:
-    """`playbook show NAME@N`."""
+    """`playbook show NAME@N`, or `playbook show NAME --at TIME`."""
+    at = moment_of(args.at, datetime.now().astimezone()) if args.at else None
     with connect(args) as callboard:
-        found = callboard.version(*reference_of(args.name, args, callboard))
+        organisation, name, number = reference_of(args.name, args, callboard)
+        if number and at is not None:
+            raise WrongUsage("choose a version either by @N or by --at")
+        found = callboard.version(organisation, name, number, at)
     if out.as_json:
         out.json(found)
     else:
@@ -113,19 +119,7 @@ def _diff(args: Namespace, callboard: Callboard) -> Diff:
         current = callboard.version(organisation, name).line.version
         after = after or current
         before = before or max(1, after - 1)
-    return callboard.diff(organisation, name, before, after)
-
-
-def roll_back(args: Namespace, out: Output) -> int:
-    """`playbook rollback NAME --to N -m WHY`."""
-    with connect(args) as callboard:
-        organisation, name, _ = reference_of(args.name, args, callboard, version=False)
-        done = callboard.roll_back(organisation, name, args.to, args.message, expected=args.expected)
-    if out.as_json:
-        out.json(done)
-    else:
-        out.text(f"{organisation}/{name}: version {done.version} has the content of version {done.to_version}")
-    return OK
+    return callboard.diff(organisation, name, before, after, args.days)
 
 
 def retire(args: Namespace, out: Output) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
@@ -13,6 +14,7 @@ import msgspec
 from callboard.client.mcp import McpEndpoint
 from callboard.client.transport import Transport
 from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, TokenIssued, Tokens
+from callboard.contracts.audit import Anchor, AuditVerdict, LogRows, Witness
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import PublishedEvent
@@ -29,7 +31,6 @@ from callboard.contracts.management import (
 )
 from callboard.contracts.playbooks import Applied, Done, RolledBack
 from callboard.contracts.records import (
-    AuditVerdict,
     Calls,
     Diff,
     Events,
@@ -114,20 +115,28 @@ class Callboard:
         """Every version, newest first."""
         return self._get(f"{_playbook(organisation, playbook)}/versions", History)
 
-    def version(self, organisation: str, playbook: str, number: int = 0) -> Version:
-        """One version whole; 0 is the current one."""
-        return self._get(f"{_playbook(organisation, playbook)}/versions/{number}", Version)
+    def version(self, organisation: str, playbook: str, number: int = 0, at: datetime | None = None) -> Version:
+        """One version whole; 0 is the current one, or the one that was current `at` a time."""
+        query = {"at": at.isoformat()} if at is not None else None
+        return self._get(f"{_playbook(organisation, playbook)}/versions/{number}", Version, query)
 
-    def diff(self, organisation: str, playbook: str, before: int, after: int) -> Diff:
-        """What changes from one version to another."""
-        query = {"before": before, "after": after}
+    def diff(self, organisation: str, playbook: str, before: int, after: int, days: int = 7) -> Diff:
+        """What changes from one version to another, and who called it in the last `days`."""
+        query = {"before": before, "after": after, "days": days}
         return self._get(f"{_playbook(organisation, playbook)}/diff", Diff, query)
 
     def roll_back(
-        self, organisation: str, playbook: str, to: int, comment: str, *, expected: int | None = None
+        self,
+        organisation: str,
+        playbook: str,
+        to: int,
+        comment: str,
+        *,
+        expected: int | None = None,
+        dry_run: bool = False,
     ) -> RolledBack:
-        """Publish the content of version `to` as the next version."""
-        body = RollBack(to=to, comment=comment, expected=expected)
+        """Publish the content of version `to` as the next version; `dry_run` only says what would change."""
+        body = RollBack(to=to, comment=comment, expected=expected, dry_run=dry_run)
         return self._post(f"{_playbook(organisation, playbook)}/rollback", body, RolledBack)
 
     def retire_playbook(self, organisation: str, playbook: str, comment: str) -> Done:
@@ -211,9 +220,17 @@ class Callboard:
         """Every instance that answers."""
         return self._get("/status", SystemStatus)
 
-    def verify_audit(self, organisation: str = "") -> AuditVerdict:
-        """Recompute the hash chain of an organisation, or of all."""
-        body = WhichChain(organisation=organisation)
+    def log_rows(self, organisation: str, after: int = 0) -> LogRows:
+        """The log as it was hashed, after `after`, as much as fits one answer."""
+        return self._get(f"{_organisation(organisation)}/audit/rows", LogRows, {"after": after})
+
+    def anchor(self, organisation: str) -> Anchor:
+        """The head of the log, signed."""
+        return self._transport.ask("POST", f"{API}{_organisation(organisation)}/audit/anchor", Anchor)
+
+    def verify_audit(self, organisation: str = "", witnesses: tuple[Witness, ...] = ()) -> AuditVerdict:
+        """Recompute the hash chain of an organisation, or of all; `witnesses` come from anchors."""
+        body = WhichChain(organisation=organisation, witnesses=witnesses)
         return self._transport.ask("POST", f"{API}/audit/verify", AuditVerdict, body=body, timeout=_SLOW_SECONDS)
 
     def rebuild_projection(self, projection: str) -> Rebuilt:

@@ -28,6 +28,8 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     `deadline` is in epoch milliseconds, `received` in epoch microseconds. `request_id` is the client's
     JSON-RPC id as raw JSON text. `version` 0 means the current one. `param_headers`: the `Mcp-Param-*` headers of
     a request of the stateless era; None where its carrier has no headers (WebSocket), and in the other era.
+    `selection`: the request is to all playbooks that these globs select (`kernel.permissions.selection_of`), and the
+    subject names `subjects.SEVERAL`.
     """
 
     call_id: str
@@ -46,6 +48,7 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     log_level: str = ""
     anonymous: bool = False
     param_headers: dict[str, str] | None = None
+    selection: str = ""
 
 
 class CallHead(msgspec.Struct, frozen=True, array_like=True):

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from callboard.contracts.audit import Witness
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.status import InstanceStatus
 
@@ -38,8 +39,9 @@ class RollBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Body of `POST …/playbooks/{name}/rollback`. `expected` is the version the caller believes is current."""
 
     to: int
-    comment: str
+    comment: str = ""
     expected: int | None = None
+    dry_run: bool = False
     command_id: str | None = None
 
 
@@ -71,9 +73,10 @@ class NewConsumer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class WhichChain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST /audit/verify`; no organisation means all of them."""
+    """Body of `POST /audit/verify`; no organisation means all of them. `witnesses` come from anchors."""
 
     organisation: str = ""
+    witnesses: tuple[Witness, ...] = ()
 
 
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):

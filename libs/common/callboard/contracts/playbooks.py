@@ -26,14 +26,31 @@ class ApplyOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organisa
     prune: bool = False
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a plan or diff. `path` is like `tool git__git_log`, `severity` says who notices."""
+Kind = Literal["added", "removed", "changed", "renamed", "narrowed", "widened"]
+Severity = Literal["breaking", "notable", "harmless"]
 
-    kind: Literal["added", "removed", "changed", "renamed"]
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """A client that called a thing lately, and how often."""
+
+    client: str
+    calls: int
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a plan or diff. `path` is like `tool git__git_log input /properties/limit`.
+
+    `narrowed` and `widened` are said of schemas: fewer values are taken, or more. `severity` says who notices, and
+    `callers` who called the tool lately (see `AskDiff.days`). `warnings`: what a person cannot see in the new text.
+    """
+
+    kind: Kind
     path: str
     before: Any = None
     after: Any = None
-    severity: Literal["breaking", "notable", "harmless"] = "notable"
+    severity: Severity = "notable"
+    callers: tuple[Caller, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class PlannedChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +73,10 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.appli
 
 
 class RollBackPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.roll_back", tag_field="type"):
-    """Publish the content of version `to` as the next version. `expected` guards against a lost update."""
+    """Publish the content of version `to` as the next version. `expected` guards against a lost update.
+
+    `dry_run` only says what that would change, whom, and what has become of the servers since.
+    """
 
     command_id: str
     organisation: str
@@ -65,16 +85,19 @@ class RollBackPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.
     comment: str
     actor: str = ""
     expected: int | None = None
+    dry_run: bool = False
 
 
 class RolledBack(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.roll_back_done", tag_field="type"):
-    """Answer to `RollBackPlaybook`: the version that now is current."""
+    """Answer to `RollBackPlaybook`: the version that is current now; in a dry run what would be, and what of it."""
 
     playbook: str
     version: int
     to_version: int
     content_digest: str
     seq: int
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class RetirePlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.retire", tag_field="type"):
@@ -119,6 +142,7 @@ class CatalogueChanged(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue
 
     `etags`: "tools" | "prompts" | "resources" -> digest of that list. An edge tells an agent to list again when
     the digest is another one than the agent was told of last: once, however many routers say it, however often.
+    `version` 0, without etags: the playbook is not served any more.
     """
 
     organisation: str

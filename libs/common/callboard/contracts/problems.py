@@ -43,6 +43,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     "consumer.unknown": (-32602, 404, "List them with `callboard consumer ls`."),
     "cursor.invalid": (-32602, 400, "The list has changed since; ask for its first page again."),
     "database.unavailable": (-32603, 503, "Postgres is down or restarting; try again in a moment."),
+    "definition.unknown": (-32602, 404, "`callboard calls show ID` and `playbook show` print digests."),
     "endpoint.unreachable": (
         -32603,
         503,

@@ -14,7 +14,7 @@ import msgspec
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
-from callboard.contracts.playbooks import Change
+from callboard.contracts.playbooks import Caller, Change
 
 
 class AskOrganisations(msgspec.Struct, frozen=True, kw_only=True, tag="organisations?", tag_field="type"):
@@ -90,11 +90,12 @@ class History(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.history",
 
 
 class AskVersion(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version?", tag_field="type"):
-    """One version whole; `version` 0 is the current one."""
+    """One version whole; `version` 0 is the current one, or the one that was current `at` a time."""
 
     organisation: str
     playbook: str
     version: int = 0
+    at: datetime | None = None
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version", tag_field="type"):
@@ -107,12 +108,13 @@ class Version(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version",
 
 
 class AskDiff(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.diff?", tag_field="type"):
-    """What changes from version `before` to version `after`."""
+    """What changes from version `before` to version `after`, and who called what changes in the last `days`."""
 
     organisation: str
     playbook: str
     before: int
     after: int
+    days: int = 7
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.diff", tag_field="type"):
@@ -122,6 +124,39 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.diff", tag_f
     before: int
     after: int
     changes: tuple[Change, ...]
+
+
+class AskCallers(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.callers?", tag_field="type"):
+    """Who called these tools (by the names that agents see) in the last `days`."""
+
+    organisation: str
+    playbook: str
+    tools: tuple[str, ...]
+    days: int = 7
+
+
+class Callers(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.callers", tag_field="type"):
+    """Answer to `AskCallers`: tool -> its callers, the busiest first; a tool that nobody called is left out."""
+
+    tools: dict[str, tuple[Caller, ...]]
+
+
+class AskDefinition(msgspec.Struct, frozen=True, kw_only=True, tag="definition?", tag_field="type"):
+    """The definition behind a digest, of a tool, prompt, resource or template."""
+
+    organisation: str
+    digest: str
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True, tag="definition", tag_field="type"):
+    """Answer to `AskDefinition`: as the server said it, and when that was seen first."""
+
+    digest: str
+    kind: str
+    server: str
+    name: str
+    first_seen: datetime
+    definition: msgspec.Raw
 
 
 class AskServers(msgspec.Struct, frozen=True, kw_only=True, tag="servers?", tag_field="type"):
@@ -176,31 +211,6 @@ class Calls(msgspec.Struct, frozen=True, kw_only=True, tag="calls", tag_field="t
     """Answer to `AskCalls`."""
 
     calls: tuple[CallRecord, ...]
-
-
-class VerifyAudit(msgspec.Struct, frozen=True, kw_only=True, tag="audit.verify", tag_field="type"):
-    """Recompute the hash chain of an organisation (or of all, when empty) from the stored rows."""
-
-    organisation: str = ""
-
-
-class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The chain of one organisation: intact up to `seq`, or broken at `broken_at` and why."""
-
-    organisation: str
-    events: int
-    seq: int
-    head: str
-    intact: bool
-    broken_at: int | None = None
-    reason: str = ""
-
-
-class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True, tag="audit.verdict", tag_field="type"):
-    """Answer to `VerifyAudit`."""
-
-    chains: tuple[ChainVerdict, ...]
-    intact: bool
 
 
 class RebuildProjection(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuild", tag_field="type"):

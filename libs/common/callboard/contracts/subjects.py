@@ -46,10 +46,14 @@ PLAYBOOKS = "cb.ask.projections.playbooks"
 HISTORY = "cb.ask.projections.history"
 VERSION = "cb.ask.projections.version"
 DIFF = "cb.ask.projections.diff"
+CALLERS = "cb.ask.projections.callers"
+DEFINITION = "cb.ask.projections.definition"
 SERVERS = "cb.ask.projections.servers"
 EVENTS_ASKED = "cb.ask.projections.events"
 CALLS_ASKED = "cb.ask.projections.calls"
 VERIFY_AUDIT = "cb.ask.projections.verify_audit"
+LOG_ROWS = "cb.ask.projections.log_rows"
+SIGN_ANCHOR = "cb.ask.authsvc.sign_anchor"
 REBUILD = "cb.cmd.projection.rebuild"
 REBUILD_STATE = "cb.ask.projections.rebuild"
 STATUS = "cb.ask.status"  # broadcast, every room answers
@@ -71,6 +75,8 @@ STREAM_REPLAY = "CB_REPLAY"  # events of open answers, in memory, for clients th
 BUCKET_SESSIONS = "CB_SESSIONS"
 BUCKET_LEASES = "CB_LEASES"
 
+SEVERAL = "_"
+"""Stands where a subject names a playbook, for what goes to several; no playbook can have this name."""
 INBOX = "_INBOX"  # _INBOX.<room>.<instance>.<n>; a room hears only its own
 
 
@@ -215,6 +221,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{HELD}.*",
             PROBE,
             PLACE,
+            CALLERS,
             f"{HINT}.>",
             f"{CHANGED}.>",
             f"{RECORD}.>",

@@ -2,29 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from callboard.contracts.definitions import Exposed, PlaybookContent, PlaybookDefinition
-from callboard.contracts.playbooks import Change
+from callboard.contracts.playbooks import Caller, Change
+from callboard.kernel.definition_diff import definition_changes
+from callboard.kernel.text_faults import text_faults
+
+Definitions = Mapping[str, bytes]
+"""Digest -> the definition as the upstream said it; a digest that is missing is told as a digest."""
 
 
-def changes_between(before: PlaybookContent | None, after: PlaybookContent) -> tuple[Change, ...]:
+def changes_between(
+    before: PlaybookContent | None, after: PlaybookContent, definitions: Definitions | None = None
+) -> tuple[Change, ...]:
     """The semantic diff; `before` None means that the playbook is new."""
     old = before or PlaybookContent(definition=PlaybookDefinition())
+    known = definitions or {}
     return tuple(
         [
-            *_exposed("tool", old.tools, after.tools),
-            *_exposed("prompt", old.prompts, after.prompts),
-            *_exposed("resource", old.resources, after.resources),
+            *_exposed("tool", old.tools, after.tools, known),
+            *_exposed("prompt", old.prompts, after.prompts, known),
+            *_exposed("resource", old.resources, after.resources, known),
             *_definition(old.definition, after.definition),
         ]
     )
 
 
-def _exposed(kind: str, old: Mapping[str, Exposed], new: Mapping[str, Exposed]) -> Iterator[Change]:
+def changed_digests(before: PlaybookContent, after: PlaybookContent) -> set[str]:
+    """The digests whose definitions a diff of these two wants to see."""
+    pairs = ((before.tools, after.tools), (before.prompts, after.prompts), (before.resources, after.resources))
+    return {
+        item.digest
+        for old, new in pairs
+        for name in old.keys() & new.keys()
+        if old[name].digest != new[name].digest
+        for item in (old[name], new[name])
+    }
+
+
+def named_tool(change: Change) -> str | None:
+    """The tool that a line is about, by the name that agents had for it; None for other lines."""
+    kind, _, rest = change.path.partition(" ")
+    return rest.partition(" ")[0] if kind == "tool" and rest else None
+
+
+def with_callers(changes: Iterable[Change], callers: Mapping[str, tuple[Caller, ...]]) -> tuple[Change, ...]:
+    """The same lines; each that may hurt somebody says whom."""
+    return tuple(
+        msgspec.structs.replace(change, callers=callers[tool])
+        if change.severity != "harmless" and (tool := named_tool(change)) in callers and tool is not None
+        else change
+        for change in changes
+    )
+
+
+def _exposed(
+    kind: str, old: Mapping[str, Exposed], new: Mapping[str, Exposed], definitions: Definitions
+) -> Iterator[Change]:
     gone = {name: old[name] for name in old.keys() - new.keys()}
     come = {name: new[name] for name in new.keys() - old.keys()}
     for name in sorted(come):
@@ -33,12 +71,25 @@ def _exposed(kind: str, old: Mapping[str, Exposed], new: Mapping[str, Exposed]) 
             del gone[was]
             yield Change(kind="renamed", path=f"{kind} {was}", before=was, after=name, severity="breaking")
         else:
-            yield Change(kind="added", path=f"{kind} {name}", after=come[name].server, severity="harmless")
+            warnings = tuple(text_faults(name))
+            owner = come[name].server
+            yield Change(kind="added", path=f"{kind} {name}", after=owner, severity="harmless", warnings=warnings)
     for name in sorted(gone):
         yield Change(kind="removed", path=f"{kind} {name}", before=gone[name].server, severity="breaking")
     for name in sorted(old.keys() & new.keys()):
         if old[name] != new[name]:
-            yield Change(kind="changed", path=f"{kind} {name}", before=old[name].digest, after=new[name].digest)
+            yield from _redefined(f"{kind} {name}", old[name], new[name], definitions)
+
+
+def _redefined(path: str, old: Exposed, new: Exposed, definitions: Definitions) -> Iterator[Change]:
+    if (old.server, old.name) != (new.server, new.name):
+        was, now = f"{old.server} {old.name}", f"{new.server} {new.name}"
+        yield Change(kind="changed", path=f"{path} owner", before=was, after=now, severity="breaking")
+    before, after = definitions.get(old.digest), definitions.get(new.digest)
+    if before is not None and after is not None:
+        yield from definition_changes(path, before, after) if old.digest != new.digest else ()
+    elif old.digest != new.digest:
+        yield Change(kind="changed", path=path, before=old.digest, after=new.digest)
 
 
 def _definition(old: PlaybookDefinition, new: PlaybookDefinition) -> Iterator[Change]:

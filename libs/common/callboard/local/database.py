@@ -43,7 +43,7 @@ class EmbeddedDatabase:
         from callboard.platform.postgres import UNREACHABLE
 
         try:
-            await _create(self._server.dsn)
+            await create(self._server.dsn)
             await migrate(self.dsn)
         except UNREACHABLE:
             return False
@@ -54,7 +54,8 @@ class EmbeddedDatabase:
         return True
 
 
-async def _create(dsn: str) -> None:
+async def create(dsn: str) -> None:
+    """Make the database where there is none."""
     import asyncpg
 
     from callboard.platform.postgres import sql

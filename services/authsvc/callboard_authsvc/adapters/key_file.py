@@ -1,8 +1,9 @@
 """The key-encryption key in a file that only its owner can read.
 
 Everything comes from the 32 bytes in it by HKDF-SHA-256 (RFC 5869, no salt) with a fixed label each, so that no
-key has two uses: the key that wraps data keys, the pepper of token verifiers, the key of fingerprints, and the
-id of the file. Who loses the file loses the secrets and the tokens: back it up, apart from the database.
+key has two uses: the key that wraps data keys, the pepper of token verifiers, the key of fingerprints, the key that
+signs anchors, and the id of the file. Who loses the file loses the secrets and the tokens: back it up, apart from
+the database.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from callboard_authsvc.vault.sealing import KEY_BYTES, NONCE_BYTES, NotOpened, o
 
 SETTING = "CALLBOARD_AUTHSVC_KEY_FILE"
 PEPPER = "callboard token pepper v1"
+ANCHORS = "callboard audit anchors v1"
 FINGERPRINT = "callboard command fingerprint v1"
 _WRAPPING = "callboard data key wrapping v1"
 _IDENTITY = "callboard key file identity v1"

@@ -15,7 +15,9 @@ from callboard.contracts.access import (
     Tokens,
     VerifyToken,
 )
+from callboard.contracts.audit import Anchor, SignAnchor
 from callboard.platform.bus import Bus, register
+from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.list import list_consumers
 from callboard_authsvc.tokens.dependencies import TokenDependencies
@@ -50,6 +52,15 @@ def register_vault_asks(bus: Bus, use: VaultDependencies) -> None:
 
     register(bus, subjects.OPEN_SECRETS, opened)
     register(bus, subjects.SECRETS, secrets)
+
+
+def register_anchor_asks(bus: Bus, anchors: Anchors) -> None:
+    """Sign."""
+
+    async def sign(question: SignAnchor) -> Anchor:
+        return await anchors.sign(question)
+
+    register(bus, subjects.SIGN_ANCHOR, sign)
 
 
 def register_consumer_asks(bus: Bus, use: ConsumerDependencies) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Annotated
+
 import msgspec
 from litestar import delete, get, post
+from litestar.params import Parameter
 
 from callboard.contracts import subjects
 from callboard.contracts.management import RollBack
 from callboard.contracts.playbooks import Done, RetirePlaybook, RollBackPlaybook, RolledBack
+from callboard.contracts.problems import Problem
 from callboard.contracts.records import AskDiff, AskHistory, AskPlaybooks, AskVersion, Diff, History, Playbooks, Version
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
 
 _ALL = "/organisations/{organisation:str}/playbooks"
 _ONE = _ALL + "/{name:str}"
+Days = Annotated[int, Parameter(ge=0, le=366)]
 
 
 @get(_ALL, summary="List playbooks")
@@ -32,18 +38,24 @@ async def playbook_history(bus: Bus, caller: Caller, organisation: str, name: st
 
 
 @get(_ONE + "/versions/{number:int}", summary="One version of a playbook")
-async def playbook_version(bus: Bus, caller: Caller, organisation: str, name: str, number: int) -> Version:
-    """The whole version; number 0 is the current one."""
+async def playbook_version(
+    bus: Bus, caller: Caller, organisation: str, name: str, number: int, at: datetime | None = None
+) -> Version:
+    """The whole version; number 0 is the current one, or the one that was current `at` a time."""
     caller.require("read", organisation, name)
-    question = AskVersion(organisation=organisation, playbook=name, version=number)
+    if at is not None and at.tzinfo is None:
+        raise Problem("argument.invalid", "`at` needs its time zone, like 2026-11-20T14:05:00Z")
+    question = AskVersion(organisation=organisation, playbook=name, version=number, at=at)
     return await bus.ask(subjects.VERSION, question, Version)
 
 
 @get(_ONE + "/diff", summary="What changes between two versions")
-async def playbook_diff(bus: Bus, caller: Caller, organisation: str, name: str, before: int, after: int) -> Diff:
-    """Line by line, with who would notice."""
+async def playbook_diff(
+    bus: Bus, caller: Caller, organisation: str, name: str, before: int, after: int, days: Days = 7
+) -> Diff:
+    """Line by line, with who would notice: the callers of the last `days`."""
     caller.require("read", organisation, name)
-    question = AskDiff(organisation=organisation, playbook=name, before=before, after=after)
+    question = AskDiff(organisation=organisation, playbook=name, before=before, after=after, days=days)
     return await bus.ask(subjects.DIFF, question, Diff)
 
 
@@ -51,7 +63,7 @@ async def playbook_diff(bus: Bus, caller: Caller, organisation: str, name: str, 
 async def roll_back_playbook(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: RollBack
 ) -> RolledBack:
-    """The content of version `to` becomes the next version; nothing is deleted."""
+    """The content of version `to` becomes the next version; nothing is deleted. A dry run only says what would be."""
     caller.require("manage", organisation, name)
     command = RollBackPlaybook(
         command_id=stamp.command_id(data.command_id),
@@ -61,6 +73,7 @@ async def roll_back_playbook(
         comment=data.comment,
         actor=caller.actor,
         expected=data.expected,
+        dry_run=data.dry_run,
     )
     return await bus.ask(subjects.ROLL_BACK, command, RolledBack)
 

@@ -1,4 +1,4 @@
-"""The installation: status of every instance, audit, projections."""
+"""The installation: status of every instance, projections."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import msgspec
 from litestar import get, post
 
 from callboard.contracts import subjects
-from callboard.contracts.management import SystemStatus, WhichChain
-from callboard.contracts.records import AskRebuild, AuditVerdict, RebuildProjection, Rebuilt, VerifyAudit
+from callboard.contracts.management import SystemStatus
+from callboard.contracts.records import AskRebuild, RebuildProjection, Rebuilt
 from callboard.contracts.status import AskStatus, InstanceStatus
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
 
 STATUS_SECONDS: Final = 0.4
-VERIFY_SECONDS: Final = 120.0
 
 
 @get("/status", summary="Status of every instance")
@@ -35,17 +34,6 @@ def _only(organisation: str, answer: InstanceStatus) -> InstanceStatus:
     return msgspec.structs.replace(answer, servers=servers, projections=(), figures={})
 
 
-@post("/audit/verify", summary="Verify the hash chain", status_code=200)
-async def verify_audit(bus: Bus, caller: Caller, data: WhichChain) -> AuditVerdict:
-    """Recomputed from the stored rows."""
-    if data.organisation:
-        caller.require("read", data.organisation)
-    else:
-        caller.require_administrator()
-    question = VerifyAudit(organisation=data.organisation)
-    return await bus.ask(subjects.VERIFY_AUDIT, question, AuditVerdict, within=VERIFY_SECONDS)
-
-
 @post("/projections/{name:str}/rebuild", summary="Rebuild a read model", status_code=202)
 async def rebuild_projection(bus: Bus, caller: Caller, name: str) -> Rebuilt:
     """In the background; the old tables serve until the new ones are complete."""
@@ -60,4 +48,4 @@ async def rebuild_state(bus: Bus, caller: Caller, name: str) -> Rebuilt:
     return await bus.ask(subjects.REBUILD_STATE, AskRebuild(projection=name), Rebuilt)
 
 
-ROUTES = [status, verify_audit, rebuild_projection, rebuild_state]
+ROUTES = [status, rebuild_projection, rebuild_state]

@@ -30,7 +30,7 @@ from callboard_edge.mcp.stateless import Stateless
 from callboard_edge.mcp.streams import Streams, session_listener
 
 log = structlog.get_logger()
-MAX_IN_FLIGHT = 64
+MAX_IN_FLIGHT = 128
 """Requests of one connection that are not answered yet."""
 DRAIN_SECONDS = 0.5
 """For requests that are under way when the edge stops."""
@@ -151,7 +151,7 @@ class Connection:
 
     def _begin(self, message: Message, params: Params) -> None:
         if self.ended.is_set():
-            raise Problem("bus.unavailable", "this gateway restarts; the request was not taken")
+            raise Problem("session.unknown", "this gateway restarts; the request was not taken")
         id = message.raw_id
         if id in self._flights:
             raise Refused(INVALID_REQUEST, f"a request with the id {id[:80].decode(errors='replace')} is under way")
@@ -159,17 +159,18 @@ class Connection:
             raise Problem("session.busy", f"{MAX_IN_FLIGHT} requests of this connection are under way")
         task = self._flights[id] = asyncio.create_task(self._serve(message, params))
         self._idle.clear()
-        task.add_done_callback(lambda _: self._done(id))
+        task.add_done_callback(lambda done: self._done(id, done))
 
-    def _done(self, id: bytes) -> None:
-        self._flights.pop(id, None)
+    def _done(self, id: bytes, task: asyncio.Task[None]) -> None:
+        if self._flights.get(id) is task:
+            del self._flights[id]
         if not self._flights:
             self._idle.set()
 
     def _cancel(self, message: Message) -> None:
         """In both eras: nothing is answered any more (basic/utilities/cancellation), and the upstream is told."""
         try:
-            task = self._flights.get(bytes(_cancelled(message.params).request_id))
+            task = self._flights.pop(bytes(_cancelled(message.params).request_id), None)
         except msgspec.ValidationError:
             return
         if task is not None:

@@ -83,7 +83,7 @@ class HttpSse:
         self._sessions[id] = connection
         with self._connections.entered(connection):
             try:
-                await stream.begin(f"{_path(place)}/message?sessionId={id}")
+                await stream.begin(f"{place.path}/message?sessionId={id}")
                 while not connection.ended.is_set():
                     await _wait(connection.ended, PING_SECONDS)
                     await stream.ping()
@@ -154,11 +154,6 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
         return
-
-
-def _path(place: Place) -> str:
-    at = f"@{place.version}" if place.version else ""
-    return f"/p/{place.organisation}/{place.playbook}{at}"
 
 
 def _unknown() -> Problem:

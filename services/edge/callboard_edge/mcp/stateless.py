@@ -130,6 +130,7 @@ class Stateless:
             meta.log_level if isinstance(meta.log_level, str) else "",
             principal.organisation == "",
             mirrored,
+            place.selection,
         )
 
 

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import asyncpg
 
+from callboard.contracts.audit import AuditVerdict, ChainVerdict, Witness
 from callboard.contracts.problems import Problem
-from callboard.contracts.records import AuditVerdict, ChainVerdict
+from callboard.kernel.chain import Chain, Head, Link
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
-from callboard_projections.audit.domain import Chain, Head, Link
 
 BATCH = 200
 _HERE = "callboard_projections"
 
 
-async def verify(pool: asyncpg.Pool, organisation: str) -> AuditVerdict:
-    """The verdict on the log of an organisation (empty: of all); raises `organisation.unknown`."""
+async def verify(pool: asyncpg.Pool, organisation: str, witnesses: Iterable[Witness] = ()) -> AuditVerdict:
+    """The verdict on the log of an organisation (empty: of all); raises `organisation.unknown`.
+
+    `witnesses` say which hashes events of that one organisation had.
+    """
+    known = {witness.seq: witness.hash for witness in witnesses}
     rows = await persist(lambda: pool.fetch(sql(_HERE, "audited_organisations")))
     names = [row["organisation"] for row in rows]
     if organisation:
         if organisation not in names:
             raise Problem("organisation.unknown", f"there is no organisation {organisation!r}")
         names = [organisation]
-    chains = [await _verdict(pool, name) for name in names]
+    chains = [await _verdict(pool, name, known) for name in names]
     return AuditVerdict(chains=tuple(chains), intact=all(chain.intact for chain in chains))
 
 
-async def _verdict(pool: asyncpg.Pool, organisation: str) -> ChainVerdict:
-    chain = await persist(lambda: _chain_of(pool, organisation))
+async def _verdict(pool: asyncpg.Pool, organisation: str, known: Mapping[int, str]) -> ChainVerdict:
+    chain = await persist(lambda: _chain_of(pool, organisation, known))
     broken = chain.broken
     return ChainVerdict(
         organisation=organisation,
@@ -40,8 +46,8 @@ async def _verdict(pool: asyncpg.Pool, organisation: str) -> ChainVerdict:
     )
 
 
-async def _chain_of(pool: asyncpg.Pool, organisation: str) -> Chain:
-    chain = Chain(organisation)
+async def _chain_of(pool: asyncpg.Pool, organisation: str, known: Mapping[int, str]) -> Chain:
+    chain = Chain(organisation, known)
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),

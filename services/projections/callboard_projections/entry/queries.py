@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncpg
 
 from callboard.contracts import subjects
+from callboard.contracts.audit import AskLogRows, AuditVerdict, LogRows, VerifyAudit
 from callboard.contracts.records import (
+    AskCallers,
     AskCalls,
+    AskDefinition,
     AskDiff,
     AskEvents,
     AskHistory,
@@ -15,8 +18,9 @@ from callboard.contracts.records import (
     AskRebuild,
     AskServers,
     AskVersion,
-    AuditVerdict,
+    Callers,
     Calls,
+    Definition,
     Diff,
     Events,
     History,
@@ -24,10 +28,10 @@ from callboard.contracts.records import (
     Playbooks,
     Rebuilt,
     Servers,
-    VerifyAudit,
     Version,
 )
 from callboard.platform.bus import Bus, register
+from callboard_projections.audit.rows import log_rows
 from callboard_projections.audit.verify import verify
 from callboard_projections.call_log.read import recent_calls
 from callboard_projections.history.read import Reads
@@ -47,10 +51,18 @@ def register_history(bus: Bus, reads: Reads) -> None:
         return await reads.history(question.organisation, question.playbook)
 
     async def version(question: AskVersion) -> Version:
-        return await reads.version(question.organisation, question.playbook, question.version)
+        return await reads.version(question.organisation, question.playbook, question.version, question.at)
 
     async def diff(question: AskDiff) -> Diff:
-        return await reads.diff(question.organisation, question.playbook, question.before, question.after)
+        return await reads.diff(
+            question.organisation, question.playbook, question.before, question.after, question.days
+        )
+
+    async def callers(question: AskCallers) -> Callers:
+        return await reads.callers(question.organisation, question.playbook, question.tools, question.days)
+
+    async def definition(question: AskDefinition) -> Definition:
+        return await reads.definition(question.organisation, question.digest)
 
     async def servers(question: AskServers) -> Servers:
         return await reads.servers(question.organisation)
@@ -63,6 +75,8 @@ def register_history(bus: Bus, reads: Reads) -> None:
     register(bus, subjects.HISTORY, history)
     register(bus, subjects.VERSION, version)
     register(bus, subjects.DIFF, diff)
+    register(bus, subjects.CALLERS, callers)
+    register(bus, subjects.DEFINITION, definition)
     register(bus, subjects.SERVERS, servers)
     register(bus, subjects.EVENTS_ASKED, events)
 
@@ -74,11 +88,15 @@ def register_records(bus: Bus, pool: asyncpg.Pool, rebuilds: Rebuilds) -> None:
         return await recent_calls(pool, question.organisation, question.playbook, question.call_id, question.limit)
 
     async def verify_audit(question: VerifyAudit) -> AuditVerdict:
-        return await verify(pool, question.organisation)
+        return await verify(pool, question.organisation, question.witnesses)
+
+    async def rows(question: AskLogRows) -> LogRows:
+        return await log_rows(pool, question.organisation, question.after, question.limit)
 
     async def rebuild_state(question: AskRebuild) -> Rebuilt:
         return await rebuilds.state(question.projection)
 
     register(bus, subjects.CALLS_ASKED, calls)
     register(bus, subjects.VERIFY_AUDIT, verify_audit, workers=2)
+    register(bus, subjects.LOG_ROWS, rows)
     register(bus, subjects.REBUILD_STATE, rebuild_state)

@@ -10,7 +10,7 @@ def _effects(recorded: Recorded) -> list[Effect]:
     match recorded.event:
         case OrganisationCreated(title=title):
             created = (recorded.organisation, storable(title), recorded.recorded_at)
-            return [Effect("organisation_created", created)]
+            return [Effect("organisation_created", created, ("organisation", recorded.organisation))]
         case _:
             return []
 

@@ -18,7 +18,7 @@ def _effects(recorded: Recorded) -> list[Effect]:
             return _new_version(recorded, event, "rolled_back", event.to_version)
         case PlaybookRetired() as event:
             retired = (recorded.organisation, event.playbook, recorded.recorded_at, storable(recorded.meta.actor))
-            return [Effect("playbook_retired", retired)]
+            return [Effect("playbook_retired", retired, ("playbook", event.playbook))]
         case _:
             return []
 
@@ -53,7 +53,10 @@ def _new_version(
         recorded.recorded_at,
         actor,
     )
-    return [Effect("playbook_version_recorded", version), Effect("playbook_current", current)]
+    return [
+        Effect("playbook_version_recorded", version, ("version", event.playbook, str(event.version))),
+        Effect("playbook_current", current, ("playbook", event.playbook), "none"),
+    ]
 
 
 PLAYBOOKS = Projection(

@@ -6,9 +6,8 @@ The tables of a projection are `rm.<table>_<suffix>`, read through the view `rm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import groupby
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -20,10 +19,17 @@ PACKAGE = "callboard_projections"
 
 
 class Effect(NamedTuple):
-    """One statement (a file in `sql/`) with its arguments."""
+    """One statement (a file in `sql/`) with its arguments, on the row `row` (its table and key).
+
+    Effects on different rows can be exchanged. `after`: what the effects before it in the same batch, on the same row,
+    still mean. "all": they come first. "none": this one leaves nothing of them. "only": this one changes nothing when
+    there was one.
+    """
 
     statement: str
     values: tuple[object, ...]
+    row: tuple[str, ...]
+    after: Literal["all", "none", "only"] = "all"
 
 
 def suffixed(name: str, suffix: int) -> str:
@@ -54,9 +60,9 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 
     async def apply(self, connection: Connection, events: Sequence[Recorded], suffix: int) -> None:
         """Fold events, in their order, into the tables with this suffix."""
-        effects = [effect for event in events for effect in self.effects(event)]
-        for statement, group in groupby(effects, key=lambda effect: effect.statement):
-            await connection.executemany(suffixed(statement, suffix), [effect.values for effect in group])
+        for wave in _waves(effect for event in events for effect in self.effects(event)):
+            for statement, values in wave.items():
+                await connection.executemany(suffixed(statement, suffix), values)
 
     async def checksum(self, connection: Connection, suffix: int) -> str:
         """`sha256:<hex>` over all rows of all tables, whatever their physical order."""
@@ -69,6 +75,23 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     def named_tables(self, suffix: int) -> str:
         """The tables as the status shows them."""
         return ", ".join(f"{table}_{suffix}" for table in self.tables)
+
+
+def _waves(effects: Iterable[Effect]) -> Iterator[dict[str, list[tuple[object, ...]]]]:
+    """The effects as few statements with many rows: the first of each row, then the second of each, and so on."""
+    rows: dict[tuple[str, ...], list[Effect]] = {}
+    for effect in effects:
+        before = rows.setdefault(effect.row, [])
+        if effect.after == "none":
+            before.clear()
+        if not (before and effect.after == "only"):
+            before.append(effect)
+    for number in range(max(map(len, rows.values()), default=0)):
+        wave: dict[str, list[tuple[object, ...]]] = {}
+        for same_row in rows.values():
+            if number < len(same_row):
+                wave.setdefault(same_row[number].statement, []).append(same_row[number].values)
+        yield wave
 
 
 async def _combined(connection: Connection, parts: Sequence[str]) -> str:

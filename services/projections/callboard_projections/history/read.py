@@ -6,13 +6,18 @@ nothing is new it costs one look at two rows.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import asyncpg
 import msgspec
 
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
+from callboard.contracts.playbooks import Caller
 from callboard.contracts.problems import Problem
 from callboard.contracts.records import (
+    Callers,
+    Definition,
     Diff,
     Events,
     History,
@@ -25,7 +30,7 @@ from callboard.contracts.records import (
     Version,
     VersionLine,
 )
-from callboard.kernel.diff import changes_between
+from callboard.kernel.diff import changed_digests, changes_between, named_tool, with_callers
 from callboard.platform.event_store import EventStore, published_of
 from callboard.platform.postgres import persist, sql
 from callboard_projections.history.fold import Folder
@@ -69,18 +74,61 @@ class Reads:
             raise _unknown_playbook(organisation, playbook)
         return History(playbook=playbook, versions=tuple(_version_line(row) for row in rows))
 
-    async def version(self, organisation: str, playbook: str, version: int) -> Version:
-        """One version whole, 0 the current one; raises `playbook.unknown` or `playbook.version_unknown`."""
+    async def version(self, organisation: str, playbook: str, version: int, at: datetime | None = None) -> Version:
+        """One version whole, 0 the current one (`at` that time); raises `playbook.unknown` or `.version_unknown`."""
         await self._fresh("playbooks", organisation)
+        if version == 0 and at is not None:
+            rows = await self._fetch("ask_version_at", organisation, playbook, at)
+            if rows:
+                return _whole(organisation, playbook, rows[0])
+            await self._version(organisation, playbook, 0)  # or the playbook is unknown
+            raise Problem("playbook.version_unknown", f"{playbook} had no version yet at {at.isoformat()}")
         return await self._version(organisation, playbook, version)
 
-    async def diff(self, organisation: str, playbook: str, before: int, after: int) -> Diff:
-        """What changes from one version to another; raises as `version`."""
+    async def diff(self, organisation: str, playbook: str, before: int, after: int, days: int) -> Diff:
+        """What changes from one version to another, and whom that concerns; raises as `version`."""
         await self._fresh("playbooks", organisation)
         old = await self._version(organisation, playbook, before)
         new = await self._version(organisation, playbook, after)
-        changes = changes_between(old.content, new.content)
-        return Diff(playbook=playbook, before=old.line.version, after=new.line.version, changes=changes)
+        known = await self._definitions(organisation, changed_digests(old.content, new.content))
+        changes = changes_between(old.content, new.content, {row["digest"]: row["raw"].encode() for row in known})
+        tools = dict.fromkeys(tool for change in changes if (tool := named_tool(change)) is not None)
+        called = await self.callers(organisation, playbook, tuple(tools), days)
+        return Diff(
+            playbook=playbook,
+            before=old.line.version,
+            after=new.line.version,
+            changes=with_callers(changes, called.tools),
+        )
+
+    async def callers(self, organisation: str, playbook: str, tools: tuple[str, ...], days: int) -> Callers:
+        """Who called these tools in the last `days` (at most 366)."""
+        found: dict[str, list[Caller]] = {}
+        if tools and days > 0:
+            for row in await self._fetch("ask_callers", organisation, playbook, list(tools), min(days, 366)):
+                found.setdefault(row["tool"], []).append(Caller(client=row["client"], calls=row["calls"]))
+        return Callers(tools={tool: tuple(callers) for tool, callers in found.items()})
+
+    async def definition(self, organisation: str, digest: str) -> Definition:
+        """The definition behind a digest; raises `definition.unknown`."""
+        rows = await self._definitions(organisation, {digest})
+        if not rows:
+            raise Problem("definition.unknown", f"no server ever gave a definition with the digest {digest}")
+        row = rows[0]
+        return Definition(
+            digest=row["digest"],
+            kind=row["kind"],
+            server=row["server"],
+            name=row["name"],
+            first_seen=row["first_seen"],
+            definition=msgspec.Raw(row["raw"].encode()),
+        )
+
+    async def _definitions(self, organisation: str, digests: set[str]) -> list[asyncpg.Record]:
+        if not digests:
+            return []
+        await self._fresh("definitions", organisation)
+        return await self._fetch("ask_definitions", organisation, sorted(digests))
 
     async def servers(self, organisation: str) -> Servers:
         """The registered servers by name."""
@@ -107,12 +155,7 @@ class Reads:
         if 0 <= version <= _INT8:
             rows = await self._fetch("ask_version", organisation, playbook, version)
             if rows:
-                return Version(
-                    organisation=organisation,
-                    playbook=playbook,
-                    line=_version_line(rows[0]),
-                    content=_content(rows[0]["content"]),
-                )
+                return _whole(organisation, playbook, rows[0])
         if not await self._fetch("ask_history", organisation, playbook):
             raise _unknown_playbook(organisation, playbook)
         raise Problem("playbook.version_unknown", f"{playbook} has no version {version}", version=version)
@@ -141,6 +184,11 @@ def _unknown_playbook(organisation: str, playbook: str) -> Problem:
 
 def _playbook_line(row: asyncpg.Record) -> PlaybookLine:
     return PlaybookLine(**{**row, "servers": tuple(row["servers"])})
+
+
+def _whole(organisation: str, playbook: str, row: asyncpg.Record) -> Version:
+    content = _content(row["content"])
+    return Version(organisation=organisation, playbook=playbook, line=_version_line(row), content=content)
 
 
 def _version_line(row: asyncpg.Record) -> VersionLine:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncpg
 
 from callboard.platform.postgres import sql
+from callboard_projections.history.definitions import DEFINITIONS
 from callboard_projections.history.organisations import ORGANISATIONS
 from callboard_projections.history.playbooks import PLAYBOOKS
 from callboard_projections.history.projection import PACKAGE, Projection
 from callboard_projections.history.servers import SERVERS
 
-PROJECTIONS: tuple[Projection, ...] = (ORGANISATIONS, PLAYBOOKS, SERVERS)
+PROJECTIONS: tuple[Projection, ...] = (ORGANISATIONS, PLAYBOOKS, SERVERS, DEFINITIONS)
 
 FIRST_SUFFIX = 1
 

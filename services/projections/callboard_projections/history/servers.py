@@ -21,17 +21,23 @@ def _effects(recorded: Recorded) -> list[Effect]:
     organisation = recorded.organisation
     match recorded.event:
         case ServerRegistered(server=server, definition=definition):
-            return [Effect("server_registered", (organisation, server, _json(definition).decode()))]
+            return [
+                Effect("server_registered", (organisation, server, _json(definition).decode()), _row(server), "none")
+            ]
         case ServerReconfigured(server=server, definition=definition):
-            return [Effect("server_reconfigured", (organisation, server, _json(definition).decode()))]
+            return [Effect("server_reconfigured", (organisation, server, _json(definition).decode()), _row(server))]
         case ServerRetired(server=server):
-            return [Effect("server_retired", (organisation, server))]
+            return [Effect("server_retired", (organisation, server), _row(server), "none")]
         case ServerCatalogueDiscovered(server=server, digest=digest, catalogue=catalogue):
             sizes = (len(catalogue.tools), len(catalogue.prompts), len(catalogue.resources))
             found = (organisation, server, *sizes, digest, recorded.recorded_at, _quarantined(catalogue))
-            return [Effect("server_discovered", found)]
+            return [Effect("server_discovered", found, _row(server))]
         case _:
             return []
+
+
+def _row(server: str) -> tuple[str, ...]:
+    return "server", server
 
 
 def _quarantined(catalogue: Catalogue) -> str:

@@ -16,20 +16,23 @@ from callboard.contracts.playbooks import (
 from callboard.platform.bus import Bus, register
 from callboard_router.decisions import Decisions
 from callboard_router.playbooks import retire as playbook_retire
-from callboard_router.playbooks import roll_back as playbook_roll_back
 from callboard_router.playbooks.apply import Apply
+from callboard_router.playbooks.inquiries import Inquiries
+from callboard_router.playbooks.roll_back import RollBack
 from callboard_router.servers import record_catalogue as server_record_catalogue
 from callboard_router.servers import retire as server_retire
 
 
-def register_commands(bus: Bus, decisions: Decisions, apply: Apply) -> None:
+def register_commands(bus: Bus, decisions: Decisions, inquiries: Inquiries) -> None:
     """Subscribe every command of the room."""
+    apply = Apply(decisions, inquiries)
+    rollback = RollBack(decisions, inquiries)
 
     async def apply_organisation(command: ApplyOrganisation) -> Applied:
         return await apply.apply(command)
 
     async def roll_back_playbook(command: RollBackPlaybook) -> RolledBack:
-        return await playbook_roll_back.roll_back(command, decisions)
+        return await rollback.roll_back(command)
 
     async def retire_playbook(command: RetirePlaybook) -> Done:
         return await playbook_retire.retire(command, decisions)

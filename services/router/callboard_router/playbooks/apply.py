@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import msgspec
 
-from callboard.contracts import subjects
-from callboard.contracts.definitions import ServerDefinition
 from callboard.contracts.events import (
     PlaybookPublished,
     PlaybookRetired,
@@ -16,9 +14,9 @@ from callboard.contracts.events import (
 )
 from callboard.contracts.playbooks import Applied, ApplyOrganisation, PlannedChange
 from callboard.contracts.problems import Problem
-from callboard.contracts.upstreams import Probed, ProbeServer
-from callboard.platform.bus import Bus
+from callboard.contracts.upstreams import Probed
 from callboard_router.decisions import Decisions, Writes
+from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.playbooks.plan import Plan, plan, refuse_faults, to_probe
 from callboard_router.state import Organisation
 
@@ -26,10 +24,9 @@ from callboard_router.state import Organisation
 class Apply:
     """Probe what is new, plan, commit in one transaction."""
 
-    def __init__(self, bus: Bus, decisions: Decisions, probe_wait: float) -> None:
-        self._bus = bus
+    def __init__(self, decisions: Decisions, inquiries: Inquiries) -> None:
         self._decisions = decisions
-        self._probe_wait = probe_wait
+        self._inquiries = inquiries
 
     async def apply(self, command: ApplyOrganisation) -> Applied:
         """Answer with the plan; with `dry_run` nothing is written."""
@@ -39,10 +36,11 @@ class Apply:
             if before is not None:
                 return _as_before(command, before)
         refuse_faults(command, organisation)
-        probes = await self._probe(command.organisation, to_probe(command, organisation))
+        probes = await self._inquiries.probe(command.organisation, to_probe(command, organisation))
         planned = plan(command, organisation, probes)
         if command.dry_run:
-            return Applied(organisation=command.organisation, plan=planned.lines, changed=bool(planned.writes))
+            lines = tuple([await self._told(command.organisation, line) for line in planned.lines])
+            return Applied(organisation=command.organisation, plan=lines, changed=bool(planned.writes))
         if planned.writes and not command.comment.strip():
             raise Problem("comment.required", "every change says why")
         return await self._commit(command, probes)
@@ -60,18 +58,13 @@ class Apply:
         )
         return Applied(organisation=command.organisation, plan=latest.lines, changed=seq > 0, seq=seq)
 
-    async def _probe(self, organisation: str, servers: dict[str, ServerDefinition]) -> dict[str, Probed]:
-        found = await asyncio.gather(
-            *(self._probe_one(organisation, name, definition) for name, definition in servers.items())
-        )
-        return {probed.server: probed for probed in found}
-
-    async def _probe_one(self, organisation: str, name: str, definition: ServerDefinition) -> Probed:
-        question = ProbeServer(organisation=organisation, server=name, definition=definition)
-        try:
-            return await self._bus.ask(subjects.PROBE, question, Probed, self._probe_wait)
-        except Problem as problem:
-            return Probed(server=name, problem=problem.message)
+    async def _told(self, organisation: str, line: PlannedChange) -> PlannedChange:
+        """The line with whom it concerns."""
+        kind, _, name = line.subject.partition(" ")
+        if kind != "playbook":
+            return line
+        changes, notes = await self._inquiries.concerning(organisation, name, line.changes)
+        return msgspec.structs.replace(line, changes=changes, notes=(*line.notes, *notes))
 
 
 def _as_before(command: ApplyOrganisation, events: list[Recorded]) -> Applied:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -12,7 +12,7 @@ from callboard.contracts.playbooks import ApplyOrganisation, Change, PlannedChan
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstreams import Probed
 from callboard.kernel.definition_rules import all_faults
-from callboard.kernel.diff import changes_between
+from callboard.kernel.diff import Definitions, changes_between
 from callboard_router.catalogue.domain import Exposure, content_of, expose
 from callboard_router.catalogue.served import catalogues_of
 from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook
@@ -49,15 +49,17 @@ def plan(command: ApplyOrganisation, organisation: Organisation, probes: Mapping
     lines: list[PlannedChange] = []
     writes: dict[str, tuple[Event, ...]] = {}
     catalogues = catalogues_of(organisation)
+    definitions = definitions_of(catalogues.values())
     for name, definition in command.servers.items():
         line, events, catalogue = _server(name, definition, organisation, probes.get(name))
         lines.append(line)
         if catalogue is not None:
             catalogues[name] = catalogue
+            definitions |= definitions_of([catalogue])
         if events:
             writes[f"server-{name}"] = events
     for name, wanted in command.playbooks.items():
-        line, events = _playbook(command, name, wanted, organisation, catalogues)
+        line, events = _playbook(command, name, wanted, organisation, catalogues, definitions)
         lines.append(line)
         if events:
             writes[f"playbook-{name}"] = events
@@ -96,6 +98,7 @@ def _playbook(
     wanted: PlaybookDefinition,
     organisation: Organisation,
     catalogues: Mapping[str, Catalogue],
+    definitions: Definitions,
 ) -> tuple[PlannedChange, tuple[Event, ...]]:
     state = organisation.playbook(name)
     exposure = expose(wanted, catalogues)
@@ -109,10 +112,20 @@ def _playbook(
         subject=f"playbook {name}",
         action="publish",
         version=state.current + 1,
-        changes=changes_between(state.content(), content),
+        changes=changes_between(state.content(), content, definitions),
         notes=tuple(_unseen(wanted, catalogues)),
     )
     return line, events
+
+
+def definitions_of(catalogues: Iterable[Catalogue]) -> dict[str, bytes]:
+    """Digest -> definition, of what servers say now; the older ones of a version are told by digest."""
+    return {
+        item.digest: bytes(item.raw)
+        for catalogue in catalogues
+        for items in (catalogue.tools, catalogue.prompts, catalogue.resources)
+        for item in items
+    }
 
 
 def _unseen(definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> list[str]:

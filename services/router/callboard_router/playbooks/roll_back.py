@@ -11,32 +11,63 @@ from callboard.contracts.events import PlaybookRolledBack, Recorded
 from callboard.contracts.playbooks import RollBackPlaybook, RolledBack
 from callboard.contracts.problems import Problem
 from callboard.kernel.digest import digest_of_struct
+from callboard_router.catalogue.served import catalogues_of
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.playbooks.domain import PLAYBOOK, Event, Playbook
+from callboard_router.playbooks.inquiries import Inquiries
+from callboard_router.playbooks.look_back import differences, drift_notes, probe_notes, servers_of
 from callboard_router.state import Organisation
 
 
-async def roll_back(command: RollBackPlaybook, decisions: Decisions) -> RolledBack:
-    """Answer with the version that is current afterwards; rolling back to what is current changes nothing."""
-    state = await decisions.current(command.organisation)
-    before = await decisions.seen(command.organisation, command.command_id, command)
-    if before is not None:
-        return _as_before(command, before, state.playbook(command.playbook))
+class RollBack:
+    """Look first where a dry run is wanted, else decide and append."""
 
-    answer = RolledBack(playbook=command.playbook, version=0, to_version=command.to, content_digest="", seq=0)
+    def __init__(self, decisions: Decisions, inquiries: Inquiries) -> None:
+        self._decisions = decisions
+        self._inquiries = inquiries
 
-    def decide(organisation: Organisation) -> Writes:
-        nonlocal answer
+    async def roll_back(self, command: RollBackPlaybook) -> RolledBack:
+        """Answer with the version that is current afterwards; rolling back to what is current changes nothing."""
+        state = await self._decisions.current(command.organisation)
+        if command.dry_run:
+            return await self._looked(command, state)
+        before = await self._decisions.seen(command.organisation, command.command_id, command)
+        if before is not None:
+            return _as_before(command, before, state.playbook(command.playbook))
+        return await self._commit(command)
+
+    async def _commit(self, command: RollBackPlaybook) -> RolledBack:
+        answer = RolledBack(playbook=command.playbook, version=0, to_version=command.to, content_digest="", seq=0)
+
+        def decide(organisation: Organisation) -> Writes:
+            nonlocal answer
+            answer, events = _decided(command, organisation)
+            return {f"playbook-{command.playbook}": events}
+
+        seq = await self._decisions.commit(
+            command.organisation, command.command_id, command, command.actor, command.comment, decide
+        )
+        return msgspec.structs.replace(answer, seq=seq)
+
+    async def _looked(self, command: RollBackPlaybook, organisation: Organisation) -> RolledBack:
+        """What it would do, by the same decision; nothing is written."""
+        wanted = msgspec.structs.replace(command, comment=command.comment or "dry run")
+        answer, _ = _decided(wanted, organisation)
         playbook = organisation.playbook(command.playbook)
-        events = PLAYBOOK.decide(command, playbook)
-        answer = _answer(command, playbook, events)
-        refuse_unregistered(command.playbook, playbook.content(command.to), organisation)
-        return {f"playbook-{command.playbook}": events}
+        then = playbook.content(command.to)
+        assert then is not None  # or the decision had refused it
+        changes = differences(playbook.content(), then, organisation)
+        probes = await self._inquiries.probe(command.organisation, servers_of(then, organisation))
+        told, notes = await self._inquiries.concerning(command.organisation, command.playbook, changes)
+        drift = drift_notes(then, catalogues_of(organisation))
+        return msgspec.structs.replace(answer, changes=told, notes=(*probe_notes(probes), *drift, *notes))
 
-    seq = await decisions.commit(
-        command.organisation, command.command_id, command, command.actor, command.comment, decide
-    )
-    return msgspec.structs.replace(answer, seq=seq)
+
+def _decided(command: RollBackPlaybook, organisation: Organisation) -> tuple[RolledBack, Sequence[Event]]:
+    playbook = organisation.playbook(command.playbook)
+    events = PLAYBOOK.decide(command, playbook)
+    refuse_unregistered(command.playbook, playbook.content(command.to), organisation)
+    return _answer(command, playbook, events), events
 
 
 def _answer(command: RollBackPlaybook, playbook: Playbook, events: Sequence[Event]) -> RolledBack:

@@ -67,14 +67,23 @@ def event_hash(prev: bytes, organisation: str, link: Link) -> bytes:
 
 
 class Chain:
-    """The chain up to the last intact event; `broken` is the first break found."""
+    """The chain up to the last intact event; `broken` is the first break found.
 
-    def __init__(self, organisation: str) -> None:
+    `witnesses`: seq -> the hash (hex) that the event had when somebody wrote it down elsewhere.
+    """
+
+    def __init__(self, organisation: str, witnesses: Mapping[int, str] | None = None) -> None:
         self.organisation = organisation
+        self._witnesses = witnesses or {}
         self.seq = 0
         self.hash = GENESIS
         self.broken: Break | None = None
         self._versions: dict[str, int] = {}
+
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """Stream -> the version it is at."""
+        return self._versions
 
     def extend(self, links: Iterable[Link]) -> None:
         """Check the next rows in the order of `seq`; nothing more after a break."""
@@ -97,6 +106,8 @@ class Chain:
         version = self._versions.get(link.stream, 0) + 1
         if link.version != version:
             return Break(expected, f"its stream goes from version {version - 1} to {link.version}")
+        if self._witnesses.get(link.seq, link.hash.hex()) != link.hash.hex():
+            return Break(expected, "rewritten: an anchor says that it had another hash")
         return None
 
     def close(self, head: Head) -> Break | None:
@@ -112,6 +123,9 @@ class Chain:
             return Break(self.seq + 1, f"truncated: the head row says that there are {head.seq} events")
         if head.seq < self.seq:
             return Break(head.seq + 1, f"the head row says that there are only {head.seq} events")
+        beyond = [seq for seq in self._witnesses if seq > self.seq]
+        if beyond:
+            return Break(self.seq + 1, f"truncated: an anchor knows event {min(beyond)}")
         if head.hash != self.hash:
             return Break(self.seq, "the head row holds another hash than the last event")
         if head.read_up_to > self.seq:

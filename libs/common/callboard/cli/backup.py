@@ -1,0 +1,116 @@
+"""`callboard backup` and `callboard restore`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from callboard.cli.exit_codes import OK
+from callboard.cli.output import Output
+from callboard.cli.refusals import Refused, WrongUsage
+from callboard.cli.target import DEFAULT_DATA_DIR, settings
+
+if TYPE_CHECKING:
+    from callboard.platform.backup import Manifest
+
+_KEY: Final = "the vault's key file is not in it; keep it apart, or nobody can open the secrets"
+
+
+def back_up(args: Namespace, out: Output) -> int:
+    """`backup FILE`: of the running or stopped installation; the file must not exist."""
+    from callboard.platform.backup import back_up as write
+
+    with _new_file(args.file) as file, _database(args, out) as dsn:
+        manifest = asyncio.run(write(dsn, file, out.talk, calls=not args.no_calls))
+        file.flush()
+        os.fsync(file.fileno())
+    _told(manifest, f"backed up to {args.file}", out)
+    out.talk(_KEY)
+    return OK
+
+
+def restore(args: Namespace, out: Output) -> int:
+    """`restore FILE`: into an empty database; either all of it or nothing."""
+    from callboard.local.database import migrate
+    from callboard.platform.backup import BadBackup, NotEmpty
+    from callboard.platform.backup import restore as fill
+
+    path = Path(args.file)
+    if not path.is_file():
+        raise WrongUsage(f"there is no file {args.file}")
+
+    async def filled(dsn: str) -> Manifest:
+        await migrate(dsn)
+        return await fill(dsn, path, out.talk)
+
+    try:
+        with _database(args, out, alone=True) as dsn:
+            manifest = asyncio.run(filled(dsn))
+    except BadBackup as error:
+        raise Refused(f"{args.file}: {error}; nothing was restored") from None
+    except NotEmpty:
+        raise Refused("the database is not empty: restore into a new one (or another --data-dir)") from None
+    _told(manifest, f"restored {args.file}", out)
+    return OK
+
+
+def _told(manifest: Manifest, words: str, out: Output) -> None:
+    if out.as_json:
+        out.json(manifest)
+    events = sum(seq for seq, _ in manifest.heads.values())
+    out.talk(f"{words}: {events} events of {len(manifest.heads)} organisations")
+
+
+@contextmanager
+def _new_file(name: str) -> Iterator[Any]:
+    """A file for its owner only (it holds verifiers of tokens); gone again when the backup fails."""
+    try:
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise WrongUsage(f"cannot write {name}: {error.strerror}") from None
+    with open(descriptor, "wb") as file:
+        try:
+            yield file
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _database(args: Namespace, out: Output, *, alone: bool = False) -> Iterator[str]:
+    """The database: CALLBOARD_DATABASE_URL, else the one of the data directory, which is started when it is not up.
+
+    `alone`: nobody else may use the data directory meanwhile.
+    """
+    url = settings().database_url
+    if url and args.data_dir is None:
+        yield url
+        return
+    from callboard.local.data_dir import DataDirectory
+    from callboard.local.database import DATABASE, create
+    from callboard.local.postgres_server import EmbeddedPostgres
+    from callboard.platform.bus_identity import write_private_file
+
+    place = Path(args.data_dir or DEFAULT_DATA_DIR)
+    if not alone and not (place / "postgres").exists():
+        raise WrongUsage(f"{place} holds no database: give --data-dir DIR or set CALLBOARD_DATABASE_URL")
+    directory = DataDirectory(place)
+    server = EmbeddedPostgres(directory.postgres)
+    with contextlib.ExitStack() as leaving:
+        if alone or not server.is_ready():
+            leaving.enter_context(directory.locked())
+            out.talk("starting the database")
+            leaving.enter_context(server)
+            server.wait_ready()
+        if alone:
+            asyncio.run(create(server.dsn))
+        yield server.dsn_for(DATABASE)
+        if alone:
+            # What was restored is what there is: the first start must not add the demo.
+            write_private_file(directory.furnished, b"")

@@ -1,0 +1,1 @@
+select organisation, seq, hash from cb.log_head where seq > 0 order by organisation

@@ -1,0 +1,1 @@
+select exists (select from cb.log_head) or exists (select from cb.token) or exists (select from cb.call)

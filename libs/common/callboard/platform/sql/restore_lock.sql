@@ -1,0 +1,1 @@
+lock table cb.log_head in exclusive mode

@@ -1,0 +1,3 @@
+select tool, client, count(*) as calls from cb.call
+where organisation = $1 and playbook = $2 and tool = any($3) and started_at > now() - make_interval(days => $4)
+group by tool, client order by calls desc, client

@@ -1,0 +1,53 @@
+"""What a rollback would do: the difference, and what has become of the servers since. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from callboard.contracts.definitions import Catalogue, Exposed, PlaybookContent, ServerDefinition
+from callboard.contracts.playbooks import Change
+from callboard.contracts.upstreams import Probed
+from callboard.kernel.diff import changes_between
+from callboard_router.catalogue.served import catalogues_of
+from callboard_router.playbooks.plan import definitions_of
+from callboard_router.state import Organisation
+
+
+def differences(now: PlaybookContent | None, then: PlaybookContent, organisation: Organisation) -> tuple[Change, ...]:
+    """From what is served to what would be served."""
+    return changes_between(now, then, definitions_of(catalogues_of(organisation).values()))
+
+
+def servers_of(content: PlaybookContent, organisation: Organisation) -> dict[str, ServerDefinition]:
+    """The servers of a version that are registered, to be probed."""
+    found = {name: organisation.server(name).definition for name in content.definition.servers}
+    return {name: definition for name, definition in found.items() if definition is not None}
+
+
+def drift_notes(then: PlaybookContent, catalogues: Mapping[str, Catalogue]) -> Iterator[str]:
+    """What the servers say otherwise now than when the version was published."""
+    for kind, exposed in (("tool", then.tools), ("prompt", then.prompts), ("resource", then.resources)):
+        for name, item in exposed.items():
+            catalogue = catalogues.get(item.server)
+            if catalogue is not None:
+                yield from _drift(kind, name, item, _digests(kind, catalogue))
+
+
+def _digests(kind: str, catalogue: Catalogue) -> dict[str, str]:
+    items = {"tool": catalogue.tools, "prompt": catalogue.prompts, "resource": catalogue.resources}[kind]
+    return {item.name: item.digest for item in items}
+
+
+def _drift(kind: str, name: str, item: Exposed, digests: Mapping[str, str]) -> Iterator[str]:
+    digest = digests.get(item.name)
+    if digest is None:
+        yield f"{kind} {name}: server {item.server} does not offer {item.name} any more"
+    elif digest != item.digest:
+        yield f"{kind} {name}: server {item.server} has changed its definition since"
+
+
+def probe_notes(probes: Mapping[str, Probed]) -> Iterator[str]:
+    """The servers that do not answer now."""
+    for name, probed in sorted(probes.items()):
+        if probed.problem:
+            yield f"server {name} does not answer now: {probed.problem}"

@@ -1,0 +1,136 @@
+"""Looking before and after a change of a playbook, from the command line and the API."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.support.names import fresh
+from tests.support.stack import Stack
+from tests.support.upstreams.launch import running
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
+
+FILE = """\
+version: 1
+organisation: {organisation}
+servers:
+  echo: {{url: "{url}"}}
+playbooks:
+  start:
+    title: {title}
+    servers:
+      echo: {{tools: {{allow: {allow}}}}}
+"""
+
+
+async def applied(stack: Stack, organisation: str, url: str, title: str = "One", allow: str = '["*"]') -> None:
+    await stack.apply(FILE.format(organisation=organisation, url=url, title=title, allow=allow), f"to {title}")
+
+
+def paths(changes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {change["path"]: change for change in changes}
+
+
+async def test_a_dry_run_of_a_rollback_says_what_changes_and_who_called_it_lately(stack: Stack) -> None:
+    async with running("echo") as upstream:
+        organisation = fresh("org")
+        name = f"{organisation}/start"
+        await applied(stack, organisation, upstream.url, allow='["echo"]')
+        await applied(stack, organisation, upstream.url, "Two")
+        token = await stack.token(organisation)
+        call = {"name": "echo__mark", "arguments": {"text": "x"}}
+        await stack.rpc(stack.endpoint(organisation, "start"), "tools/call", call, token)
+        words = ("playbook", "rollback", name, "--to", "1", "--dry-run")
+
+        async def told() -> dict[str, Any]:
+            planned: dict[str, Any] = await stack.cli_json(*words)
+            assert paths(planned["changes"])["tool echo__mark"]["callers"], "the call is not in the call log yet"
+            return planned
+
+        planned = await eventually(told, within=15)
+        gone = paths(planned["changes"])["tool echo__mark"]
+        assert (gone["kind"], gone["severity"]) == ("removed", "breaking")
+        assert gone["callers"][0]["calls"] == 1
+        assert (planned["version"], planned["seq"]) == (3, 0)
+        history = (await stack.cli_json("playbook", "history", name))["versions"]
+        assert history[0]["version"] == 2, "nothing was changed"
+        code, out, _ = await stack.cli(*words, "--exit-code", ok=False)
+        assert code == 4
+        assert f"{name}: version 3 would have the content of version 1" in out
+        assert "1 call by " in out
+
+
+async def test_a_dry_run_of_a_rollback_says_what_has_become_of_the_servers(stack: Stack) -> None:
+    async with running("echo") as echo, running("everything") as everything:
+        organisation = fresh("org")
+        name = f"{organisation}/start"
+        await applied(stack, organisation, echo.url)
+        await applied(stack, organisation, everything.url, "Two")
+        planned = await stack.cli_json("playbook", "rollback", name, "--to", "1", "--dry-run")
+        assert "tool echo__mark: server echo does not offer mark any more" in planned["notes"]
+        everything.signal(signal.SIGKILL)
+        planned = await stack.cli_json("playbook", "rollback", name, "--to", "1", "--dry-run")
+        assert any(note.startswith("server echo does not answer now") for note in planned["notes"])
+
+
+async def test_undo_takes_the_last_change_back_and_can_be_undone(stack: Stack) -> None:
+    async with running("echo") as upstream:
+        organisation = fresh("org")
+        name = f"{organisation}/start"
+        await applied(stack, organisation, upstream.url)
+        code, _, err = await stack.cli("playbook", "undo", name, "-m", "x", ok=False)
+        assert (code, "one version only" in err) == (1, True)
+        await applied(stack, organisation, upstream.url, "Two")
+        code, _, err = await stack.cli("playbook", "undo", name, ok=False)
+        assert (code, "-m WHY" in err) == (2, True)
+        back = await stack.cli_json("playbook", "undo", name, "-m", "too early")
+        assert (back["version"], back["to_version"]) == (3, 1)
+        again = await stack.cli_json("playbook", "undo", name, "-m", "no, it was right")
+        assert (again["version"], again["to_version"]) == (4, 2)
+        shown = await stack.cli_json("playbook", "show", name)
+        assert shown["content"]["definition"]["title"] == "Two"
+
+
+async def test_a_version_can_be_read_as_of_a_time(stack: Stack) -> None:
+    async with running("echo") as upstream:
+        organisation = fresh("org")
+        name = f"{organisation}/start"
+        before = datetime.now(UTC)
+        await applied(stack, organisation, upstream.url)
+        between = datetime.now(UTC)
+        await applied(stack, organisation, upstream.url, "Two")
+        then = await stack.cli_json("playbook", "show", name, "--at", between.isoformat())
+        now = await stack.cli_json("playbook", "show", name, "--at", "0s ago")
+        assert (then["line"]["version"], now["line"]["version"]) == (1, 2)
+        code, _, err = await stack.cli("playbook", "show", name, "--at", before.isoformat(), ok=False)
+        assert (code, "no version yet" in err) == (1, True)
+        code, _, err = await stack.cli("playbook", "show", f"{name}@1", "--at", "2h ago", ok=False)
+        assert (code, "either" in err) == (2, True)
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {stack.admin_token}"}) as http:
+            base = f"{stack.url}/api/v1/organisations/{organisation}/playbooks/start/versions/0"
+            answer = await http.get(base, params={"at": between.isoformat()})
+            assert answer.json()["line"]["version"] == 1
+            vague = await http.get(base, params={"at": "2026-11-20T14:05:00"})
+            assert (vague.status_code, "time zone" in vague.text) == (400, True)
+
+
+async def test_two_who_undo_at_once_take_back_one_change(stack: Stack) -> None:
+    async with running("echo") as upstream:
+        organisation = fresh("org")
+        name = f"{organisation}/start"
+        await applied(stack, organisation, upstream.url)
+        await applied(stack, organisation, upstream.url, "Two")
+        url = f"{stack.url}/api/v1/organisations/{organisation}/playbooks/start/rollback"
+        body = {"to": 1, "comment": "back", "expected": 2}
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {stack.admin_token}"}) as http:
+            answers = await asyncio.gather(*(http.post(url, json=body) for _ in range(4)))
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+        history = (await stack.cli_json("playbook", "history", name))["versions"]
+        assert [line["version"] for line in history] == [3, 2, 1]
