@@ -5,9 +5,10 @@ ARGS ?=
 BENCH_ARGS ?=
 CONFORMANCE_ARGS ?=
 PYTEST_ARGS ?=
+SOAK_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: up test check conformance bench clean
+.PHONY: up test check conformance soak bench clean
 .DEFAULT_GOAL := up
 
 # exec: Ctrl-C goes to Callboard itself, and its exit code is this command's.
@@ -28,6 +29,10 @@ check: .venv/installed-dev
 # The table of the official conformance suite.  make conformance CONFORMANCE_ARGS="--only 2026-07-28 --why"
 conformance: .venv/installed-dev
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_ARGS)
+
+# Fidelity, for as long as you like.  make soak SOAK_ARGS="--minutes 60 --seed 1"
+soak: .venv/installed-dev
+	$(BIN)/python -m tests.fidelity $(SOAK_ARGS)
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench $(BENCH_ARGS)

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from callboard.contracts import subjects
-from callboard.contracts.access import AskSecrets, DestroySecret, OpenedSecrets, OpenSecrets, Secrets, StoreSecret
+from callboard.contracts.access import (
+    AskSecrets,
+    AskTaskKey,
+    DestroySecret,
+    OpenedSecrets,
+    OpenSecrets,
+    Secrets,
+    StoreSecret,
+    TaskKey,
+)
 from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus
 from callboard.platform.event_store import request_hash
@@ -216,3 +225,22 @@ async def test_a_value_with_every_kind_of_character_comes_back_as_it_was(edge: E
     await store(edge, value)
 
     assert await open_(connectors, "key") == {"key": value}
+
+
+async def key_of(bus: Bus, organisation: str) -> bytes:
+    return (await bus.ask(subjects.TASK_KEY, AskTaskKey(organisation=organisation), TaskKey, within=2.0)).key
+
+
+async def test_every_worker_gets_the_same_key_for_task_ids_and_every_organisation_another(
+    stack: Stack, edge: Edge, connectors: Bus
+) -> None:
+    key = await key_of(connectors, "acme")
+
+    assert len(key) == 64
+    assert await key_of(await stack.bus_of("connectors"), "acme") == key
+    assert await key_of(connectors, "zeta") != key
+    assert key.hex() not in repr(TaskKey(key=key))
+
+
+async def test_an_edge_may_not_have_the_key_for_task_ids(edge: Edge) -> None:
+    await refused("bus.unavailable", key_of(edge.bus, "acme"))

@@ -29,8 +29,10 @@ async def test_a_stateless_request_is_posted_with_the_headers_of_its_revision() 
         client.ask(1, "tools/call", {"name": "größe"})
         client.ask(2, "resources/read", {"uri": "test://x y"})
         client.ask(3, "tools/list")
-        for id in (1, 2, 3):
+        client.ask(4, "tasks/get", {"taskId": "a-task"})
+        for id in (1, 2, 3, 4):
             await client.answer(id)
+        assert http.of("tasks/get")[0].headers["mcp-name"] == "a-task"
         call, read, listing = (http.of(m)[0].headers for m in ("tools/call", "resources/read", "tools/list"))
         assert call["mcp-name"] == "=?base64?Z3LDtsOfZQ==?="
         assert read["mcp-name"] == "test://x y"

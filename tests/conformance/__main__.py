@@ -10,7 +10,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -27,10 +27,13 @@ _HEAD = ("configuration", "scored", "all", "checks", "all", "failed", "warned", 
 
 @asynccontextmanager
 async def targets(directory: Path, replicas: int) -> AsyncIterator[Callable[[Configuration], str]]:
-    """Where configurations with so many replicas are found, while their Callboard runs; without any, the upstream."""
+    """Where configurations with so many replicas are found, while their Callboard runs; without any, the upstreams."""
     if replicas == 0:
-        async with running("everything") as upstream:
-            yield lambda _: f"http://localhost:{upstream.port}/mcp"
+        async with AsyncExitStack() as leaving:
+            ports = {one.fixture: 0 for one in DIRECT}
+            for fixture in ports:
+                ports[fixture] = (await leaving.enter_async_context(running(*fixture))).port
+            yield lambda one: f"http://localhost:{ports[one.fixture]}/mcp"
         return
     place = directory / str(replicas)
     place.mkdir()

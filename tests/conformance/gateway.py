@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.configurations import ERAS, TRANSPORTS, Configuration, playbook
+from tests.conformance.configurations import Configuration, extensions, playbook, upstreams
 from tests.support.round_robin import RoundRobin
 from tests.support.stack import Stack, running_stack
 from tests.support.upstreams.launch import command, running
@@ -21,7 +21,8 @@ ORGANISATION = "conformance"
 # The scenario `server-sse-polling` wants a server that closes its stream before it answers. Over HTTP the upstream of
 # its own era does; for all others Callboard has to, as it does where it is told not to hold idle connections.
 _SETTINGS = {"CALLBOARD_EDGE_LET_GO": "0.3"}
-_TOOLS = {"test_simple_text", "time__get_current_time", "git__git_log"}
+_OTHER_TOOLS = {"time__get_current_time", "git__git_log"}
+_ITS_TOOL = {"tasks": "test_tool_with_task"}
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,20 @@ async def running_gateway(directory: Path, replicas: int) -> AsyncIterator[Gatew
     """
     async with AsyncExitStack() as leaving:
         servers: dict[str, Any] = {}
-        for era in ERAS:
-            upstream = await leaving.enter_async_context(running("everything", "--era", era))
-            servers[playbook(era, "http")] = {"url": upstream.url}
-            words = ("everything", "--transport", "stdio", "--era", era)
-            servers[playbook(era, "stdio")] = {"command": command(*words)}
+        for era, transport in upstreams(replicas):
+            words = ("everything", "--transport", transport, "--era", era)
+            if transport == "stdio":
+                servers[playbook(era, transport)] = {"command": command(*words)}
+                continue
+            upstream = await leaving.enter_async_context(running(*words))
+            urls = {"http": upstream.url, "sse": upstream.at("/sse"), "websocket": upstream.websocket}
+            servers[playbook(era, transport)] = {"url": urls[transport]}
+        for extension, transport in extensions():
+            if transport == "stdio":
+                servers[playbook(extension, transport)] = {"command": command(extension, "--era", "2026", "--stdio")}
+                continue
+            upstream = await leaving.enter_async_context(running(extension, "--era", "2026"))
+            servers[playbook(extension, transport)] = {"url": upstream.url}
         stack = await leaving.enter_async_context(
             running_stack(directory / "data", replicas=replicas, settings=_SETTINGS)
         )
@@ -73,9 +83,11 @@ async def _file(servers: dict[str, Any], repository: Path) -> dict[str, Any]:
 
 async def _all_known(stack: Stack) -> bool:
     """Every edge lists the tools of the three servers in every playbook."""
-    for edge, era, transport in product(range(stack.replicas), ERAS, TRANSPORTS):
-        endpoint = stack.endpoint(ORGANISATION, playbook(era, transport), edge)
+    kinds = (*upstreams(stack.replicas), *extensions())
+    for edge, (kind, transport) in product(range(stack.replicas), kinds):
+        endpoint = stack.endpoint(ORGANISATION, playbook(kind, transport), edge)
         answer = (await stack.rpc(endpoint, "tools/list")).json()
-        missing = _TOOLS - {tool["name"] for tool in answer.get("result", {}).get("tools", ())}
+        wanted = {_ITS_TOOL.get(kind, "test_simple_text"), *_OTHER_TOOLS}
+        missing = wanted - {tool["name"] for tool in answer.get("result", {}).get("tools", ())}
         assert not missing, f"{endpoint} does not list {sorted(missing)}: {json.dumps(answer)[:500]}"
     return True

@@ -7,7 +7,7 @@ import pytest
 
 from callboard.contracts.calls import LEGACY, MODERN, CallHead, holder_of, question_token, worker_of
 from callboard.contracts.problems import Problem
-from callboard_connectors.bridge.domain import can_be_asked, input_required, question, with_answers
+from callboard_connectors.bridge.domain import input_required, question, speaks_for_itself, with_answers
 from callboard_connectors.bridge.held import digest_of_request
 from callboard_connectors.bridge.seal import Held, Seal
 from callboard_connectors.calls.domain import capability_error
@@ -89,11 +89,11 @@ def test_a_retry_carries_answers_and_state_and_else_what_it_carried() -> None:
     assert "requestState" not in json.loads(stateless)
 
 
-def test_only_a_client_that_declared_something_can_be_asked() -> None:
-    assert can_be_asked(b'{"elicitation":{}}')
-    assert not can_be_asked(b'{"experimental":{}}')
-    assert not can_be_asked(b"{}")
-    assert not can_be_asked(b"nonsense")
+def test_only_a_client_that_declared_something_speaks_for_itself() -> None:
+    assert speaks_for_itself(b'{"elicitation":{}}')
+    assert not speaks_for_itself(b'{"experimental":{}}')
+    assert not speaks_for_itself(b"{}")
+    assert not speaks_for_itself(b"nonsense")
 
 
 def test_a_missing_capability_is_told_in_the_words_of_the_clients_era() -> None:

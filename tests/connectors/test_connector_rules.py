@@ -26,7 +26,7 @@ from callboard_connectors.placement.domain import MAX_DELAY_SECONDS, delay, is_d
 from callboard_connectors.registry.domain import Registry, ServerKey, changes, evolve
 from callboard_connectors.sessions.domain import (
     HTTP_BREAKER,
-    STDIO_BREAKER,
+    PIPE_BREAKER,
     Incompatible,
     Opening,
     opening_of_initialize,
@@ -129,7 +129,7 @@ def test_the_breaker_opens_after_five_failures_and_doubles_its_pause() -> None:
 
 
 def test_a_child_is_started_again_with_growing_pauses() -> None:
-    breaker, pauses = STDIO_BREAKER, []
+    breaker, pauses = PIPE_BREAKER, []
     for _ in range(8):
         breaker = breaker.failed(0.0)
         pauses.append(round(breaker.pause(0.0), 1))

@@ -245,5 +245,5 @@ async def test_tls_is_spoken_and_a_certificate_that_is_not_trusted_refused(
             await server.ask()
         assert not failed.value.sent
         trusting: Callable[[], ssl.SSLContext] = lambda: ssl.create_default_context(cafile=str(cert))  # noqa: E731
-        monkeypatch.setattr("callboard_connectors.transports.http._tls", trusting)
+        monkeypatch.setattr("callboard_connectors.transports.http.tls", trusting)
         assert [await server.ask() for _ in range(2)] == [b"{}", b"{}"]

@@ -49,6 +49,7 @@ def test_a_good_schema_is_not_quarantined(schema: Any) -> None:
         ({"type": "string"}, 'not of type "object"'),
         (prop({"$ref": "http://127.0.0.1:1/x.json"}), "never fetched"),
         (prop({"$ref": "file:///etc/passwd"}), "never fetched"),
+        (prop({"$ref": "other.json"}), "(other.json), which is never fetched"),
         ({"type": "object", "allOf": [{"$dynamicRef": "other#x"}]}, "never fetched"),
         (prop({"$ref": "#/$defs/missing"}), "not a valid JSON Schema"),
         ({"$schema": "http://example.com/own", "type": "object"}, "unknown $schema"),
@@ -97,6 +98,29 @@ def test_an_item_without_a_usable_name_is_quarantined(kind: Any, data: Any, show
     item = judge(kind, json.dumps(data).encode(), 2)
     assert item.name == shown
     assert words in (item.problem or "")
+
+
+def test_an_item_that_nobody_can_follow_down_is_quarantined_without_its_name() -> None:
+    item = judge("tools", b'{"name":"x","inputSchema":' + b"[" * 5000 + b"]" * 5000 + b"}", 2)
+    assert (item.name, item.problem) == ("(unnamed 3)", "is nested too deeply")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$id": "https://example.com/a", "$defs": {"x": {}}, **prop({"$ref": "a#/$defs/x"})},
+        {"$defs": {"x": {"$id": "https://example.com/x", "$anchor": "y"}}, **prop({"$ref": "https://example.com/x#y"})},
+        {"$dynamicAnchor": "node", **prop({"$dynamicRef": "#node"})},
+    ],
+)
+def test_a_reference_to_what_the_schema_brings_along_is_good(schema: Any) -> None:
+    assert tool(schema) is None
+
+
+def test_a_limit_beyond_every_range_is_a_limit() -> None:
+    assert tool({"type": "object", "properties": {"n": {"maximum": "@"}}}) is not None
+    schema = b'{"name":"x","inputSchema":{"type":"object","properties":{"n":{"maximum":1e400,"minimum":-%b}}}}'
+    assert judge("tools", schema % (b"9" * 5000), 0).problem is None
 
 
 def test_the_second_of_a_name_is_quarantined() -> None:

@@ -1,14 +1,17 @@
-"""The conformance fixture on the official SDK, through the connector: every method, both eras, both transports."""
+"""The conformance fixture on the official SDK, through the connector: every method, both eras, every transport."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.connectors.rig import Rig
+from callboard.contracts import subjects
+from callboard.contracts.calls import REQUEST, AnswerHead, frame, worker_of
+from tests.connectors.rig import Answer, Rig
 from tests.support.upstreams.launch import running
 from tests.support.waiting import eventually
 
@@ -23,6 +26,8 @@ EVERY = pytest.mark.parametrize(
         ("http", "2025", MODERN),
         ("stdio", "2026", MODERN),
         ("stdio", "2025", LEGACY),
+        ("sse", "2025", MODERN),
+        ("websocket", "2026", LEGACY),
     ],
 )
 
@@ -30,11 +35,13 @@ EVERY = pytest.mark.parametrize(
 @contextlib.asynccontextmanager
 async def everything(rig: Rig, transport: str, era: str) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
+        words = ("everything", "--transport", transport, "--era", era)
         if transport == "stdio":
-            await rig.register_stdio("all", "everything", "--transport", "stdio", "--era", era)
+            await rig.register_stdio("all", *words)
         else:
-            upstream = await stack.enter_async_context(running("everything", "--era", era))
-            await rig.register("all", url=upstream.url)
+            upstream = await stack.enter_async_context(running(*words))
+            urls = {"http": upstream.url, "sse": upstream.at("/sse"), "websocket": upstream.websocket}
+            await rig.register("all", url=urls[transport])
         await rig.room()
         assert (await rig.online("all", within=30)).era == VERSIONS[era]
         yield
@@ -103,6 +110,27 @@ async def test_questions_and_capabilities(rig: Rig, era: str, client: str) -> No
             # The shared session offers the server nothing to ask; what it makes of that is its answer.
             answer = await rig.call("all", "test_sampling", {"prompt": "?"}, era=client)
             assert answer.last.kind in (0, 1)
+
+
+@pytest.mark.parametrize("transport", ["http", "stdio", "sse", "websocket"])
+async def test_what_a_handshake_server_asks_goes_to_the_client_of_the_call(rig: Rig, transport: str) -> None:
+    async with everything(rig, transport, "2025"):
+        capabilities = b'{"sampling":{}}'
+        answer = await rig.send(
+            "all", "test_sampling", {"prompt": "?"}, era=LEGACY, session="s1", capabilities=capabilities
+        )
+        asked = json.loads(await eventually(lambda: _question(answer)))
+        assert asked["method"] == "sampling/createMessage"
+        said = {"role": "assistant", "content": {"type": "text", "text": "forty-two"}, "model": "m"}
+        head = AnswerHead(token=asked["id"], session="s1", principal="k1")
+        body = json.dumps({"result": said}).encode()
+        await rig.client.publish(subjects.answer(worker_of(asked["id"]) or ""), frame(head, body))
+        await asyncio.wait_for(answer.done.wait(), 5)
+        assert "forty-two" in answer.text
+
+
+def _question(answer: Answer) -> bytes | None:
+    return next((body for head, body in answer.frames if head.kind == REQUEST), None)
 
 
 async def test_a_stream_that_is_closed_early_is_resumed(rig: Rig) -> None:

@@ -21,6 +21,7 @@ def refusal(body: bytes) -> tuple[int, bytes]:
         (b'\xff\xfe{"jsonrpc":"2.0"}', -32700),
         (b"[" * 100_000, -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + b"[" * 5000 + b"]" * 5000 + b"}}", -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":"\\ud800"}}', -32700),
         (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600),
         (b"[]", -32600),
         (b'"text"', -32600),
@@ -69,3 +70,9 @@ def test_ids_and_params_stay_the_bytes_they_were() -> None:
 def test_a_notification_and_a_response_are_told_apart() -> None:
     assert not parse(b'{"jsonrpc":"2.0","method":"notifications/initialized"}').is_request
     assert parse(b'{"jsonrpc":"2.0","id":1,"result":{}}').is_response
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"-0.0", b"9" * 5000])
+def test_a_number_beyond_every_range_is_a_number(number: bytes) -> None:
+    message = parse(b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":%b}}' % number)
+    assert bytes(message.params) == b'{"a":%b}' % number

@@ -25,9 +25,9 @@ async def heard(one: Listener) -> News:
 async def test_what_was_told_after_the_last_event_heard_is_told_again() -> None:
     one = listener({"tools": "1"})
     one.offer({"tools": "2"})
-    assert await heard(one) == News(["tools"], [])
+    assert await heard(one) == News(["tools"], [], [])
     one.updated("up", "a://1")
-    assert await heard(one) == News([], ["a://1"])
+    assert await heard(one) == News([], ["a://1"], [])
     assert one.hand_over(2) == StreamNews(held=True, etags={"tools": "2"})
     assert one.hand_over(1) == StreamNews(held=True, uris=("a://1",), etags={"tools": "2"})
     assert one.hand_over(0) == StreamNews(held=True, kinds=("tools",), uris=("a://1",), etags={"tools": "2"})
@@ -39,17 +39,28 @@ async def test_what_was_never_told_goes_with_the_agent_and_is_not_told_here() ->
     one.updated("up", "a://2")
     assert one.hand_over(0) == StreamNews(held=True, kinds=("tools",), uris=("a://2",), etags={"tools": "2"})
     assert one.closed
-    assert await one.news(0.01) == News([], [])
+    assert await one.news(0.01) == News([], [], [])
 
 
 async def test_the_new_stream_begins_where_the_old_one_ended() -> None:
     one = listener({"tools": "1", "prompts": "1"})
     one.take_over(StreamNews(held=True, kinds=("prompts",), uris=("a://2",), etags={"tools": "2", "prompts": "2"}))
     one.offer({"tools": "2", "prompts": "2"})
-    assert await one.news(0.01) == News(["prompts"], ["a://2"])
+    assert await one.news(0.01) == News(["prompts"], ["a://2"], [])
 
 
 async def test_when_nobody_knows_what_was_missed_everything_followed_may_have_changed() -> None:
     one = listener({"tools": "1"})
     one.take_over(StreamNews(held=False))
-    assert await one.news(0.01) == News(["prompts", "tools"], ["a://1", "a://2"])
+    assert await one.news(0.01) == News(["prompts", "tools"], ["a://1", "a://2"], [])
+
+
+async def test_messages_of_a_server_go_with_the_agent_too() -> None:
+    one, two = listener({"tools": "1"}), listener({"tools": "1"})
+    for message in (b"1", b"2"):
+        one.say(message)
+    for message in (await one.news(0.01)).messages:
+        one.told_message(message)
+    one.say(b"3")
+    two.take_over(one.hand_over(1))
+    assert (await two.news(0.01)).messages == [b"2", b"3"]

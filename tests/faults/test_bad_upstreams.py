@@ -178,3 +178,61 @@ async def test_a_stdio_server_gets_a_clean_environment(stack: Stack) -> None:
         names = answer["result"]["content"][0]["text"]
         assert "GIVEN" in names
         assert "CALLBOARD" not in names
+
+
+@pytest.mark.parametrize("carrier", ["sse", "websocket"])
+async def test_a_pipe_that_carries_garbage_hides_only_its_own_tools(stack: Stack, carrier: str) -> None:
+    async with running("echo") as good, running("faulty_pipes", "--transport", carrier) as bad:
+        modes = ("garbage", "hang", "speechless") if carrier == "sse" else ("garbage", "hang")
+        servers = {mode: {"url": _pipe(bad, carrier, mode)} for mode in modes} | {"good": {"url": good.url}}
+        organisation = fresh("org")
+        text = {
+            "version": 1,
+            "organisation": organisation,
+            "servers": servers,
+            "playbooks": {"p": {"servers": {name: {} for name in servers}}},
+        }
+        await stack.apply(json.dumps(text))
+        url, token = stack.endpoint(organisation, "p"), await stack.token(organisation)
+        await the_good_one_works(stack, url, token)
+        tools = (await stack.rpc(url, "tools/list", token=token)).json()["result"]["tools"]
+        assert {tool["name"].split("__")[0] for tool in tools} == {"good"}
+
+        async def explained() -> bool:
+            status = await stack.cli_json("status")
+            lines = [s for i in status["instances"] for s in i.get("servers", []) if s["organisation"] == organisation]
+            return {s["server"] for s in lines if s["state"] == "OFFLINE" and s["problem"]} == set(modes)
+
+        await eventually(explained, within=40, every=0.5)
+        await the_good_one_works(stack, url, token)
+
+
+@pytest.mark.parametrize("carrier", ["sse", "websocket"])
+@pytest.mark.parametrize("mode", ["garbage-call", "cut", "nag"])
+async def test_a_pipe_that_fails_in_a_call_names_the_server_and_comes_back(
+    stack: Stack, carrier: str, mode: str
+) -> None:
+    async with running("echo") as good, running("faulty_pipes", "--transport", carrier) as bad:
+        url, token = await beside_a_good_one(stack, {"url": _pipe(bad, carrier, mode)}, good.url)
+        answer, _ = await asyncio.gather(
+            stack.rpc(url, "tools/call", {"name": "bad__ping"}, token), the_good_one_works(stack, url, token)
+        )
+        if mode == "nag":
+            assert answer.json()["result"]["content"][0]["text"] == "pong"
+            return
+        error = answer.json()["error"]
+        assert error["data"]["code"] == "call.outcome_unknown"
+        assert "bad" in error["message"]
+
+        async def online() -> bool:
+            status = await stack.cli_json("status")
+            lines = [s for i in status["instances"] for s in i.get("servers", []) if s["server"] == "bad"]
+            ours = [line for line in lines if line["organisation"] == url.split("/")[4]]
+            return any((line["state"], line["transport"]) == ("ONLINE", carrier) for line in ours)
+
+        await eventually(online, within=10, every=0.3)
+        await the_good_one_works(stack, url, token)
+
+
+def _pipe(upstream: Upstream, carrier: str, mode: str) -> str:
+    return f"ws://127.0.0.1:{upstream.port}/{mode}" if carrier == "websocket" else upstream.at(f"/sse/{mode}")

@@ -284,11 +284,7 @@ async def test_an_edge_that_stops_lets_calls_end_and_says_that_one_may_connect_a
     async with running("echo") as upstream:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         edge = stack.replicas - 1
-        listening = next(
-            c.pid
-            for c in psutil.net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN and c.laddr.port == stack.port + edge
-        )
+        listening = process_at(stack.port + edge)
         url = socket_url(stack, organisation, "p", edge)
         async with talking(url, token) as busy, talking(url, token) as idle:
             await busy.ask(0, "tools/call", {"name": "echo", "arguments": {"text": "warm"}})
@@ -305,23 +301,34 @@ async def test_an_edge_that_stops_lets_calls_end_and_says_that_one_may_connect_a
             assert "result" in await again.answer(1)
 
 
-async def test_a_client_that_does_not_read_costs_little_and_is_cut(stack: Stack) -> None:
+async def test_the_calls_of_a_client_that_does_not_read_are_given_up_and_others_go_on(stack: Stack) -> None:
     async with running("echo") as upstream:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         url = socket_url(stack, organisation, "p")
-        pid = next(
-            c.pid
-            for c in psutil.net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN and c.laddr.port == stack.port
-        )
-        async with talking(url, token, max_queue=1) as talk:
-            before = psutil.Process(pid).memory_info().rss
-            for number in range(20):
+        edge = psutil.Process(process_at(stack.port))
+        async with talking(url, token, max_queue=1) as deaf, talking(url, token) as other:
+            before = edge.memory_info().rss
+            for number in range(4):
                 meta = {"_meta": {**META, "progressToken": f"token-{number}-{'x' * 2000}"}}
-                await talk.ask(number, "tools/call", {"name": "progress", "arguments": {"steps": 20_000}, **meta})
-            async with talking(url, token) as other:
-                for number in range(50):
-                    await other.ask(number, "tools/call", {"name": "echo", "arguments": {"text": "on"}})
-                    assert "result" in await other.answer(number, 30)
-            grown = psutil.Process(pid).memory_info().rss - before
-            assert grown < 500_000_000, grown
+                await deaf.ask(number, "tools/call", {"name": "progress", "arguments": {"steps": 30_000}, **meta})
+            await other.begin()
+            for number in range(50):
+                await other.ask(number, "ping", modern=False)
+                assert "result" in await other.answer(number)
+            await eventually(lambda: given_up(stack), within=18, every=0.2)
+            grown = edge.memory_info().rss - before
+            assert grown < 200_000_000, grown
+
+
+def process_at(port: int) -> int:
+    """Who listens there."""
+    found = (c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port)
+    pid = next(found).pid
+    assert pid is not None
+    return pid
+
+
+async def given_up(stack: Stack) -> bool:
+    async with httpx2.AsyncClient(timeout=10) as http:
+        text = (await http.get(f"{stack.url}/metrics")).text
+    return "callboard_calls_in_flight 0.0" in text

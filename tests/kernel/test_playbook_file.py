@@ -35,6 +35,22 @@ def test_a_good_file_is_read_whole() -> None:
     assert file.line_of(("playbooks", "start", "servers", "web", "nowhere")) == 13
 
 
+@pytest.mark.parametrize(
+    ("url", "transport", "websocket"),
+    [
+        ("http://x/mcp", "auto", False),
+        ("https://x/mcp", "streamable", False),
+        ("https://x/sse", "sse", False),
+        ("ws://x/mcp", "auto", True),
+        ("WSS://x:99/mcp", "websocket", True),
+    ],
+)
+def test_a_url_may_say_what_is_spoken_at_it(url: str, transport: str, websocket: bool) -> None:
+    file = parse(GOOD.replace("http://127.0.0.1:3200/mcp", f"{url}\n    transport: {transport}"))
+    definition = file.servers["web"]
+    assert (definition.url, definition.transport, definition.is_websocket) == (url, transport, websocket)
+
+
 def refused(text: str) -> list[tuple[int, str]]:
     with pytest.raises(FileRefused) as error:
         parse(text, "f.yaml")
@@ -54,6 +70,14 @@ def refused(text: str) -> list[tuple[int, str]]:
         ("http://127.0.0.1:3200/mcp", "ftp://x/mcp", 7, "http"),
         ("http://127.0.0.1:3200/mcp", "http://user:pw@x/mcp", 7, "password"),
         ("{secret: web-key}", "{secrets: web-key}", 8, "secret"),
+        ("http://127.0.0.1:3200/mcp", "http://x/mcp\n    transport: soap", 8, "soap"),
+        ("http://127.0.0.1:3200/mcp", "ws://x/mcp\n    transport: sse", 8, "sse needs an http or https URL"),
+        ("http://127.0.0.1:3200/mcp", "wss://x/mcp\n    transport: streamable", 8, "needs an http or https URL"),
+        ("http://127.0.0.1:3200/mcp", "http://x/mcp\n    transport: websocket", 8, "needs a ws or wss URL"),
+        ("http://127.0.0.1:3200/mcp", "wss:///mcp", 7, "not an http, https, ws or wss URL"),
+        ("command: [mcp-server-time]", "command: [x]\n    transport: sse", 6, "goes with `url`"),
+        ("X-Api-Key", "Upgrade", 8, "set by Callboard"),
+        ("X-Api-Key", "Sec-WebSocket-Key", 8, "set by Callboard"),
         ('allow: ["a*"]', "allow: [1]", 15, "str"),
         ("rename: {a: z}", "rename: {a: z, c: z}", 15, "renamed"),
         ("names: bare", 'names: "a b"', 14, "names"),

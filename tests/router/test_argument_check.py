@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from callboard.kernel.plain_json import plain
 from callboard_router.catalogue.schema import ArgumentCheck
 
 
@@ -33,3 +34,10 @@ def test_a_pattern_that_needs_look_around_still_works_within_bounds() -> None:
 def test_numbers_beyond_64_bits_are_left_to_the_upstream() -> None:
     check = ArgumentCheck({"type": "object", "properties": {"n": {"type": "integer"}}})
     assert check.faults({"n": 2**80}) == []
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"9" * 5000])
+def test_a_number_beyond_every_range_is_still_a_number(number: bytes) -> None:
+    check = ArgumentCheck({"type": "object", "properties": {"n": {"type": "number"}, "t": {"type": "string"}}})
+    assert check.faults(plain(b'{"n":%b}' % number)) == []
+    assert check.faults(plain(b'{"n":%b,"t":1}' % number))

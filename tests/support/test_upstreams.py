@@ -17,7 +17,10 @@ import mcp_types as types
 import psutil
 import pytest
 from mcp import Client, MCPError
+from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from tests.support.upstreams.launch import ROOT, Upstream, command, running
 
@@ -347,3 +350,42 @@ async def test_the_stdio_server_dies_when_told(mode: str) -> None:
     async with Client(stdio("crash"), mode=mode) as client:
         with pytest.raises(MCPError, match="Connection closed"):
             await client.call_tool("crash", {})
+
+
+async def test_echo_speaks_the_older_transport_with_the_official_client() -> None:
+    async with running("echo", "--era", "2025") as upstream:
+        async with Client(sse_client(upstream.at("/sse")), mode="legacy") as client:
+            assert text_of(await client.call_tool("echo", {"text": "hello"})) == "hello"
+            seen: list[float] = []
+
+            async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+                seen.append(progress)
+
+            await client.call_tool("progress", {"steps": 3}, progress_callback=on_progress)
+            assert seen == [1.0, 2.0, 3.0]
+        async with httpx2.AsyncClient() as plain:
+            assert (await plain.post(upstream.at("/sse"), json={})).status_code == 405
+            assert (await plain.post(upstream.at("/messages?session=never"), json={})).status_code == 404
+
+
+async def test_echo_speaks_websocket_in_both_eras() -> None:
+    async with (
+        running("echo", "--websocket") as upstream,
+        connect(upstream.websocket, subprotocols=[Subprotocol("mcp")]) as socket,
+    ):
+        assert socket.subprotocol == "mcp"
+        await socket.send('{"jsonrpc":"2.0","id":1,"method":"ping"}')
+        assert json.loads(await socket.recv()) == {"jsonrpc": "2.0", "id": 1, "result": {}}
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        discover = {"jsonrpc": "2.0", "id": 2, "method": "server/discover", "params": {"_meta": meta}}
+        await socket.send(json.dumps(discover))
+        assert "2026-07-28" in json.loads(await socket.recv())["result"]["supportedVersions"]
+        slow = {"name": "slow", "arguments": {"seconds": 60, "text": "long"}}
+        await socket.send(json.dumps({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": slow}))
+        cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 3}}
+        await socket.send(json.dumps(cancel))
+        await socket.send('{"jsonrpc":"2.0","id":4,"method":"ping"}')
+        assert json.loads(await socket.recv())["id"] == 4

@@ -21,7 +21,7 @@ from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
-from callboard_authsvc.adapters.key_file import ANCHORS, FINGERPRINT, PEPPER, SETTING, KeyFile
+from callboard_authsvc.adapters.key_file import ANCHORS, FINGERPRINT, PEPPER, SETTING, TASK_ROOT, KeyFile
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.secret_table import SecretTable
 from callboard_authsvc.adapters.token_table import TokenTable
@@ -179,6 +179,7 @@ class Authsvc:
             fingerprint=Fingerprint(keys.derive(FINGERPRINT)),
             clock=self._clock,
             chance=self._chance,
+            task_root=keys.derive(TASK_ROOT),
         )
 
     def _consumer_dependencies(

@@ -20,6 +20,7 @@ from callboard.platform.postgres import open_pool
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard_connectors.adapters.lease_bucket import WRITES, LeaseBucket, worker_subject, written
 from callboard_connectors.adapters.router import BusRecorder
+from callboard_connectors.adapters.task_keys import BusTaskKeys
 from callboard_connectors.adapters.vault import BusVault
 from callboard_connectors.calls.in_flight import InFlight
 from callboard_connectors.calls.perform import Calls
@@ -30,6 +31,7 @@ from callboard_connectors.placement.hold import Placement
 from callboard_connectors.registry.running import Running
 from callboard_connectors.sessions.open import Limits, SessionOpener
 from callboard_connectors.settings import ConnectorsSettings, inherited_environment
+from callboard_connectors.tasks.identify import Tasks
 from callboard_connectors.transports.guardian import Guardian
 
 log = structlog.get_logger()
@@ -91,7 +93,8 @@ class ConnectorsRoom:
     def _build_running(self, opener: SessionOpener) -> Running:
         settings, bus = self._settings, self.bus
         max_frame = bus.max_payload - _HEAD_ROOM
-        calls = Calls(self._table, bus.client.publish, max_frame, settings.bulkhead, bus.instance)
+        tasks = Tasks(BusTaskKeys(bus))
+        calls = Calls(self._table, bus.client.publish, tasks, max_frame, settings.bulkhead, bus.instance)
         self._calls = calls
         return Running(bus, opener, calls, BusRecorder(bus), settings.poll_seconds, settings.allow_stdio)
 

@@ -1,7 +1,9 @@
-"""A cheap MCP upstream for benchmarks and tests, both eras, over HTTP or stdio.
+"""A cheap MCP upstream for benchmarks and tests, both eras, over HTTP, the old HTTP+SSE, WebSocket or stdio.
 
     python -m tests.support.upstreams.echo --port 0 [--ledger FILE] [--era both|2025|2026]
-        [--tools N] [--page-size N] [--sse] [--stdio]
+        [--tools N] [--page-size N] [--sse] [--stdio | --websocket]
+
+Over HTTP, /mcp is Streamable HTTP and /sse the older transport; over WebSocket every path is the endpoint.
 
 Tools: `echo {text}`, `mark {text}`, `slow {seconds, text}`, `fail {}`, `rpc_error {}`, `big {bytes}`,
 `progress {steps, interval}`. `mark` and `slow` append `text` and a newline to the ledger when they start, and
@@ -23,19 +25,8 @@ import msgspec
 
 from tests.support.upstreams import wire
 from tests.support.upstreams.endpoint import Endpoint
-from tests.support.upstreams.rpc import (
-    INVALID_PARAMS,
-    PARSE_ERROR,
-    Arguments,
-    Message,
-    Peer,
-    Reply,
-    Tools,
-    dumps,
-    failure,
-    parse,
-    text_result,
-)
+from tests.support.upstreams.pipes import Channel, SseEndpoint, listen_websocket
+from tests.support.upstreams.rpc import INVALID_PARAMS, Arguments, Peer, Reply, Tools, dumps, text_result
 
 _TEXT = {"text": {"type": "string"}}
 _READ_ONLY = {"readOnlyHint": True, "idempotentHint": True}
@@ -155,62 +146,20 @@ def _progress(arguments: Arguments, reply: Reply) -> None:
     step(0)
 
 
-class StdioReply(Reply):
-    __slots__ = ("calls",)
-
-    def __init__(self, message: Message, modern: bool, calls: dict[bytes, StdioReply]) -> None:
-        super().__init__(message, modern)
-        self.calls = calls
-        calls[bytes(self.id)] = self
-
-    def send(self, frame: bytes, last: bool, code: int = 0) -> None:
-        if last:
-            self.calls.pop(bytes(self.id), None)
-        write_line(frame)
-
-
 def write_line(frame: bytes) -> None:
     sys.stdout.buffer.write(frame + b"\n")
     sys.stdout.buffer.flush()
 
 
-class Stdio:
+async def serve_stdio(peer: Peer) -> None:
     """Newline delimited JSON on stdin and stdout."""
-
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
-        self.calls: dict[bytes, StdioReply] = {}
-
-    def line(self, line: bytes) -> None:
-        try:
-            message = parse(line)
-        except msgspec.MsgspecError as problem:
-            write_line(failure(b"", PARSE_ERROR, str(problem)))
-            return
-        if not message.id or not message.method:
-            self._one_way(message)
-            return
-        reply = StdioReply(message, message.modern, self.calls)
-        if (refusal := self.peer.refuse(message)) is not None:
-            reply.error(*refusal)
-        else:
-            self.peer.dispatch(message, reply)
-
-    def _one_way(self, message: Message) -> None:
-        if message.method == "notifications/initialized":
-            self.peer.streams.add(write_line)
-        elif message.method == "notifications/cancelled":
-            reply = self.calls.pop(bytes(message.params.request_id), None)
-            if reply is not None:
-                reply.cancel()
-
-    async def run(self) -> None:
-        reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
-        loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while line := await reader.readline():
-            if line.strip():
-                self.line(line)
+    channel = Channel(peer, write_line)
+    reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        if line.strip():
+            channel.take(line)
 
 
 def _arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -222,6 +171,7 @@ def _arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--page-size", type=int, default=0)
     parser.add_argument("--sse", action="store_true", help="send every result as SSE")
     parser.add_argument("--stdio", action="store_true")
+    parser.add_argument("--websocket", action="store_true", help="instead of HTTP")
     return parser.parse_args(argv)
 
 
@@ -235,15 +185,18 @@ async def main(options: argparse.Namespace) -> None:
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, changed)
     if options.stdio:
-        await Stdio(peer).run()
+        await serve_stdio(peer)
         return
-    endpoint = Endpoint(peer, options.sse)
+    if options.websocket:
+        await wire.until_terminated(lambda: listen_websocket(peer, options.port))
+        return
+    endpoint, older = Endpoint(peer, options.sse), SseEndpoint(peer)
 
     def serve(connection: wire.Connection) -> None:
         if connection.path == "/mcp":
             endpoint.serve(connection)
         else:
-            connection.respond(404)
+            older.serve(connection)
 
     await wire.until_terminated(lambda: wire.listen(serve, options.port))
 

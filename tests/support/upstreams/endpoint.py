@@ -178,6 +178,8 @@ class Endpoint:
             reply = session.calls.pop(bytes(message.params.request_id), None)
             if reply is not None:
                 reply.cancel()
+        elif not message.method:
+            self.peer.tools.answered(message)
 
     def _get(self, connection: Connection) -> None:
         if (session := self._session(connection)) is not None:
@@ -205,9 +207,12 @@ def _mismatch(message: Message, headers: dict[bytes, bytes]) -> str | None:
         return "mcp-protocol-version header does not match the body"
     if headers.get(b"mcp-method", b"").rstrip() != message.method.encode():
         return "mcp-method header does not match the body"
-    if message.method == "tools/call":
+    named = {"tools/call": message.params.name, "resources/read": message.params.uri}.get(message.method)
+    if message.method in ("tasks/get", "tasks/update", "tasks/cancel"):
+        named = message.params.task_id
+    if named is not None:
         name = headers.get(b"mcp-name", b"").rstrip()
-        if name != message.params.name.encode() and _decoded(name) != message.params.name:
+        if name != named.encode() and _decoded(name) != named:
             return "mcp-name header does not match the body"
     return None
 

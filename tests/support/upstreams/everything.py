@@ -1,14 +1,17 @@
 """The fixture of the official conformance suite, on the official SDK, in both eras.
 
     python -m tests.support.upstreams.everything --transport http --port 0 [--era both|2025|2026]
-    python -m tests.support.upstreams.everything --transport stdio [--era both|2025|2026]
+    python -m tests.support.upstreams.everything --transport stdio|sse|websocket [--era both|2025|2026]
 
-Over HTTP the endpoint is /mcp, results come as SSE with event ids, and streams can be resumed.
+`sse` is the older HTTP+SSE with its stream at /sse, only for the handshake era. Over HTTP the endpoint is /mcp,
+results come as SSE with event ids, and streams can be resumed.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import itertools
 import json
 import socket
@@ -16,6 +19,7 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 from contextvars import ContextVar
+from functools import partial
 
 import anyio
 import mcp_types as types
@@ -27,13 +31,20 @@ from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.runner import serve_loop
+from mcp.server.sse import SseServerTransport
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http import GET_STREAM_KEY, EventCallback, EventMessage, EventStore
 from mcp.server.subscriptions import ListenHandler
+from mcp.shared._context_streams import create_context_streams
+from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.exceptions import MCPDeprecationWarning
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
+from tests.support.upstreams import wire
 from tests.support.upstreams.everything_call import (
     BEGUN,
     Answers,
@@ -54,6 +65,7 @@ from tests.support.upstreams.everything_data import (
     read,
 )
 from tests.support.upstreams.everything_tools import EXTRA_TOOL, TOOLS, text
+from tests.support.upstreams.pipes import announced
 
 # Not a secret: replicas of this fixture share it, so that any of them can go on with a call.
 _STATE_KEY = "a fixed key of a test fixture, 32 bytes or more"
@@ -295,27 +307,82 @@ async def _answer(send: Send, status: int, body: dict[str, object] | None) -> No
 def serve_http(server: Everything, era: str, port: int) -> None:
     """Serve /mcp on loopback; the port is announced on the first line of stdout."""
     app: ASGIApp = Requests(server.streamable_http_app(event_store=Events(), retry_interval=_RETRY_MILLISECONDS))
+    serve_app(app if era == "both" else OneEra(app, era), port)
+
+
+def serve_app(app: ASGIApp, port: int) -> None:
     listener = socket.create_server(("127.0.0.1", port), backlog=1024)
     print(f"PORT {listener.getsockname()[1]}", flush=True)
-    if era != "both":
-        app = OneEra(app, era)
     # h11, because uvicorn leaves white space at the end of header values when httptools parses them.
     config = uvicorn.Config(app, http="h11", log_level="warning", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])
 
 
+def sse_app(server: Everything) -> ASGIApp:
+    """The older transport, which only the handshake era knows."""
+    transport = SseServerTransport("/messages/")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["path"] == "/messages/":
+            await transport.handle_post_message(scope, receive, send)
+        elif scope["path"] == "/sse" and scope["method"] == "GET":
+            async with transport.connect_sse(scope, receive, send) as (reading, writing):
+                await serve_loop(server, reading, writing, lifespan_state={})
+        else:
+            await _answer(send, 405 if scope["path"] == "/sse" else 404, None)
+
+    return app
+
+
+async def serve_websocket(server: Everything, era: str, connection: ServerConnection) -> None:
+    """Serve one client on a WebSocket."""
+    session = str(connection.id)
+    received, reading = create_context_streams[SessionMessage | Exception](0)
+    writing, to_send = create_context_streams[SessionMessage](0)
+
+    async def receive() -> None:
+        async with received:
+            with contextlib.suppress(ConnectionClosed):
+                async for text in connection:
+                    message = types.jsonrpc_message_adapter.validate_json(text, by_name=False)
+                    metadata = ServerMessageMetadata(request_context=session)
+                    await received.send(SessionMessage(message, metadata=metadata))
+
+    async def send() -> None:
+        with contextlib.suppress(ConnectionClosed):
+            async for message in to_send:
+                await connection.send(message.message.model_dump_json(by_alias=True, exclude_unset=True))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(receive)
+        tasks.start_soon(send)
+        await serve_pipe(server, era, reading, writing)
+        tasks.cancel_scope.cancel()
+
+
 async def serve_stdio(server: Everything, era: str) -> None:
     """Serve one client on stdin and stdout."""
     async with stdio_server() as (reading, writing):
-        if era == "2025":
-            await serve_loop(server, reading, writing, lifespan_state={})
-        else:
-            await server.run(reading, writing, server.create_initialization_options())
+        await serve_pipe(server, era, reading, writing)
+
+
+async def serve_pipe(
+    server: Everything,
+    era: str,
+    reading: ReadStream[SessionMessage | Exception],
+    writing: WriteStream[SessionMessage],
+) -> None:
+    if era == "2025":
+        await serve_loop(server, reading, writing, lifespan_state={})
+    else:
+        await server.run(reading, writing, server.create_initialization_options())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--transport", choices=("http", "stdio"), default="http")
+    parser.add_argument("--transport", choices=("http", "stdio", "sse", "websocket"), default="http")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--era", choices=("both", "2025", "2026"), default="both")
     options = parser.parse_args(argv)
@@ -323,6 +390,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     server = build(options.era)
     if options.transport == "http":
         serve_http(server, options.era, options.port)
+    elif options.transport == "sse":
+        serve_app(sse_app(server), options.port)
+    elif options.transport == "websocket":
+        asyncio.run(
+            wire.until_terminated(lambda: announced(partial(serve_websocket, server, options.era), options.port))
+        )
     else:
         anyio.run(serve_stdio, server, options.era)
 

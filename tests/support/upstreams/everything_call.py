@@ -22,6 +22,7 @@ from mcp.server.subscriptions import (
 )
 from mcp.shared.message import ServerMessageMetadata
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from starlette.requests import Request
 
 Context = ServerRequestContext[Any, Any]
 Answers = dict[str, dict[str, Any]]
@@ -48,9 +49,10 @@ class InputNeeded(Exception):
 
 
 def session_key(context: Context) -> str | None:
-    """The id of a handshake session; there is only one over stdio."""
-    headers = getattr(context.request, "headers", None)
-    return headers.get("mcp-session-id") if headers is not None else None
+    """The id of a handshake session, wherever its transport keeps it; there is only one over stdio."""
+    if isinstance(context.request, Request):
+        return context.request.headers.get("mcp-session-id") or context.request.query_params.get("session_id")
+    return context.request if isinstance(context.request, str) else None
 
 
 @dataclass

@@ -31,6 +31,11 @@ class Upstream:
         return self.at("/mcp")
 
     @property
+    def websocket(self) -> str:
+        """For an upstream that was started with WebSocket as its transport."""
+        return f"ws://127.0.0.1:{self.port}/mcp"
+
+    @property
     def pid(self) -> int:
         return self.process.pid
 

@@ -40,10 +40,14 @@ class Arguments(msgspec.Struct):
     bytes: int = 0
     steps: int = 3
     interval: float = 0.0
+    name: str = ""
+    label: str = ""
+    filename: str = ""
 
 
 class Filter(msgspec.Struct, rename="camel"):
     tools_list_changed: bool = False
+    task_ids: list[str] = []
 
 
 class Params(msgspec.Struct):
@@ -54,6 +58,11 @@ class Params(msgspec.Struct):
     notifications: Filter | None = None
     protocol_version: str = msgspec.field(default="", name="protocolVersion")
     request_id: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="requestId")
+    capabilities: msgspec.Raw = msgspec.Raw()
+    uri: str = ""
+    task: msgspec.Raw = msgspec.Raw()
+    task_id: str = msgspec.field(default="", name="taskId")
+    input_responses: dict[str, msgspec.Raw] = msgspec.field(default={}, name="inputResponses")
 
 
 class Message(msgspec.Struct):
@@ -62,6 +71,7 @@ class Message(msgspec.Struct):
     method: str = ""
     id: msgspec.Raw = msgspec.Raw()
     params: Params = msgspec.field(default_factory=Params)
+    result: msgspec.Raw = msgspec.Raw()
 
     @property
     def modern(self) -> bool:
@@ -106,10 +116,11 @@ def complete(result: bytes, modern: bool, cacheable: bool = False) -> bytes:
 class Reply:
     """One request in flight. A transport subclasses it with `send`; `cancel` is what a lost client does."""
 
-    __slots__ = ("id", "modern", "on_cancel", "token")
+    __slots__ = ("id", "modern", "on_cancel", "params", "token")
 
     def __init__(self, message: Message, modern: bool) -> None:
         self.id = message.id
+        self.params = message.params
         self.modern = modern
         meta = message.params.meta
         self.token = bytes(meta.token) if meta is not None else b""
@@ -149,6 +160,24 @@ class Tools:
     def call(self, name: str, arguments: Arguments, reply: Reply) -> None:
         raise NotImplementedError
 
+    def capabilities(self, modern: bool) -> dict[str, Any]:
+        """What is declared in that era."""
+        return {"tools": {"listChanged": True}}
+
+    def other(self, message: Message, reply: Reply) -> bool:
+        """Answer a request beyond those of tools; whether it was one."""
+        return False
+
+    def answered(self, message: Message) -> None:
+        """A handshake client answers something that was asked."""
+
+    def follow(self, task_ids: list[str], reply: Reply, subscription: bytes) -> list[str]:
+        """A stream wants to hear of these tasks; which of them it will."""
+        return []
+
+    def unfollow(self, reply: Reply) -> None:
+        """The stream is gone."""
+
     def page(self, cursor: str | None) -> bytes:
         start = int(cursor) if cursor and cursor.isdigit() else 0
         end = start + self.page_size if self.page_size else len(self.tools)
@@ -183,7 +212,7 @@ class Peer:
                 reply.result(self._discovered(), cacheable=True)
             case "subscriptions/listen" if reply.modern:
                 self._listen(params.notifications or Filter(), reply)
-            case _:
+            case _ if not self.tools.other(message, reply):
                 reply.error(METHOD_NOT_FOUND, "Method not found")
 
     def refuse(self, message: Message) -> tuple[int, str, object] | None:
@@ -202,6 +231,12 @@ class Peer:
             return INVALID_PARAMS, "_meta lacks io.modelcontextprotocol/clientCapabilities", None
         return None
 
+    def tell(self, session: object, method: str, params: bytes) -> None:
+        """Say something to one handshake client, on its stream; None is the client over stdio."""
+        for stream in tuple(self.streams):
+            if getattr(stream, "__self__", None) is session:
+                stream(notification(method, params))
+
     def tools_changed(self) -> None:
         """Tell everybody who asked that the tool list changed."""
         for reply, subscription in self.listeners.items():
@@ -214,23 +249,28 @@ class Peer:
 
     def _initialized(self, requested: str) -> bytes:
         version = requested if requested in HANDSHAKE else HANDSHAKE[-1]
-        capabilities = {"tools": {"listChanged": True}}
+        capabilities = self.tools.capabilities(False)
         return dumps({"protocolVersion": version, "capabilities": capabilities, "serverInfo": self._info})
 
     def _discovered(self) -> bytes:
         versions = [MODERN] if self.era == "2026" else [MODERN, *reversed(HANDSHAKE)]
         meta = {"io.modelcontextprotocol/serverInfo": self._info}
-        capabilities = {"tools": {"listChanged": True}}
+        capabilities = self.tools.capabilities(True)
         return dumps({"supportedVersions": versions, "capabilities": capabilities, "_meta": meta})
 
     def _listen(self, wanted: Filter, reply: Reply) -> None:
         subscription = b'{"%b":%b}' % (SUBSCRIPTION_ID.encode(), reply.id)
-        honoured = b'{"toolsListChanged":true}' if wanted.tools_list_changed else b"{}"
-        ack = b'{"_meta":%b,"notifications":%b}' % (subscription, honoured)
+        heard = self.tools.follow(wanted.task_ids, reply, subscription) if wanted.task_ids else []
+        honoured: dict[str, object] = {"toolsListChanged": True} if wanted.tools_list_changed else {}
+        if heard:
+            honoured["taskIds"] = heard
+        ack = b'{"_meta":%b,"notifications":%b}' % (subscription, dumps(honoured))
         reply.notify("notifications/subscriptions/acknowledged", ack)
         if wanted.tools_list_changed:
             self.listeners[reply] = subscription
+        if honoured:
             reply.on_cancel = partial(self._unlisten, reply)
 
     def _unlisten(self, reply: Reply) -> None:
         self.listeners.pop(reply, None)
+        self.tools.unfollow(reply)

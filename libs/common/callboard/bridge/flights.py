@@ -43,6 +43,10 @@ REPEATABLE: Final = frozenset(
         "resources/unsubscribe",
         "server/discover",
         "subscriptions/listen",
+        "tasks/cancel",
+        "tasks/get",
+        "tasks/result",
+        "tasks/update",
         "tools/list",
     }
 )

@@ -11,7 +11,14 @@ from callboard.kernel.header_values import encode_header_value
 from callboard.kernel.param_headers import ANNOTATION, HeaderMap, annotation_fault, header_map, param_headers
 
 MEDIA: Final = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-_NAMED_BY: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_NAMED_BY: Final = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "task_id",
+    "tasks/update": "task_id",
+    "tasks/cancel": "task_id",
+}
 
 
 class _Tool(msgspec.Struct, frozen=True, rename="camel"):
@@ -56,8 +63,8 @@ class RequestHeaders:
             "Mcp-Method": encode_header_value(message.method),
         }
         key = _NAMED_BY.get(message.method)
-        name = params.uri if key == "uri" else params.name
-        if key is not None and isinstance(name, str):
+        name = None if key is None else getattr(params, key)
+        if isinstance(name, str):
             headers["Mcp-Name"] = encode_header_value(name)
         if message.method == "tools/call" and isinstance(name, str) and name in self._maps:
             headers |= param_headers(self._maps[name], params.arguments)

@@ -71,12 +71,13 @@ class _Meta(msgspec.Struct, frozen=True, rename={"version": "io.modelcontextprot
     version: Any = None
 
 
-class Params(msgspec.Struct, frozen=True, rename={"meta": "_meta"}):
+class Params(msgspec.Struct, frozen=True, rename={"meta": "_meta", "task_id": "taskId"}):
     """The members of `params` that become headers."""
 
     meta: msgspec.Raw = NOTHING
     name: Any = None
     uri: Any = None
+    task_id: Any = None
     arguments: msgspec.Raw = NOTHING
 
     @property

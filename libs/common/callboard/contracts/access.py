@@ -164,6 +164,21 @@ class OpenedSecrets(msgspec.Struct, frozen=True, kw_only=True, tag="secret.opene
         return f"OpenedSecrets({sorted(self.values)})"
 
 
+class AskTaskKey(msgspec.Struct, frozen=True, kw_only=True, tag="task_key?", tag_field="type"):
+    """connector > authsvc: the key that seals the ids of an organisation's tasks."""
+
+    organisation: str
+
+
+class TaskKey(msgspec.Struct, frozen=True, kw_only=True, tag="task_key", tag_field="type"):
+    """Answer to `AskTaskKey`: 64 bytes, the same for every worker and after every restart."""
+
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "TaskKey()"
+
+
 class AdmitConsumer(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admit", tag_field="type"):
     """Make bus credentials and durable consumers for an analytics consumer."""
 

@@ -88,7 +88,8 @@ class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
     """connector or router > edge, on the inbox of the call.
 
     `kind` RESULT: the body is the raw `result`. ERROR: a raw JSON-RPC error object. NOTIFICATION: a whole
-    raw JSON-RPC notification. CHUNK: a piece of the RESULT that follows, for bodies over the bus's limit.
+    raw JSON-RPC notification. CHUNK: a piece of the RESULT, ERROR or NOTIFICATION that follows, for bodies over the
+    bus's limit.
     REQUEST: a whole JSON-RPC request to a handshake client; its id is a question token (see `AnswerHead`).
     PAUSED: the upstream closed its stream, to be asked again; the body is the milliseconds it named, as digits.
     RESULT and ERROR are the last message of a call. `problem` is Callboard's code when the error is ours.
@@ -145,6 +146,27 @@ def worker_of(token: str) -> str | None:
     """Which worker asked; None for an id that is no question of ours."""
     parts = token.split(".")
     return parts[1] if len(parts) == 3 and parts[0] == "cb" and parts[1] else None
+
+
+TASK_METHODS = frozenset({"tasks/get", "tasks/result", "tasks/update", "tasks/cancel"})
+"""Requests about a task that a call left behind."""
+LISTEN = "subscriptions/listen"
+"""On the call path: a request for the notifications of one task, held open until it ends."""
+TASK_PREFIX = "cbt1."
+"""Begins every task id of ours: `cbt1.<server>.<worker, or ->.<sealed>`."""
+
+
+def task_id(server: str, holder: str, sealed: str) -> str:
+    """The id that clients get; `holder` is the worker whose session made the task, empty when any may be asked."""
+    return f"{TASK_PREFIX}{server}.{holder or '-'}.{sealed}"
+
+
+def task_owner(id: str) -> tuple[str, str] | None:
+    """Server and holder of a task id of ours, as it says (it is not opened here); None for any other id."""
+    parts = id[len(TASK_PREFIX) :].split(".")
+    if not id.startswith(TASK_PREFIX) or len(parts) != 3 or not all(parts):
+        return None
+    return parts[0], "" if parts[1] == "-" else parts[1]
 
 
 class CancelCall(msgspec.Struct, frozen=True, kw_only=True, tag="call.cancel", tag_field="type"):

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 Access = Literal["token", "anonymous"]
+UpstreamTransport = Literal["auto", "streamable", "sse", "websocket"]
 
 
 class SecretRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,7 +21,11 @@ class SecretRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An upstream MCP server: either `url` (Streamable HTTP) or `command` (stdio, an argv list)."""
+    """An upstream MCP server: either `url` or `command` (stdio, an argv list).
+
+    `transport` says what is spoken at the `url`: "auto" is WebSocket for ws and wss; for http and https it is
+    Streamable HTTP and, where the server does not know that, the HTTP+SSE of 2024-11-05.
+    """
 
     url: str | None = None
     headers: dict[str, str | SecretRef] = {}
@@ -29,11 +34,17 @@ class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     cwd: str | None = None
     description: str = ""
     deadline_seconds: float | None = None
+    transport: UpstreamTransport = "auto"
 
     @property
     def is_stdio(self) -> bool:
         """True when Callboard starts the server as a child process."""
         return self.command is not None
+
+    @property
+    def is_websocket(self) -> bool:
+        """True when the server is spoken to over WebSocket."""
+        return self.transport == "websocket" or (self.url or "").lower().startswith(("ws:", "wss:"))
 
 
 class ToolRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

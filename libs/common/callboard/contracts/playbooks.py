@@ -185,3 +185,5 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.opened", t
     instructions: str
     capabilities: msgspec.Raw
     etags: dict[str, str]
+    tasks: msgspec.Raw = msgspec.Raw(b"{}")
+    """The capability `tasks` of 2025-11-25, which no other revision has; empty when no server has it."""

@@ -52,12 +52,14 @@ class TakeNews(msgspec.Struct, frozen=True, kw_only=True, tag="stream.take_news"
 
 
 class StreamNews(msgspec.Struct, frozen=True, kw_only=True, tag="stream.news", tag_field="type"):
-    """The answer to it. `held` False: not known here. `etags` are those of the lists as the stream last knew them."""
+    """The answer to it. `held` False: not known here. `etags` are those of the lists as the stream last knew them,
+    `messages` are whole JSON-RPC messages of a server to this session."""
 
     held: bool
     kinds: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
     etags: dict[str, str] = {}
+    messages: tuple[bytes, ...] = ()
 
 
 encode_kept = msgspec.msgpack.Encoder().encode

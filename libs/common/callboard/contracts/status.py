@@ -85,3 +85,10 @@ class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, tag="session.ended
     """edge > edges on `cb.push.session_ended`: a handshake session was deleted."""
 
     session: str
+
+
+class SessionTold(msgspec.Struct, frozen=True, kw_only=True, tag="session.told", tag_field="type"):
+    """connector > edges on `cb.push.session_told`: a notification for the stream of a handshake session."""
+
+    session: str
+    message: msgspec.Raw

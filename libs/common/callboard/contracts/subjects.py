@@ -41,6 +41,7 @@ SECRETS = "cb.ask.authsvc.secrets"
 CONSUMERS = "cb.ask.authsvc.consumers"
 VERIFY_TOKEN = "cb.ask.authsvc.verify_token"
 OPEN_SECRETS = "cb.ask.vault.open"
+TASK_KEY = "cb.ask.vault.task_key"
 ORGANISATIONS = "cb.ask.projections.organisations"
 PLAYBOOKS = "cb.ask.projections.playbooks"
 HISTORY = "cb.ask.projections.history"
@@ -65,6 +66,7 @@ TOKEN_REVOKED = "cb.push.token_revoked"
 SESSION_ENDED = "cb.push.session_ended"
 SESSION_CHANGED = "cb.push.session_changed"
 STREAM_OPENED = "cb.push.stream_opened"
+SESSION_TOLD = "cb.push.session_told"
 
 # --- for analytics consumers (JetStream) -------------------------------------------------------------
 EVENT = "cb.evt"  # cb.evt.<organisation>.<type>        stream CB_EVENTS
@@ -241,6 +243,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             STATUS,
             RECORD_CATALOGUE,
             OPEN_SECRETS,
+            TASK_KEY,
+            SESSION_TOLD,
             f"{RECORD}.>",
             f"{INBOX}.edge.>",
             f"{UPDATED}.>",

@@ -14,7 +14,10 @@ from callboard.kernel.prompt_template import placeholders
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,64}")
-_OUR_HEADERS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection", "accept"})
+_OUR_HEADERS = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "upgrade"}
+)
+_NO_URL = "is not an http, https, ws or wss URL"
 
 
 class Fault(NamedTuple):
@@ -34,17 +37,24 @@ def server_faults(name: str, definition: ServerDefinition) -> Iterator[Fault]:
     if definition.url is not None:
         yield from _url_faults(at, definition)
     if definition.command is not None:
-        if not definition.command or not all(definition.command):
-            yield Fault((*at, "command"), "`command` is a list of at least one word, none of them empty")
-        if any("\0" in word for word in definition.command):
-            yield Fault((*at, "command"), "a word of `command` holds a NUL character")
-        if definition.headers:
-            yield Fault((*at, "headers"), "`headers` go with `url`; a command gets `env`")
-        for name_, value in definition.env.items():
-            if not name_ or "=" in name_ or "\0" in name_ + (value if isinstance(value, str) else ""):
-                yield Fault((*at, "env", name_), f"{name_!r} cannot be the name of an environment variable")
+        yield from _command_faults(at, definition)
     if definition.deadline_seconds is not None and not 0 < definition.deadline_seconds <= 3600:
         yield Fault((*at, "deadline_seconds"), "`deadline_seconds` is more than 0 and at most 3600")
+
+
+def _command_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[Fault]:
+    command = definition.command or ()
+    if not command or not all(command):
+        yield Fault((*at, "command"), "`command` is a list of at least one word, none of them empty")
+    if any("\0" in word for word in command):
+        yield Fault((*at, "command"), "a word of `command` holds a NUL character")
+    if definition.headers:
+        yield Fault((*at, "headers"), "`headers` go with `url`; a command gets `env`")
+    if definition.transport != "auto":
+        yield Fault((*at, "transport"), "`transport` goes with `url`; a command speaks stdio")
+    for name, value in definition.env.items():
+        if not name or "=" in name or "\0" in name + (value if isinstance(value, str) else ""):
+            yield Fault((*at, "env", name), f"{name!r} cannot be the name of an environment variable")
 
 
 def _url_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[Fault]:
@@ -52,10 +62,14 @@ def _url_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[F
         parts = urlsplit(definition.url or "")
         parts.port  # noqa: B018  # a property that raises for a port that cannot be
     except ValueError:
-        yield Fault((*at, "url"), f"`url` {definition.url!r} is not an http or https URL")
+        yield Fault((*at, "url"), f"`url` {definition.url!r} {_NO_URL}")
         return
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        yield Fault((*at, "url"), f"`url` {definition.url!r} is not an http or https URL")
+    if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
+        yield Fault((*at, "url"), f"`url` {definition.url!r} {_NO_URL}")
+    elif (parts.scheme in ("ws", "wss")) != definition.is_websocket:
+        yield Fault((*at, "transport"), "`transport` websocket needs a ws or wss URL")
+    elif definition.is_websocket and definition.transport not in ("auto", "websocket"):
+        yield Fault((*at, "transport"), f"`transport` {definition.transport} needs an http or https URL")
     if parts.username or parts.password:
         yield Fault((*at, "url"), "a URL holds no password; use `headers` with a secret reference")
     if definition.env or definition.cwd:
@@ -64,7 +78,7 @@ def _url_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[F
         text = value if isinstance(value, str) else ""
         if not _HEADER_NAME.fullmatch(header) or _CONTROL.search(text):
             yield Fault((*at, "headers", header), f"header {header!r} is not a valid HTTP header")
-        elif header.lower() in _OUR_HEADERS:
+        elif header.lower() in _OUR_HEADERS or header.lower().startswith("sec-websocket-"):
             yield Fault((*at, "headers", header), f"header {header!r} is set by Callboard itself")
 
 

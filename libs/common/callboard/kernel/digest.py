@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from callboard.kernel.plain_json import plain
+
 
 def canonical(value: Any) -> bytes:
     """The canonical JSON bytes of plain data (dict, list, str, int, float, bool, None)."""
@@ -25,7 +27,7 @@ def digest_of(value: Any) -> str:
 
 def digest_of_json(raw: bytes | msgspec.Raw) -> str:
     """The digest of a JSON text, whatever its white space and key order."""
-    return digest_of(json.loads(bytes(raw)))
+    return digest_of(plain(raw))
 
 
 def digest_of_struct(value: msgspec.Struct) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from callboard.contracts.definitions import CatalogueItem
 from callboard.kernel.header_values import decode_header_value, encode_header_value
+from callboard.kernel.plain_json import plain
 from callboard.kernel.schema_positions import positions
 
 ANNOTATION = "x-mcp-header"
@@ -25,7 +26,6 @@ HeaderMap = tuple[tuple[tuple[str, ...], str], ...]
 """((property path, header name), ...) of one tool."""
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_any = msgspec.json.Decoder().decode
 
 
 def annotation_fault(schema: Any) -> str | None:
@@ -70,7 +70,7 @@ def header_maps(tools: Iterable[CatalogueItem]) -> dict[str, HeaderMap]:
     for item in tools:
         raw = bytes(item.raw)
         if item.problem is None and ANNOTATION.encode() in raw:
-            found = header_map(_any(raw).get("inputSchema"))
+            found = header_map(plain(raw).get("inputSchema"))
             if found:
                 maps[item.name] = found
     return maps
@@ -135,4 +135,4 @@ def _value_at(raw: bytes | msgspec.Raw | None, path: Sequence[str]) -> Any:
             raw = _fields(raw).get(name)
         except msgspec.DecodeError:
             return None
-    return None if raw is None else _any(raw)
+    return None if raw is None else plain(raw)

@@ -6,12 +6,14 @@ from callboard.contracts import subjects
 from callboard.contracts.access import (
     AskConsumers,
     AskSecrets,
+    AskTaskKey,
     AskTokens,
     Consumers,
     OpenedSecrets,
     OpenSecrets,
     Principal,
     Secrets,
+    TaskKey,
     Tokens,
     VerifyToken,
 )
@@ -26,6 +28,7 @@ from callboard_authsvc.tokens.verify import verify_token
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.list import list_secrets
 from callboard_authsvc.vault.open import open_secrets
+from callboard_authsvc.vault.task_key import task_key
 
 
 def register_token_asks(bus: Bus, use: TokenDependencies) -> None:
@@ -42,7 +45,7 @@ def register_token_asks(bus: Bus, use: TokenDependencies) -> None:
 
 
 def register_vault_asks(bus: Bus, use: VaultDependencies) -> None:
-    """Open, list."""
+    """Open, list, derive."""
 
     async def opened(question: OpenSecrets) -> OpenedSecrets:
         return await open_secrets(question, use)
@@ -50,7 +53,11 @@ def register_vault_asks(bus: Bus, use: VaultDependencies) -> None:
     async def secrets(question: AskSecrets) -> Secrets:
         return await list_secrets(question, use)
 
+    async def sealing(question: AskTaskKey) -> TaskKey:
+        return await task_key(question, use)
+
     register(bus, subjects.OPEN_SECRETS, opened)
+    register(bus, subjects.TASK_KEY, sealing)
     register(bus, subjects.SECRETS, secrets)
 
 

@@ -23,3 +23,4 @@ class VaultDependencies:
     fingerprint: Fingerprint
     clock: Clock
     chance: Chance
+    task_root: bytes

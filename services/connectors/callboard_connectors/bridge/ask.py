@@ -21,7 +21,8 @@ from callboard_connectors.bridge.domain import (
     question,
 )
 from callboard_connectors.calls.in_flight import Call, Publish
-from callboard_connectors.transports.envelope import Envelope
+from callboard_connectors.tasks.domain import TaskIds, renamed
+from callboard_connectors.transports.envelope import Envelope, encode
 
 ANSWER_SECONDS = 600.0
 
@@ -84,13 +85,16 @@ class Questions:
             return None
         token = question_token(self._worker, os.urandom(12).hex())
         params = msgspec.Raw(bytes(envelope.params) or b"{}")
+        if call.about is not None:
+            params = msgspec.Raw(renamed(params, call.about))
         waiting = self._open[token] = _Open(call.head)
         call.pause()
         try:
             body = question(token, InputRequest(envelope.method, params))
             await self._publish(call.head.reply_to, frame(ReplyHead(call.head.call_id, REQUEST), body))
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await waiting.answer
+                answer = await waiting.answer
+                return answer if call.about is None else _about(answer, call.about.reversed)
         except TimeoutError:
             return b'{"error":{"code":-32001,"message":"the client did not answer"}}'
         finally:
@@ -104,6 +108,12 @@ class Questions:
             return
         if not found.answer.done():
             found.answer.set_result(body)
+
+
+def _about(answer: bytes, ids: TaskIds) -> bytes:
+    """An answer of the client with the task named in it as the server knows it."""
+    found = client_answer(answer)
+    return encode({"result": msgspec.Raw(renamed(found.result, ids))}) if bytes(found.result) else answer
 
 
 def _result(body: bytes) -> msgspec.Raw:

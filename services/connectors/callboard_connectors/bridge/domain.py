@@ -16,6 +16,7 @@ _CAPABILITY = {
     "elicitation/create": "elicitation",
     "roots/list": "roots",
 }
+_ITS_OWN = frozenset({*_CAPABILITY.values(), "extensions", "tasks"})
 
 
 class InputRequest(msgspec.Struct):
@@ -69,9 +70,9 @@ def declared(capabilities: bytes) -> frozenset[str]:
         return frozenset()
 
 
-def can_be_asked(capabilities: bytes) -> bool:
-    """Whether a client declared anything that a server may ask it for."""
-    return not declared(capabilities).isdisjoint(_CAPABILITY.values())
+def speaks_for_itself(capabilities: bytes) -> bool:
+    """Whether a client declared anything that a server may ask it for, or that changes what a server does for it."""
+    return not declared(capabilities).isdisjoint(_ITS_OWN)
 
 
 def question(token: str, asked: InputRequest) -> bytes:

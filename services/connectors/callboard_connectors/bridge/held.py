@@ -17,6 +17,7 @@ import msgspec
 from callboard.contracts.calls import CallHead
 from callboard.contracts.problems import Problem
 from callboard.kernel.digest import canonical
+from callboard.kernel.plain_json import plain
 from callboard_connectors.bridge.domain import MAX_ROUNDS, InputRequest, capability_of
 from callboard_connectors.bridge.seal import Held, Seal
 from callboard_connectors.calls.domain import client_token_of
@@ -37,13 +38,12 @@ class _Retry(msgspec.Struct, rename="camel"):
 
 
 _retry = msgspec.json.Decoder(_Retry).decode
-_any = msgspec.json.Decoder().decode
 
 
 def digest_of_request(head: CallHead, params: bytes) -> str:
     """What makes a retry the same request: method, server, name and arguments."""
     arguments = _retry(params).arguments
-    said = [head.method, head.server, head.upstream_name, _any(arguments) if bytes(arguments) else None]
+    said = [head.method, head.server, head.upstream_name, plain(arguments) if bytes(arguments) else None]
     return hashlib.sha256(canonical(said)).hexdigest()
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from callboard.contracts.calls import MODERN, CallHead, Outcome
+from callboard.contracts.calls import LISTEN, MODERN, CallHead, Outcome
 from callboard.contracts.problems import Problem
 from callboard_connectors.sessions.domain import (
     ERA_KEYS,
@@ -44,18 +44,25 @@ class Built(NamedTuple):
     client_token: bytes
     name: str
     arguments: msgspec.Raw | None
+    augmented: bool
+    """Whether it asks for a task in the manner of 2025-11-25."""
 
 
-def build_request(head: CallHead, params: bytes, request_id: int, modern: bool) -> Built:
-    """The upstream's request out of the client's `params`; raises `Problem("argument.invalid")`."""
+def build_request(head: CallHead, params: bytes, request_id: int, modern: bool, task: str = "") -> Built:
+    """The upstream's request out of the client's `params`; raises `Problem("argument.invalid")`.
+
+    `task`: the upstream's id of the task that the request is about.
+    """
     try:
         fields: dict[str, object] = dict(_fields(params)) if params else {}
         meta = dict(_fields(raw)) if isinstance(raw := fields.get("_meta"), msgspec.Raw) else {}
-        name = _name(head, fields)
+        name = _task(head, fields, task) if task else _name(head, fields)
     except msgspec.DecodeError:
         raise Problem(
             "argument.invalid", "`params`, `_meta` and `ref` are JSON objects", call_id=head.call_id
         ) from None
+    if modern != (head.era == MODERN):
+        fields.pop("task", None)  # it means something only where both sides speak 2025-11-25
     token = meta.get("progressToken")
     rewritten = _rewritten_meta(head, meta, request_id, modern)
     if rewritten:
@@ -65,7 +72,11 @@ def build_request(head: CallHead, params: bytes, request_id: int, modern: bool) 
     message = encode({"jsonrpc": "2.0", "id": request_id, "method": head.method, "params": fields})
     arguments = fields.get("arguments")
     return Built(
-        message, b"" if token is None else bytes(token), name, arguments if isinstance(arguments, msgspec.Raw) else None
+        message,
+        b"" if token is None else bytes(token),
+        name,
+        arguments if isinstance(arguments, msgspec.Raw) else None,
+        not modern and "task" in fields,
     )
 
 
@@ -92,6 +103,15 @@ def _name(head: CallHead, fields: dict[str, object]) -> str:
         if ref.get("type") == msgspec.Raw(b'"ref/prompt"') and head.upstream_name:
             fields["ref"] = {**ref, "name": head.upstream_name}
     return ""
+
+
+def _task(head: CallHead, fields: dict[str, object], task: str) -> str:
+    """Put the upstream's own id in; what the `Mcp-Name` header mirrors (SEP-2663, routing headers)."""
+    if head.method == LISTEN:
+        fields["notifications"] = {"taskIds": [task]}
+        return ""
+    fields["taskId"] = task
+    return task
 
 
 def _rewritten_meta(head: CallHead, meta: dict[str, msgspec.Raw], request_id: int, modern: bool) -> dict[str, object]:
@@ -176,6 +196,7 @@ class Settled(NamedTuple):
 
     body: bytes
     outcome: Outcome
+    is_task: bool
 
 
 def settle(head: CallHead, raw: bytes) -> Settled:
@@ -192,7 +213,8 @@ def settle(head: CallHead, raw: bytes) -> Settled:
     if modern_client or b'"resultType"' in raw or b'"isError"' in raw:
         peek = _peek_result(raw)
     outcome: Outcome = "tool_error" if bytes(peek.is_error) == b"true" else "ok"
-    return Settled(_completed(head, raw, peek) if modern_client else raw, outcome)
+    is_task = bytes(peek.result_type) == b'"task"'
+    return Settled(_completed(head, raw, peek) if modern_client else raw, outcome, is_task)
 
 
 def _completed(head: CallHead, raw: bytes, peek: _ResultPeek) -> bytes:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple, Protocol
 
-from callboard.contracts.calls import MODERN, NOTIFICATION, PAUSED, CallHead, ReplyHead, frame
+from callboard.contracts.calls import MODERN, NOTIFICATION, PAUSED, CallHead, ReplyHead, frame, frames
 from callboard_connectors.calls.domain import forwarded
+from callboard_connectors.tasks.domain import TaskIds, news
 from callboard_connectors.transports.envelope import Envelope
 
 Publish = Callable[[str, bytes], Awaitable[None]]
@@ -29,16 +30,22 @@ class Asker(Protocol):
 class Call:
     """One call in flight. It listens to its own request (see `sessions.session.Listener`)."""
 
-    __slots__ = ("_due", "_timer", "asker", "client_token", "ending", "head", "number", "publish", "sent", "task")
+    __slots__ = (
+        "_due", "_timer", "about", "asker", "augmented", "client_token", "ending", "head", "max_frame", "number",
+        "publish", "sent", "task",
+    )  # fmt: skip
 
-    def __init__(self, head: CallHead, publish: Publish) -> None:
+    def __init__(self, head: CallHead, publish: Publish, max_frame: int) -> None:
         self.head = head
+        self.max_frame = max_frame
         self.publish = publish
         self.task: asyncio.Task[None] | None = None
         self.ending: Ending = ""
         self.sent = False
         self.number = 0
         self.client_token = b""
+        self.augmented = False
+        self.about: TaskIds | None = None
         self._due = 0.0
         self.asker: Asker | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -94,8 +101,10 @@ class Call:
         """Pass a notification on to the edge."""
         body = forwarded(self.head, envelope, raw, self.number, self.client_token)
         if body is not None:
-            head = ReplyHead(self.head.call_id, NOTIFICATION)
-            await self.publish(self.head.reply_to, frame(head, body))
+            body = news(envelope.method, body, self.about)
+        if body is not None:
+            for payload in frames(ReplyHead(self.head.call_id, NOTIFICATION), body, self.max_frame):
+                await self.publish(self.head.reply_to, payload)
 
 
 class Finished(NamedTuple):

@@ -9,16 +9,20 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import nats.errors
 import structlog
 
+from callboard.contracts import subjects
 from callboard.contracts.calls import (
     CHUNK,
     ERROR,
+    LISTEN,
     MODERN,
     RESULT,
+    TASK_METHODS,
     CallHead,
     ReplyHead,
     encode_record,
@@ -26,9 +30,10 @@ from callboard.contracts.calls import (
     unframe_call,
 )
 from callboard.contracts.problems import Problem
+from callboard.contracts.status import SessionTold
 from callboard.kernel.param_headers import param_headers
 from callboard_connectors.bridge.ask import ClientRefused, Questions
-from callboard_connectors.bridge.domain import MAX_ROUNDS, can_be_asked, input_required, with_answers
+from callboard_connectors.bridge.domain import MAX_ROUNDS, input_required, speaks_for_itself, with_answers
 from callboard_connectors.bridge.held import Conversation, HeldCalls, digest_of_request
 from callboard_connectors.calls.domain import (
     Ended,
@@ -45,7 +50,9 @@ from callboard_connectors.sessions.mirrors import Lease
 from callboard_connectors.sessions.open import problem_of
 from callboard_connectors.sessions.session import Outgoing, Session
 from callboard_connectors.sessions.upstream import Upstream
-from callboard_connectors.transports.envelope import Envelope, peek_error
+from callboard_connectors.tasks.domain import is_about_a_task, renamed
+from callboard_connectors.tasks.identify import Tasks
+from callboard_connectors.transports.envelope import Envelope, encode, error_code, fault_of
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 
 log = structlog.get_logger()
@@ -54,13 +61,16 @@ log = structlog.get_logger()
 class Calls:
     """Makes calls; one for the whole worker."""
 
-    def __init__(self, table: InFlight, publish: Publish, max_frame: int, bulkhead: int, worker: str) -> None:
+    def __init__(
+        self, table: InFlight, publish: Publish, tasks: Tasks, max_frame: int, bulkhead: int, worker: str
+    ) -> None:
         self.table = table
         # What clients see of this worker: a name that tells nothing of the machine.
         self.alias = os.urandom(8).hex()
         self._questions = Questions(publish, self.alias)
         self._held = HeldCalls(self.alias)
         self._publish = publish
+        self._tasks = tasks
         self._max_frame = max_frame
         self._bulkhead = bulkhead
         self._worker = worker
@@ -73,26 +83,29 @@ class Calls:
     def begin(self, upstream: Upstream, data: bytes) -> None:
         """Take a message of `cb.call.*`; the call runs on its own."""
         head, params = unframe_call(data)
-        call = Call(head, self._publish)
+        call = Call(head, self._publish, self._max_frame)
         if self.table.begin(call):
             call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params))
 
     async def go_on(self, find: Callable[[str, str], Upstream | None], data: bytes) -> None:
-        """Take a message of `cb.held.*`: the client's next step in a call that is held here."""
+        """Take a message of `cb.held.*`: the next step in a call that is held here, or in a task that was made here."""
         head, params = unframe_call(data)
-        call, upstream = Call(head, self._publish), find(head.organisation, head.server)
+        call, upstream = Call(head, self._publish, self._max_frame), find(head.organisation, head.server)
+        going_on = head.method not in TASK_METHODS
         if upstream is None:
             gone = Problem("call.held_lost", f"server {head.server!r} is not here any more", server=head.server)
             await self._answer(call, _failure(head, gone))
         elif self.table.begin(call):
-            call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params, retry=True))
+            call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params, retry=going_on))
 
     async def _perform(self, upstream: Upstream, call: Call, params: bytes, *, retry: bool = False) -> None:
         head = call.head
         left = head.deadline / 1000 - time.time()
         if left > 0:
             call.due_in(left)
-        upstream.enter()
+        busy = head.method != LISTEN  # a subscription waits with no end: it keeps nothing else from being done
+        if busy:
+            upstream.enter()
         try:
             ended = await self._ended(upstream, call, params, left, retry=retry)
         except asyncio.CancelledError:
@@ -102,10 +115,12 @@ class Calls:
             log.exception("call_failed", call_id=head.call_id)
             ended = _failure(head, Problem("internal.unexpected", "something went wrong inside Callboard"))
         finally:
-            upstream.leave()
+            if busy:
+                upstream.leave()
             call.settle()
         try:
             await self._answer(call, ended)
+            head = call.head  # of a task: with the tool and version that it began with
             record = record_of(head, ended, upstream, len(params), self._worker)
             await self._publish(record_subject(head), encode_record(record))
         except nats.errors.Error as error:
@@ -126,33 +141,52 @@ class Calls:
                 return Ended(RESULT, answer, "ok")
             took = (time.perf_counter_ns() - started) // 1000
             if error := capability_error(head, bytes(answer.error)):
-                return Ended(ERROR, error, "error", error_code=peek_error(error).code, upstream_us=took)
+                return Ended(ERROR, error, "error", error_code=error_code(error), upstream_us=took)
             settled = settle(head, bytes(answer.result))
-            return Ended(RESULT, settled.body, settled.outcome, upstream_us=took)
+            body = settled.body
+            if settled.is_task or call.augmented or call.about is not None:
+                body = await self._with_task(upstream, call, body)
+            return Ended(RESULT, body, settled.outcome, upstream_us=took)
         except Problem as problem:
             return _failure(head, problem)
         except ClientRefused as refused:
-            return Ended(ERROR, refused.error, "error", error_code=peek_error(refused.error).code)
+            return Ended(ERROR, refused.error, "error", error_code=error_code(refused.error))
         except TransportFailure as failure:
             lost = lost_call(head, failure.reason, sent=failure.sent)
-            upstream.failed(lost.message)
+            if head.method != LISTEN:  # a subscription may end at any time
+                upstream.missed(lost.message)
             return _failure(head, lost)
         except (InvalidAnswer, StatusRefused, SessionUnknown) as error:
             return _failure(head, problem_of(head.server, error))
-        except msgspec.DecodeError:
-            return _failure(head, problem_of(head.server, InvalidAnswer("answered something that is not JSON-RPC")))
+        except msgspec.DecodeError as error:
+            return _failure(head, problem_of(head.server, InvalidAnswer(fault_of(error))))
 
     async def _answered(self, upstream: Upstream, call: Call, params: bytes, retry: bool) -> Envelope | bytes:
         """The upstream's answer; or, as bytes, the questions that a stateless client must answer first."""
         if retry:
             return await self._conversed(self._held.take_up(call, params))
+        if is_about_a_task(call.head.method):
+            call.head, call.about = await self._tasks.found(call.head, params)
         head, session = call.head, upstream.live or await upstream.session()
-        if not session.opening.modern and can_be_asked(head.capabilities):
+        if session.opening.makes_tasks:
+            await self._tasks.seal_of(head.organisation)
+        if call.about is not None and head.method == LISTEN and not session.opening.modern:
+            raise Problem("method.unknown", f"server {head.server!r} knows no subscriptions", method=LISTEN)
+        if not session.opening.modern and _has_its_own_session(head, session):
             lease = await upstream.mirrors.borrow(head)
+            if lease is not None:
+                try:
+                    return await self._mirrored(upstream, lease, call, params)
+                except SessionUnknown:
+                    # It was not executed: once more, on a session that the server knows.
+                    lease.discard()
+                    lease = await upstream.mirrors.borrow(head)
             if lease is not None:
                 return await self._mirrored(upstream, lease, call, params)
         answer = await self._sent(upstream, session, call, params)
-        return answer if head.era == MODERN else await self._asked(upstream, session, call, params, answer)
+        if head.era == MODERN or not session.opening.modern:
+            return answer
+        return await self._asked(upstream, session, call, params, answer)
 
     async def _mirrored(self, upstream: Upstream, lease: Lease, call: Call, params: bytes) -> Envelope | bytes:
         """A handshake upstream that may ask this client something, on a session that speaks for it."""
@@ -162,10 +196,10 @@ class Calls:
             return await self._conversed(Conversation(lease, outgoing, call, digest))
         call.asker = self._questions
         try:
-            return await lease.session.call(outgoing, call)
-        except SessionUnknown:
-            lease.discard()
-            raise
+            answer = await lease.session.call(outgoing, call)
+            if call.augmented and bytes(answer.result):
+                await self._begun(upstream, lease, call, bytes(answer.result))
+            return answer
         finally:
             lease.release()
 
@@ -199,12 +233,31 @@ class Calls:
     def _outgoing(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Outgoing:
         head, number = call.head, session.next_id()
         modern = session.opening.modern
-        built = build_request(head, params, number, modern)
-        call.number, call.client_token = number, built.client_token
+        built = build_request(head, params, number, modern, call.about.theirs if call.about is not None else "")
+        call.number, call.client_token, call.augmented = number, built.client_token, built.augmented
         headers = None
         if modern and head.method == "tools/call" and (paths := upstream.wanted.header_maps.get(head.upstream_name)):
             headers = param_headers(paths, built.arguments)
         return Outgoing(number, head.method, built.message, built.name, headers)
+
+    async def _with_task(self, upstream: Upstream, call: Call, body: bytes) -> bytes:
+        """The result with the client's name for the task in it."""
+        ids = call.about or await self._tasks.named(call.head, body, self._holder(upstream))
+        return body if ids is None else renamed(body, ids)
+
+    def _holder(self, upstream: Upstream) -> str:
+        """A handshake server may know a task on the session only that made it, and this worker has that."""
+        return "" if upstream.era == MODERN or upstream.wanted.definition.is_stdio else self.alias
+
+    async def _begun(self, upstream: Upstream, lease: Lease, call: Call, result: bytes) -> None:
+        """A handshake client made a task, perhaps: what its server says of it goes to that client's stream."""
+        call.about = await self._tasks.named(call.head, result, self._holder(upstream))
+        if call.about is not None:
+            lease.follow(call.about, partial(self._tell, call.head.session))
+
+    async def _tell(self, session: str, message: bytes) -> None:
+        told = SessionTold(session=session, message=msgspec.Raw(message))
+        await self._publish(subjects.SESSION_TOLD, encode(told))
 
     async def _answer(self, call: Call, ended: Ended) -> None:
         """The last message of the call, in pieces when the bus does not take it whole."""
@@ -217,6 +270,11 @@ class Calls:
         # What went out in pieces cannot be said again by its last one.
         self.table.finish(call, last if body is ended.body else None)
         await self._publish(head.reply_to, last)
+
+
+def _has_its_own_session(head: CallHead, session: Session) -> bool:
+    """Whether a handshake server gets to know this client, and this client's tasks, apart from others."""
+    return speaks_for_itself(head.capabilities) or (session.opening.makes_tasks and head.era != MODERN)
 
 
 def _failure(head: CallHead, problem: Problem) -> Ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import msgspec
 from callboard.contracts.definitions import Catalogue, CatalogueItem
 from callboard.kernel.digest import digest_of, digest_of_json
 from callboard.kernel.param_headers import annotation_fault
+from callboard.kernel.plain_json import plain
 from callboard_connectors.discovery.schema_rules import schema_fault
 
 Kind = Literal["tools", "prompts", "resources", "templates"]
@@ -56,12 +58,26 @@ def kinds_offered(capabilities: msgspec.Raw) -> dict[Kind, bool]:
 
 def judge(kind: Kind, raw: bytes, position: int) -> CatalogueItem:
     """One listed item, with what is wrong with it."""
-    data = json.loads(raw)
+    try:
+        return _judged(kind, raw, position)
+    except RecursionError:
+        problem = "is nested too deeply"
+    # Its place in the list names it: what it says of itself could not be read.
+    digest = "sha256:" + hashlib.sha256(raw).hexdigest()
+    return CatalogueItem(name=_unnamed(position), digest=digest, raw=msgspec.Raw(raw), problem=problem)
+
+
+def _unnamed(position: int) -> str:
+    return f"(unnamed {position + 1})"
+
+
+def _judged(kind: Kind, raw: bytes, position: int) -> CatalogueItem:
+    data = plain(raw)
     name = data.get(_NAMED_BY[kind]) if isinstance(data, dict) else None
     problem = _name_fault(kind, name)
     if problem is None and kind == "tools":
         problem = _tool_fault(data)
-    shown = name if isinstance(name, str) and name else f"(unnamed {position + 1})"
+    shown = name if isinstance(name, str) and name else _unnamed(position)
     return CatalogueItem(name=shown, digest=digest_of_json(raw), raw=msgspec.Raw(raw), problem=problem)
 
 

@@ -18,6 +18,7 @@ from callboard_connectors.registry.domain import ServerKey
 from callboard_connectors.sessions.open import FAILURES, problem_of
 from callboard_connectors.sessions.session import Session
 from callboard_connectors.sessions.upstream import Upstream
+from callboard_connectors.transports.envelope import Envelope
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 
 log = structlog.get_logger()
@@ -115,7 +116,7 @@ class Keeper:
         self._upstream.discovery_problem = problem.message
         log.warning("not_listed", server=str(self._upstream.key), reason=problem.message)
         if isinstance(error, TransportFailure):
-            self._upstream.failed(problem.message)
+            self._upstream.missed(problem.message)
         elif isinstance(error, InvalidAnswer | StatusRefused | SessionUnknown):
             # It may have come back as something else: agree again before the next look.
             with contextlib.suppress(Problem):
@@ -148,6 +149,10 @@ class Keeper:
         task = asyncio.get_running_loop().create_task(self._recorder.updated(self._upstream.key, uri))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+    def told(self, envelope: Envelope) -> bool:
+        """The keeper's session speaks for nobody, so nothing else on it is for anybody."""
+        return False
 
     async def watch(self) -> None:
         """Agents somewhere watch resources; perhaps others than before."""

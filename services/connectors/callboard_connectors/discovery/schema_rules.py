@@ -6,6 +6,7 @@ it does not know (look-around, back-references) go to an engine with a bound on 
 
 from __future__ import annotations
 
+import re
 from typing import Any, NoReturn
 
 import jsonschema_rs
@@ -26,26 +27,23 @@ _DIALECTS = frozenset(
         "http://json-schema.org/draft-04/schema",
     }
 )
-_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _MAX_WORDS = 160
+# Without an `$id`, references are resolved against json-schema:///
+_OUTWARD = re.compile(r"Resource '(?:json-schema:///)?(.*?)' is not present in a registry")
 
 
 def schema_fault(schema: Any) -> str | None:
     """Why a schema cannot be used, or None. Nothing is ever fetched."""
     if not isinstance(schema, dict):
         return "is not a JSON Schema object"
-    return _reference_fault(schema) or _validity_fault(schema)
+    return _dialect_fault(schema) or _validity_fault(schema)
 
 
-def _reference_fault(schema: dict[str, Any]) -> str | None:
+def _dialect_fault(schema: dict[str, Any]) -> str | None:
     for _, position in positions(schema):
         dialect = position.get("$schema")
         if dialect is not None and (not isinstance(dialect, str) or dialect.rstrip("#") not in _DIALECTS):
             return f"names an unknown $schema {_short(dialect)}"
-        for keyword in _REFERENCES:
-            target = position.get(keyword)
-            if isinstance(target, str) and not target.startswith("#"):
-                return f"has a {keyword} that leads out of the schema ({_short(target)}), which is never fetched"
     return None
 
 
@@ -55,6 +53,9 @@ def _validity_fault(schema: dict[str, Any]) -> str | None:
         return None
     except (ValidationError, ReferencingError, ValueError) as error:
         first = _words(error)
+        outward = _OUTWARD.search(str(error))
+    if outward is not None:
+        return f"has a reference that leads out of the schema ({_short(outward[1])}), which is never fetched"
     try:
         jsonschema_rs.validator_for(schema, pattern_options=BOUNDED, retriever=_refuse)
     except (ValidationError, ReferencingError, ValueError):
@@ -63,6 +64,7 @@ def _validity_fault(schema: dict[str, Any]) -> str | None:
 
 
 def _refuse(_uri: str) -> NoReturn:
+    # Asked for only what the schema does not bring along under an `$id` of its own.
     raise ValueError("nothing is fetched")
 
 

@@ -11,6 +11,8 @@ from typing import Literal
 import msgspec
 
 from callboard.contracts.calls import HANDSHAKE_VERSIONS, MODERN
+from callboard.contracts.definitions import ServerDefinition
+from callboard.kernel.extensions import TASKS, declares
 from callboard_connectors.transports.envelope import UNSUPPORTED_VERSION, RpcRefused
 
 META_VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -47,6 +49,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: msgspec.Raw = msgspec.Raw(b"{}")
     server_info: msgspec.Raw = msgspec.Raw(b"{}")
     instructions: str = ""
+    makes_tasks: bool = False
 
     @property
     def modern(self) -> bool:
@@ -75,6 +78,7 @@ class _Supported(msgspec.Struct):
 
 _discovered = msgspec.json.Decoder(_Discovered).decode
 _initialized = msgspec.json.Decoder(_Initialized).decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _supported = msgspec.json.Decoder(_Supported).decode
 
 Verdict = Opening | Literal["handshake"]
@@ -98,6 +102,7 @@ def verdict_of_discover(result: bytes) -> Verdict:
         capabilities=_object(found.capabilities),
         server_info=_object(msgspec.Raw(info)),
         instructions=found.instructions or "",
+        makes_tasks=_makes_tasks(found.capabilities),
     )
 
 
@@ -134,7 +139,16 @@ def opening_of_initialize(result: bytes) -> Opening:
         capabilities=_object(found.capabilities),
         server_info=_object(found.server_info),
         instructions=found.instructions or "",
+        makes_tasks=_makes_tasks(found.capabilities),
     )
+
+
+def _makes_tasks(capabilities: msgspec.Raw) -> bool:
+    """Whether calls may leave tasks behind, by the extension or by the capability of 2025-11-25."""
+    try:
+        return "tasks" in _members(capabilities) or declares(capabilities, TASKS)
+    except msgspec.DecodeError:
+        return False
 
 
 def _object(raw: msgspec.Raw) -> msgspec.Raw:
@@ -174,10 +188,23 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
         """After a success."""
         return msgspec.structs.replace(self, failures=0, retry_at=0.0)
 
+    def under(self, rules: Breaker) -> Breaker:
+        """The same history under other rules."""
+        return msgspec.structs.replace(rules, failures=self.failures, retry_at=self.retry_at)
+
     def pause(self, now: float) -> float:
         """Seconds until the next attempt."""
         return max(0.0, self.retry_at - now)
 
 
 HTTP_BREAKER = Breaker(threshold=5, pausing=5, first=1.0, longest=15.0)
-STDIO_BREAKER = Breaker(threshold=3, pausing=1, first=0.2, longest=10.0)
+PIPE_BREAKER = Breaker(threshold=3, pausing=1, first=0.2, longest=10.0)
+
+
+def expected_transport(definition: ServerDefinition) -> str:
+    """What carries a server's sessions, as far as its definition says; "http" may turn out to be "sse"."""
+    if definition.is_stdio:
+        return "stdio"
+    if definition.is_websocket:
+        return "websocket"
+    return "sse" if definition.transport == "sse" else "http"

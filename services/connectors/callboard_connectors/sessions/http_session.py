@@ -9,15 +9,21 @@ from typing import Any
 
 import msgspec
 
-import callboard
-from callboard.contracts.calls import MODERN
+from callboard.contracts.calls import MODERN, TASK_METHODS
 from callboard.kernel.header_values import encode_header_value
 from callboard_connectors.sessions.domain import Opening
 from callboard_connectors.sessions.negotiate import OWN_META
 from callboard_connectors.sessions.session import UNHEARD, Listener, Outgoing, Watcher, subscription, tell
 from callboard_connectors.transports import envelope as rpc
 from callboard_connectors.transports.envelope import Envelope, RpcRefused
-from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
+from callboard_connectors.transports.failures import (
+    InvalidAnswer,
+    SessionUnknown,
+    StatusRefused,
+    TransportFailure,
+    status_words,
+)
+from callboard_connectors.transports.headers import USER_AGENT, unreserved
 from callboard_connectors.transports.http import HttpLink
 from callboard_connectors.transports.http_wire import Response
 from callboard_connectors.transports.sse import ServerEvent
@@ -26,23 +32,8 @@ _OWN_HEADERS = {
     "Accept": "application/json, text/event-stream",
     "Accept-Encoding": "identity",
     "Content-Type": "application/json",
-    "User-Agent": f"callboard/{callboard.__version__}",
+    "User-Agent": USER_AGENT,
 }
-# What a definition cannot set: it is the protocol's, or this client's.
-_RESERVED = frozenset(
-    {
-        *(name.lower() for name in _OWN_HEADERS),
-        "connection",
-        "content-length",
-        "host",
-        "last-event-id",
-        "mcp-method",
-        "mcp-name",
-        "mcp-protocol-version",
-        "mcp-session-id",
-        "transfer-encoding",
-    }
-)
 _NAMED_HEADS = 2048
 _RESUMES = 8
 _RESUME_SECONDS = 1.0
@@ -53,10 +44,12 @@ class HttpSession:
     """One session. In the modern era it is only the agreement; in the legacy era the server keeps one too."""
 
     opening: Opening
+    transport = "http"
+    tells_its_end = False
 
     def __init__(self, link: HttpLink, headers: Mapping[str, str]) -> None:
         self._link = link
-        self._base = {name: value for name, value in headers.items() if name.lower() not in _RESERVED} | _OWN_HEADERS
+        self._base = unreserved(headers) | _OWN_HEADERS
         self._session_id = ""
         self._headers: dict[str, str] = dict(self._base)
         self._head = b""
@@ -103,9 +96,10 @@ class HttpSession:
             if outgoing.name:
                 headers["Mcp-Name"] = encode_header_value(outgoing.name)
             head = self._link.head("POST", headers)
-            if len(self._heads) >= _NAMED_HEADS:
-                self._heads.clear()
-            self._heads[key] = head
+            if outgoing.method not in TASK_METHODS:  # whose names are used a few times and never again
+                if len(self._heads) >= _NAMED_HEADS:
+                    self._heads.clear()
+                self._heads[key] = head
         if outgoing.headers:
             head += "".join(f"{name}: {value}\r\n" for name, value in outgoing.headers.items()).encode()
         return head
@@ -136,7 +130,7 @@ class HttpSession:
         self._link.let_go(response)
         status = response.status
         if status >= 400:
-            raise StatusRefused(status, _status_words(status))
+            raise StatusRefused(status, status_words(status))
 
     def _headers_as(self, version: str, method: str) -> dict[str, str]:
         headers = dict(self._base)
@@ -182,13 +176,13 @@ class HttpSession:
                         return found
                 elif not found.is_answer:
                     await self._heard(found, raw, listener)
-        except msgspec.DecodeError:
+        except msgspec.DecodeError as error:
             if status < 300:
-                raise InvalidAnswer("answered something that is not JSON-RPC") from None
+                raise InvalidAnswer(rpc.fault_of(error)) from None
         if status == 404 and self._session_id:
             raise SessionUnknown
         if status >= 300:
-            raise StatusRefused(status, _status_words(status))
+            raise StatusRefused(status, status_words(status))
         if status == 202 or not body:
             raise InvalidAnswer("accepted the request without answering it")
         raise InvalidAnswer("answered another request than ours")
@@ -232,8 +226,8 @@ class HttpSession:
             return None
         try:
             found = rpc.decode(event.data)
-        except msgspec.DecodeError:
-            raise InvalidAnswer("sent an event that is not JSON-RPC") from None
+        except msgspec.DecodeError as error:
+            raise InvalidAnswer(rpc.fault_of(error)) from None
         if not found.is_answer:
             await self._heard(found, event.data, listener)
             return None
@@ -322,15 +316,3 @@ class HttpSession:
             except (TimeoutError, TransportFailure):
                 pass
         self._link.close()
-
-
-def _status_words(status: int) -> str:
-    if status in (401, 403):
-        return f"refused our credentials (HTTP {status})"
-    if 300 <= status < 400:
-        return f"redirects elsewhere (HTTP {status}); register the URL it redirects to"
-    if status == 404:
-        return "has nothing at this path (HTTP 404)"
-    if status == 429:
-        return "asks for fewer requests (HTTP 429)"
-    return f"answered HTTP {status}"

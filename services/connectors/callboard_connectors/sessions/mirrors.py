@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -16,10 +16,14 @@ import structlog
 from callboard.contracts.calls import MODERN, CallHead
 from callboard_connectors.sessions.domain import Mirror
 from callboard_connectors.sessions.session import Session
+from callboard_connectors.tasks.domain import TaskIds
+from callboard_connectors.tasks.watch import TaskWatch
 
 log = structlog.get_logger()
 MAX_MIRRORS = 32
 IDLE_SECONDS = 300.0
+TASK_SECONDS = 3600.0
+"""How long one is kept that made a task: its server may know the task on this session only."""
 Open = Callable[[str, Mirror], Coroutine[Any, Any, Session]]
 
 
@@ -38,18 +42,24 @@ class Lease:
             self._given_back = True
             self._mirrors.released(self._key)
 
+    def follow(self, ids: TaskIds, tell: Callable[[bytes], Awaitable[None]]) -> None:
+        """The client made a task on it: whatever the server says of that by itself is told."""
+        self._mirrors.follow(self._key, self.session, ids, tell)
+
     def discard(self) -> None:
         """The server does not know it any more."""
         self._mirrors.discard(self._key)
 
 
 class _Entry:
-    __slots__ = ("idle", "opening", "users")
+    __slots__ = ("idle", "listening", "opening", "users", "watch")
 
     def __init__(self, opening: asyncio.Task[Session]) -> None:
         self.opening = opening
         self.users = 0
         self.idle: asyncio.TimerHandle | None = None
+        self.watch: TaskWatch | None = None
+        self.listening: asyncio.Task[None] | None = None
 
 
 class Mirrors:
@@ -67,7 +77,7 @@ class Mirrors:
         if entry is None:
             if len(self._entries) >= MAX_MIRRORS and not self._evict():
                 return None
-            opening = asyncio.create_task(self._open(key, Mirror(head.capabilities, head.client_info)))
+            opening = asyncio.create_task(self._opened(key, Mirror(head.capabilities, head.client_info)))
             entry = self._entries[key] = _Entry(opening)
         entry.users += 1
         if entry.idle is not None:
@@ -80,8 +90,19 @@ class Mirrors:
             if entry.opening.done():
                 self._entries.pop(key, None)
             raise
-        session.on_end(lambda _reason: self.discard(key))
         return Lease(self, key, session)
+
+    async def _opened(self, key: str, mirror: Mirror) -> Session:
+        opening = asyncio.current_task()
+        session = await self._open(key, mirror)
+        session.on_end(lambda _reason: self._ended(key, opening))
+        return session
+
+    def _ended(self, key: str, opening: object) -> None:
+        """A connection is gone; another one may have its place by now."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.opening is opening:
+            self.discard(key)
 
     def _key(self, head: CallHead) -> str:
         if head.era != MODERN:
@@ -100,7 +121,18 @@ class Mirrors:
             return
         entry.users -= 1
         if not entry.users:
-            entry.idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.discard, key)
+            seconds = IDLE_SECONDS if entry.watch is None else TASK_SECONDS
+            entry.idle = asyncio.get_running_loop().call_later(seconds, self.discard, key)
+
+    def follow(self, key: str, session: Session, ids: TaskIds, tell: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hear what the server says of a task by itself."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        if entry.watch is None:
+            entry.watch = TaskWatch(tell)
+            entry.listening = asyncio.get_running_loop().create_task(entry.watch.run(session))
+        entry.watch.add(ids)
 
     def discard(self, key: str) -> None:
         """Close one."""
@@ -109,6 +141,8 @@ class Mirrors:
             return
         if entry.idle is not None:
             entry.idle.cancel()
+        if entry.listening is not None:
+            entry.listening.cancel()
         task = asyncio.get_running_loop().create_task(_closed(entry.opening))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

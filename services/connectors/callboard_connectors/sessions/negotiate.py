@@ -12,6 +12,7 @@ import msgspec
 
 import callboard
 from callboard.contracts.calls import LEGACY, MODERN
+from callboard.kernel.extensions import UI, UI_MIME_TYPE
 from callboard_connectors.sessions.domain import (
     META_CAPABILITIES,
     META_CLIENT_INFO,
@@ -29,7 +30,13 @@ from callboard_connectors.transports.envelope import RpcRefused
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 
 CLIENT_INFO = {"name": "callboard", "version": callboard.__version__}
-OWN_META: dict[str, Any] = {META_VERSION: MODERN, META_CLIENT_INFO: CLIENT_INFO, META_CAPABILITIES: {}}
+# What all clients share is listed as for one that can show apps: some servers hide them from others.
+OWN_CAPABILITIES: dict[str, Any] = {"extensions": {UI: {"mimeTypes": [UI_MIME_TYPE]}}}
+OWN_META: dict[str, Any] = {
+    META_VERSION: MODERN,
+    META_CLIENT_INFO: CLIENT_INFO,
+    META_CAPABILITIES: OWN_CAPABILITIES,
+}
 _DISCOVER_SECONDS = 3.0
 
 
@@ -75,7 +82,7 @@ async def _discover(link: Unagreed, within: float) -> Verdict:
 
 
 async def _initialize(link: Unagreed, within: float, mirror: Mirror | None) -> Opening:
-    params: dict[str, object] = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": CLIENT_INFO}
+    params: dict[str, object] = {"protocolVersion": LEGACY, "capabilities": OWN_CAPABILITIES, "clientInfo": CLIENT_INFO}
     if mirror is not None:
         params["capabilities"] = msgspec.Raw(mirror.capabilities)
         if mirror.client_info.strip() not in (b"", b"{}"):

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
+from callboard.contracts.calls import MODERN
 from callboard.contracts.definitions import SecretRef, ServerDefinition
 from callboard.contracts.problems import Problem
 from callboard_connectors.registry.domain import secrets_of
 from callboard_connectors.sessions.domain import Incompatible, Mirror, SessionKey
 from callboard_connectors.sessions.http_session import HttpSession
 from callboard_connectors.sessions.negotiate import negotiate
+from callboard_connectors.sessions.pipe_session import Pipe, PipeSession
 from callboard_connectors.sessions.session import Session
-from callboard_connectors.sessions.stdio_session import StdioSession
 from callboard_connectors.transports.child import spawn
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 from callboard_connectors.transports.guardian import Guardian
 from callboard_connectors.transports.http import HttpLink
-from callboard_connectors.transports.stdio import Chatter
+from callboard_connectors.transports.sse_link import SseLink
+from callboard_connectors.transports.stdio import Chatter, StdioLink
+from callboard_connectors.transports.websocket import WebSocketLink
 
 FAILURES = (
     Problem,
@@ -31,6 +34,9 @@ FAILURES = (
     TimeoutError,
 )
 """How opening a session can fail; anything else is a fault of ours."""
+
+OLDER_STATUSES = (400, 404, 405)
+"""What a server that knows only HTTP+SSE answers to a POST at its URL."""
 
 
 class Vault(Protocol):
@@ -76,7 +82,10 @@ class SessionOpener:
             values = await self._secrets(key, definition)
             if definition.is_stdio:
                 return await self._open_stdio(key, definition, values, era, mirror)
-            return await self._open_http(definition, values, mirror)
+            headers = _filled(definition.headers, values)
+            if definition.is_websocket:
+                return await self._open_websocket(definition, headers, era, mirror)
+            return await self._open_url(definition, headers, mirror)
         except FAILURES as error:
             raise problem_of(key.server, error) from None
 
@@ -84,11 +93,25 @@ class SessionOpener:
         names = secrets_of(definition)
         return await self._vault.open(key.organisation, names) if names else {}
 
-    async def _open_http(self, definition: ServerDefinition, values: dict[str, str], mirror: Mirror | None) -> Session:
+    async def _open_url(self, definition: ServerDefinition, headers: dict[str, str], mirror: Mirror | None) -> Session:
+        """Streamable HTTP first; where that is unknown, the older transport (2025-11-25, "Backwards Compatibility")."""
+        if definition.transport == "sse":
+            return await self._open_sse(definition, headers, mirror)
+        try:
+            return await self._open_http(definition, headers, mirror)
+        except StatusRefused as refused:
+            if definition.transport != "auto" or refused.status not in OLDER_STATUSES:
+                raise
+            try:
+                return await self._open_sse(definition, headers, mirror)
+            except StatusRefused:
+                raise refused from None  # neither of them is here
+
+    async def _open_http(self, definition: ServerDefinition, headers: dict[str, str], mirror: Mirror | None) -> Session:
         assert definition.url is not None
         limits = self._limits
         link = HttpLink(definition.url, limits.max_body_bytes, limits.connect_seconds)
-        session = HttpSession(link, _filled(definition.headers, values))
+        session = HttpSession(link, headers)
         try:
             discover = mirror is None
             session.adopt(await negotiate(session, limits.connect_seconds, discover=discover, mirror=mirror))
@@ -96,6 +119,23 @@ class SessionOpener:
             link.close()
             raise
         return session
+
+    async def _open_sse(self, definition: ServerDefinition, headers: dict[str, str], mirror: Mirror | None) -> Session:
+        assert definition.url is not None
+        limits = self._limits
+        link = SseLink(definition.url, headers, limits.max_body_bytes, limits.connect_seconds)
+        # This transport is older than the stateless era: nobody speaks that over it.
+        return await self._opened(link, discover=False, mirror=mirror)
+
+    async def _open_websocket(
+        self, definition: ServerDefinition, headers: dict[str, str], era: str, mirror: Mirror | None
+    ) -> Session:
+        url, limits = definition.url or "", self._limits
+
+        def pipe() -> Pipe:
+            return WebSocketLink(url, headers, limits.max_body_bytes, limits.connect_seconds)
+
+        return await self._open_either(pipe, era, mirror)
 
     async def _open_stdio(
         self,
@@ -107,31 +147,30 @@ class SessionOpener:
     ) -> Session:
         if not self._limits.allow_stdio:
             raise TransportFailure("servers with a command are switched off here", sent=False)
-        known_legacy = bool(era) and era != "2026-07-28"
-        try:
-            return await self._start(key, definition, values, discover=not known_legacy, mirror=mirror)
-        except TransportFailure as failure:
-            if known_legacy or not failure.sent:
-                raise
-        # Some handshake servers end themselves over a request that comes before `initialize`.
-        return await self._start(key, definition, values, discover=False, mirror=mirror)
-
-    async def _start(
-        self,
-        key: SessionKey,
-        definition: ServerDefinition,
-        values: dict[str, str],
-        *,
-        discover: bool,
-        mirror: Mirror | None,
-    ) -> Session:
-        assert definition.command is not None
         env = {**self._environment, **_filled(definition.env, values)}
-        child = spawn(definition.command, env, definition.cwd, self._guardian)
         name = f"{key.organisation}.{key.server}"
         out = Chatter(name, "upstream_noise", values.values())
         err = Chatter(name, "upstream_stderr", values.values())
-        session = StdioSession(child, self._limits.max_body_bytes, out, err, mirrored=mirror is not None)
+
+        def pipe() -> Pipe:
+            child = spawn(definition.command or (), env, definition.cwd, self._guardian)
+            return StdioLink(child, self._limits.max_body_bytes, out, err)
+
+        return await self._open_either(pipe, era, mirror)
+
+    async def _open_either(self, pipe: Callable[[], Pipe], era: str, mirror: Mirror | None) -> Session:
+        """A session in the era that the server speaks; over a pipe that can only be found out by asking."""
+        discover = mirror is None and era in ("", MODERN)
+        try:
+            return await self._opened(pipe(), discover=discover, mirror=mirror)
+        except TransportFailure as failure:
+            if not discover or not failure.sent:
+                raise
+        # Some handshake servers end themselves over a request that comes before `initialize`.
+        return await self._opened(pipe(), discover=False, mirror=mirror)
+
+    async def _opened(self, pipe: Pipe, *, discover: bool, mirror: Mirror | None) -> Session:
+        session = PipeSession(pipe, mirrored=mirror is not None)
         try:
             await session.open()
             within = self._limits.connect_seconds

@@ -36,6 +36,9 @@ class Watcher(Protocol):
     def updated(self, uri: str) -> None:
         """A resource is another one."""
 
+    def told(self, envelope: Envelope) -> bool:
+        """Something else; whether it is of interest here."""
+
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A request as it is sent. `name` is what the `Mcp-Name` header mirrors; `params` are extra headers."""
@@ -51,6 +54,10 @@ class Session(Protocol):
     """A connection to one upstream after the era was agreed."""
 
     opening: Opening
+    transport: str
+    """What carries it, as `callboard status` says it: http, stdio, sse, websocket."""
+    tells_its_end: bool
+    """Whether it ends with its connection and says so to `on_end`; else the next answer shows that it is lost."""
 
     def next_id(self) -> int:
         """A request id that this session has not used."""
@@ -130,4 +137,4 @@ def tell(watcher: Watcher, found: Envelope) -> bool:
         except msgspec.DecodeError:
             return True
         return True
-    return False
+    return watcher.told(found)

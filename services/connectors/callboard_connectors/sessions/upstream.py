@@ -19,7 +19,14 @@ from callboard.contracts.status import ServerStatus
 from callboard.kernel.param_headers import header_maps
 from callboard_connectors.discovery.domain import quarantined
 from callboard_connectors.registry.domain import ServerKey, Wanted
-from callboard_connectors.sessions.domain import HTTP_BREAKER, STDIO_BREAKER, Breaker, Mirror, SessionKey
+from callboard_connectors.sessions.domain import (
+    HTTP_BREAKER,
+    PIPE_BREAKER,
+    Breaker,
+    Mirror,
+    SessionKey,
+    expected_transport,
+)
 from callboard_connectors.sessions.mirrors import Mirrors
 from callboard_connectors.sessions.open import SessionOpener
 from callboard_connectors.sessions.session import Session
@@ -52,7 +59,8 @@ class Upstream:
         self.owner = False
         self.generation = 0
         self.moved = asyncio.Event()  # something about the session changed; whoever waits clears it
-        self._breaker: Breaker = STDIO_BREAKER if wanted.definition.is_stdio else HTTP_BREAKER
+        self.transport = expected_transport(wanted.definition)
+        self._breaker: Breaker = HTTP_BREAKER if self.transport == "http" else PIPE_BREAKER
         self.era = ""
         self._since = 0.0
         self._held: Session | None = None
@@ -87,9 +95,9 @@ class Upstream:
     async def renew(self, lost: Session) -> Session:
         """A session in place of one that the server no longer knows; once for all who lost the same one.
 
-        A child that still runs is its own session, and is kept.
+        A connection that still stands is its own session, and is kept.
         """
-        if self.live is lost and not self.wanted.definition.is_stdio:
+        if self.live is lost and not lost.tells_its_end:
             self._drop(lost)
         return await self.session()
 
@@ -114,11 +122,14 @@ class Upstream:
             self._retire(self._held)
         self._held = self.live = session
         self._since = self._clock()
-        self.era = session.opening.era
+        self.era, self.transport = session.opening.era, session.transport
         self.problem = ""
-        if not self.wanted.definition.is_stdio:
-            # A child proves itself by staying alive; a server that answers is there.
-            self._breaker = self._breaker.succeeded()
+        if session.tells_its_end:
+            # A connection proves itself by staying.
+            self._breaker = self._breaker.under(PIPE_BREAKER)
+        else:
+            # A server that answers is there.
+            self._breaker = self._breaker.under(HTTP_BREAKER).succeeded()
         session.on_end(lambda reason: self._ended(session, reason))
         self.moved.set()
         log.info("upstream_connected", server=str(self.key), era=self.era)
@@ -147,8 +158,8 @@ class Upstream:
         self._later(self._retired(session))
 
     async def _retired(self, session: Session) -> None:
-        """Close a session when the calls that may still use it are done; a child that is lost has none."""
-        if not self.wanted.definition.is_stdio:
+        """Close a session when the calls that may still use it are done; a connection that is lost has none."""
+        if not session.tells_its_end:
             await self.quiet(_RETIRE_SECONDS)
         await session.close()
 
@@ -185,9 +196,14 @@ class Upstream:
                 log.warning("upstream_away", server=str(self.key), reason=reason, failures=self._breaker.failures)
                 self._probing = asyncio.create_task(self._probe())
 
+    def missed(self, reason: str) -> None:
+        """A request got no answer. A connection that is lost counts once, whatever was in flight on it."""
+        if self.transport == "http":
+            self.failed(reason)
+
     def answered(self) -> None:
-        """The server answered: what failed before does not count any more."""
-        if self._breaker.failures and not self.wanted.definition.is_stdio and self._probing is None:
+        """The server answered a call: what failed before does not count any more. A child has to live for that."""
+        if self._breaker.failures and self.transport != "stdio" and self._probing is None:
             self._breaker = self._breaker.succeeded()
             self.problem = ""
 
@@ -243,7 +259,7 @@ class Upstream:
             organisation=self.key.organisation,
             server=self.key.server,
             state=self.state,
-            transport="stdio" if self.wanted.definition.is_stdio else "http",
+            transport=self.transport,
             era=self.era,
             owner=self.owner,
             in_flight=self.in_flight,

@@ -1,1 +1,1 @@
-"""Bytes to and from upstreams: Streamable HTTP, stdio children, SSE."""
+"""Bytes to and from upstreams: Streamable HTTP, the older HTTP+SSE, WebSocket, stdio children."""

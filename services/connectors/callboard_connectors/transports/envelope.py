@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -34,10 +35,51 @@ class ErrorPeek(msgspec.Struct, frozen=True):
     data: msgspec.Raw = NOTHING
 
 
-decode = msgspec.json.Decoder(Envelope).decode
+class TooDeep(msgspec.DecodeError):
+    """Nested more deeply than what decodes it can follow (somewhat over 900 levels)."""
+
+
+class _Code(msgspec.Struct):
+    code: int = -32603
+
+
+_decode = msgspec.json.Decoder(Envelope).decode
+_code = msgspec.json.Decoder(_Code).decode
+_ANSWERED = re.compile(
+    rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*"?([0-9]{1,18})"?\s*,\s*"(?:result|error)"'
+)
 decode_many = msgspec.json.Decoder(list[msgspec.Raw]).decode
 peek_error = msgspec.json.Decoder(ErrorPeek).decode
 encode = msgspec.json.Encoder().encode
+
+
+def decode(raw: bytes | msgspec.Raw) -> Envelope:
+    """One message. Raises `msgspec.DecodeError`, and of these `TooDeep` when it may well be JSON."""
+    try:
+        return _decode(raw)
+    except RecursionError:
+        raise TooDeep from None
+
+
+def fault_of(error: msgspec.DecodeError) -> str:
+    """Why a message could not be decoded, after the words "the server …"."""
+    if isinstance(error, TooDeep):
+        return "answered JSON that is nested too deeply"
+    return "answered something that is not JSON-RPC"
+
+
+def error_code(error: bytes) -> int:
+    """The code of an error object; the one for an internal error when it has none that is a whole number."""
+    try:
+        return _code(error).code
+    except msgspec.DecodeError:
+        return -32603
+
+
+def answered_id(line: bytes) -> int | None:
+    """Which request of ours a message answers that cannot be decoded as a whole; None when that is not certain."""
+    found = _ANSWERED.match(line)
+    return None if found is None else int(found[1])
 
 
 class RpcRefused(Exception):

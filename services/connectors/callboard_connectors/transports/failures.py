@@ -31,3 +31,16 @@ class StatusRefused(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+def status_words(status: int) -> str:
+    """What a status that says no means, as a sentence without its subject."""
+    if status in (401, 403):
+        return f"refused our credentials (HTTP {status})"
+    if 300 <= status < 400:
+        return f"redirects elsewhere (HTTP {status}); register the URL it redirects to"
+    if status == 404:
+        return "has nothing at this path (HTTP 404)"
+    if status == 429:
+        return "asks for fewer requests (HTTP 429)"
+    return f"answered HTTP {status}"

@@ -56,10 +56,18 @@ def target_of(url: str) -> Target:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
+    """How upstreams prove who they are: by the certificate authorities of this machine."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raises `TransportFailure` for one that would not stay one header."""
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or _UNSAFE_VALUE.search(value):
+            raise TransportFailure(f"its header {name!r} has a name or value that is not allowed", sent=False)
 
 
 class HttpLink:
@@ -83,11 +91,9 @@ class HttpLink:
 
     def head(self, method: str, headers: Mapping[str, str]) -> bytes:
         """A request up to its last header, to be used again. Raises `TransportFailure` for a bad header."""
+        check_headers(headers)
         lines = [f"{method} {self.target.path} HTTP/1.1", f"Host: {self.target.authority}"]
-        for name, value in headers.items():
-            if not _NAME.fullmatch(name) or _UNSAFE_VALUE.search(value):
-                raise TransportFailure(f"its header {name!r} has a name or value that is not allowed", sent=False)
-            lines.append(f"{name}: {value}")
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join(lines).encode() + b"\r\n"
 
     async def post(self, head: bytes, body: bytes) -> Response:
@@ -109,7 +115,7 @@ class HttpLink:
 
     async def _connect(self) -> Connection:
         target, loop = self.target, asyncio.get_running_loop()
-        context = _tls() if target.secure else None
+        context = tls() if target.secure else None
         try:
             async with asyncio.timeout(self._connect_seconds):
                 _, connection = await loop.create_connection(
@@ -120,7 +126,8 @@ class HttpLink:
                     server_hostname=target.host if context is not None else None,
                 )
         except (OSError, TimeoutError, UnicodeError) as error:
-            raise TransportFailure(_words(error), sent=False) from None
+            raise TransportFailure(connection_words(error), sent=False) from None
+        watch_peer(connection.socket)
         self._all.add(connection)
         return connection
 
@@ -202,8 +209,12 @@ class HttpLink:
         """The URL that a redirect which keeps the method leads to, if that is on the same origin."""
         if response.status not in (307, 308):
             return None
-        url = urljoin(self.url, response.headers.get("location", ""))
+        return self.within_origin(response.headers.get("location", ""))
+
+    def within_origin(self, location: str) -> str | None:
+        """The URL that a location (perhaps a relative one) means, if that is on the origin of this link."""
         try:
+            url = urljoin(self.url, location)
             target = target_of(url)
         except (ValueError, UnicodeError):
             return None
@@ -213,6 +224,16 @@ class HttpLink:
     def move(self, url: str) -> None:
         """The server is at another path of the same origin."""
         self.url, self.target = url, target_of(url)
+
+
+def watch_peer(connection: socket.socket | None) -> None:
+    """Let the kernel notice a peer that is gone without a word, on streams that may be silent for long."""
+    if connection is None:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def _drained(response: Response) -> None:
@@ -226,7 +247,7 @@ async def _drained(response: Response) -> None:
         response.close()
 
 
-def _words(error: BaseException) -> str:
+def connection_words(error: BaseException) -> str:
     """Why there is no connection, without addresses or anything of the request."""
     match error:
         case socket.gaierror() | UnicodeError():

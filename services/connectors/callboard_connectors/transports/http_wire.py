@@ -105,6 +105,11 @@ class Connection(asyncio.Protocol):
         """Whether a request may be written to it."""
         return not self._transport.is_closing()
 
+    @property
+    def socket(self) -> Any:
+        """The socket below, as its options can be set; None when it is closed already."""
+        return self._transport.get_extra_info("socket")
+
     async def request(self, data: bytes) -> Response:
         """Write a request and wait for the head of its answer. Raises `TransportFailure`."""
         self._head = asyncio.get_running_loop().create_future()

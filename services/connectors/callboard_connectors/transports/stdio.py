@@ -111,52 +111,63 @@ def _handed_over(pipe: IO[bytes] | None, loop: asyncio.AbstractEventLoop) -> IO[
 
 
 class StdioLink:
-    """The pipes of one child. `on_line` gets every line of stdout, in order."""
+    """The pipes of one child, as a `sessions.pipe_session.Pipe`: what stands on stdout is not always a message."""
 
-    def __init__(self, child: Child, on_line: Callable[[bytes], None], limit: int, stderr: Chatter) -> None:
+    transport = "stdio"
+
+    def __init__(self, child: Child, limit: int, noise: Chatter, stderr: Chatter) -> None:
         self.child = child
-        self._on_line = on_line
         self._limit = limit
+        self._noise = noise
         self._stderr = stderr
         self._input = _Input()
         self._transports: list[Any] = []
         self._writer: Any = None
-        self.fault = ""
+        self._watch: asyncio.Task[None] | None = None
+        self._fault = ""
 
-    async def open(self) -> None:
-        """Connect the pipes to the event loop."""
+    async def open(self, take: Callable[[bytes], None], ended: Callable[[str], None]) -> None:
+        """Connect the pipes to the event loop. `take` gets every line of stdout, in order."""
         loop, process = asyncio.get_running_loop(), self.child.process
         self._writer, _ = await loop.connect_write_pipe(lambda: self._input, _handed_over(process.stdin, loop))
         out, _ = await loop.connect_read_pipe(
-            lambda: _Lines(self._on_line, self._limit, self._overflow), _handed_over(process.stdout, loop)
+            lambda: _Lines(take, self._limit, self._overflow), _handed_over(process.stdout, loop)
         )
         err, _ = await loop.connect_read_pipe(
             lambda: _Lines(self._stderr.line, 65536, lambda: None), _handed_over(process.stderr, loop)
         )
         self._transports = [self._writer, out, err]
+        self._watch = asyncio.create_task(self._watch_end(ended))
+
+    async def _watch_end(self, ended: Callable[[str], None]) -> None:
+        await self.child.ended.wait()
+        # Give way once, so that answers that are still in the pipe are taken first.
+        await asyncio.sleep(0)
+        ended(self._reason())
 
     def _overflow(self) -> None:
-        self.fault = f"it sent a line of more than {self._limit} bytes"
+        self._fault = f"it sent a line of more than {self._limit} bytes"
         self.child.process.kill()
 
-    async def write(self, message: bytes) -> None:
+    async def write(self, message: bytes, written: Callable[[], None]) -> None:
         """Write one message; waits while the child does not read. Raises `TransportFailure` (not sent)."""
         while not self._input.writable.is_set():
             await self._input.writable.wait()
-        self.write_now(message)
-
-    def write_now(self, message: bytes) -> None:
-        """Write without waiting. Raises `TransportFailure` (not sent) when the child is gone."""
         if self._input.closed or self.child.ended.is_set():
-            raise TransportFailure(self.reason(), sent=False)
+            raise TransportFailure(self._reason(), sent=False)
         # A line break between two tokens of the caller's JSON would end the message; inside a text it cannot be.
         if b"\n" in message or b"\r" in message:
             message = message.replace(b"\n", b" ").replace(b"\r", b" ")
         self._writer.write(message + b"\n")
+        written()
 
-    def reason(self) -> str:
+    def foreign(self, line: bytes) -> None:
+        """A line that is no message: somebody prints where only the protocol should."""
+        self._noise.line(line)
+
+    def _reason(self) -> str:
         """Why there is no answer any more."""
-        return self.fault or self.child.how_it_ended()
+        return self._fault or self.child.how_it_ended()
 
     async def close(self) -> None:
         """Stop the child and let go of its pipes."""
@@ -169,3 +180,5 @@ class StdioLink:
         await self.child.stop()
         for transport in self._transports:
             transport.close()
+        if self._watch is not None:
+            self._watch.cancel()

@@ -8,7 +8,7 @@ from nats.aio.msg import Msg
 from callboard.contracts import subjects
 from callboard.contracts.access import TokenRevoked
 from callboard.contracts.playbooks import CatalogueChanged, ResourceUpdated
-from callboard.contracts.status import SessionChanged, SessionEnded, StreamOpened
+from callboard.contracts.status import SessionChanged, SessionEnded, SessionTold, StreamOpened
 from callboard.platform.bus import Bus
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.mcp.connections import Connections
@@ -23,6 +23,7 @@ _revoked = msgspec.json.Decoder(TokenRevoked).decode
 _session_changed = msgspec.json.Decoder(SessionChanged).decode
 _updated = msgspec.json.Decoder(ResourceUpdated).decode
 _stream_opened = msgspec.json.Decoder(StreamOpened).decode
+_told = msgspec.json.Decoder(SessionTold).decode
 _ended = msgspec.json.Decoder(SessionEnded).decode
 
 
@@ -70,12 +71,16 @@ async def listen(
     async def resource_updated(message: Msg) -> None:
         watching.updated(_updated(message.data))
 
+    async def session_told(message: Msg) -> None:
+        streams.session_told(_told(message.data))
+
     await bus.listen(f"{subjects.CHANGED}.>", playbook_changed)
     await bus.listen(f"{subjects.UPDATED}.>", resource_updated)
     await bus.listen(subjects.SESSION_CHANGED, session_changed)
     await bus.listen(subjects.TOKEN_REVOKED, token_revoked)
     await bus.listen(subjects.SESSION_ENDED, session_ended)
     await bus.listen(subjects.STREAM_OPENED, stream_opened)
+    await bus.listen(subjects.SESSION_TOLD, session_told)
     bus.on_reconnect(tokens.doubt_all)
     bus.on_reconnect(connections.doubt_all)
     bus.on_reconnect(playbooks.refresh)

@@ -60,7 +60,12 @@ async def start_sse(send: Send, headers: Headers | None = None) -> None:
 
 
 async def send_event(send: Send, data: bytes, *, id: bytes = b"", last: bool = False) -> None:
-    """One message as a server-sent event, with an id where the stream can be resumed."""
+    """One message as a server-sent event, with an id where the stream can be resumed.
+
+    A line break between its tokens begins another `data` line.
+    """
+    if b"\n" in data or b"\r" in data:
+        data = b"\ndata: ".join(data.splitlines())
     head = b"id: " + id + b"\nevent: message\ndata: " if id else b"event: message\ndata: "
     await send({"type": "http.response.body", "body": head + data + b"\n\n", "more_body": not last})
 

@@ -106,7 +106,7 @@ class Call:
 class Calls:
     """All calls in flight at this edge."""
 
-    def __init__(self, bus: Bus, silence: float, let_go: float) -> None:
+    def __init__(self, bus: Bus, silence: float, let_go: float = 0.0) -> None:
         self._bus = bus
         self._silence = silence
         self._let_go = min(let_go or PING_AFTER, PING_AFTER)
@@ -186,7 +186,7 @@ class Calls:
                 call.deadline = max(call.deadline, call.heard + ANSWER_SECONDS)
             elif head.kind == PAUSED and not call.resumable:
                 return
-        if call.chunks and head.kind == RESULT:
+        if call.chunks and head.kind < CHUNK:
             body = b"".join((*call.chunks, body))
             call.chunks.clear()
         call.put(head, body)

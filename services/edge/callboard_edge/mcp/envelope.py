@@ -69,7 +69,8 @@ class _DuplicateKey(Exception):
     pass
 
 
-_strict = json.JSONDecoder(object_pairs_hook=_no_duplicates).decode
+# Only keys are looked at: numbers of any length stay text.
+_strict = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_int=len, parse_float=len).decode
 
 
 def parse(body: bytes) -> Message:
@@ -85,7 +86,9 @@ def parse(body: bytes) -> Message:
         raise Refused(INVALID_REQUEST, "a key stands twice in the same object") from None
     except msgspec.ValidationError:
         raise Refused(INVALID_REQUEST, "the body must be a single JSON-RPC message object") from None
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except RecursionError:
+        raise Refused(PARSE_ERROR, "the body is nested too deeply") from None
+    except (msgspec.DecodeError, ValueError):
         raise Refused(PARSE_ERROR, "the body is not valid JSON") from None
     return _checked(message)
 
@@ -124,12 +127,13 @@ class Meta(
     traceparent: Any = ""
 
 
-class Params(msgspec.Struct, rename={"meta": "_meta"}):
+class Params(msgspec.Struct, rename={"meta": "_meta", "task_id": "taskId"}):
     """The members of `params` that the edge reads."""
 
     meta: Meta | msgspec.UnsetType | None = msgspec.UNSET
     name: Any = None
     uri: Any = None
+    task_id: Any = None
 
 
 _params = msgspec.json.Decoder(Params).decode

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import NamedTuple
 
 from callboard.contracts.replays import StreamNews
 from callboard_edge.mcp.gate import Place
 
+MAX_SAID = 1000
+
 
 class News(NamedTuple):
-    """What to tell: kinds of list that changed, and resources that did."""
+    """What to tell: kinds of list that changed, resources that did, and whole messages."""
 
     kinds: list[str]
     uris: list[str]
+    messages: list[bytes]
 
 
 class Listener:
@@ -41,11 +45,13 @@ class Listener:
         self._etags = dict(etags)
         self._changed: set[str] = set()
         self._updated: dict[str, None] = {}
+        self._said: deque[bytes] = deque(maxlen=MAX_SAID)
         self._wake = asyncio.Event()
         self.closed = False
         self.stream = stream
         self._number = 0
         self._told: dict[str, int] = {}
+        self._told_messages: deque[tuple[int, bytes]] = deque(maxlen=MAX_SAID)
 
     def offer(self, etags: dict[str, str]) -> None:
         """The lists are these now."""
@@ -66,14 +72,22 @@ class Listener:
         self._number += 1
         self._told[what] = self._number
 
+    def told_message(self, message: bytes) -> None:
+        """The next event is this message."""
+        self._number += 1
+        if self.stream:
+            self._told_messages.append((self._number, message))
+
     def hand_over(self, number: int) -> StreamNews:
         """What an agent does not know that heard the events up to this number; it hears of it elsewhere, not here."""
         unheard = self._changed | self._updated.keys() | {what for what, at in self._told.items() if at > number}
+        messages = (*(message for at, message in self._told_messages if at > number), *self._said)
         self._changed.clear()
         self._updated.clear()
+        self._said.clear()
         self.close()
-        kinds = tuple(sorted(unheard & self.kinds))
-        return StreamNews(held=True, kinds=kinds, uris=tuple(sorted(unheard - self.kinds)), etags=self._etags)
+        kinds, uris = tuple(sorted(unheard & self.kinds)), tuple(sorted(unheard - self.kinds))
+        return StreamNews(held=True, kinds=kinds, uris=uris, etags=self._etags, messages=messages)
 
     def take_over(self, news: StreamNews) -> None:
         """Begin where another stream of the agent ended."""
@@ -82,8 +96,14 @@ class Listener:
         # Of what it could have heard from an edge that is gone nothing is known: all of it may be another one.
         self._changed.update(news.kinds if news.held else self.kinds)
         self._updated.update(dict.fromkeys(news.uris if news.held else self.watched))
-        if self._changed or self._updated:
+        self._said.extend(news.messages)
+        if self._changed or self._updated or self._said:
             self._wake.set()
+
+    def say(self, message: bytes) -> None:
+        """A message for this stream; of more than `MAX_SAID` that wait the oldest are left out."""
+        self._said.append(message)
+        self._wake.set()
 
     def close(self) -> None:
         """End the stream from our side."""
@@ -96,9 +116,10 @@ class Listener:
             async with asyncio.timeout(within):
                 await self._wake.wait()
         except TimeoutError:
-            return News([], [])
+            return News([], [], [])
         self._wake.clear()
-        found = News(sorted(self._changed), list(self._updated))
+        found = News(sorted(self._changed), list(self._updated), list(self._said))
         self._changed.clear()
         self._updated.clear()
+        self._said.clear()
         return found

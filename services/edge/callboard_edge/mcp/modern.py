@@ -22,10 +22,21 @@ ROUTED = frozenset(
         "resources/templates/list",
         "resources/read",
         "completion/complete",
+        "tasks/get",
+        "tasks/update",
+        "tasks/cancel",
     }
 )
 """Methods that go to the router, in both eras."""
-_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_NAMED = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "task_id",
+    "tasks/update": "task_id",
+    "tasks/cancel": "task_id",
+}
+_SPELLED = {"task_id": "taskId"}
 _ROUTING = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
 
 
@@ -91,9 +102,9 @@ def _check_name(method: str, params: Params, headers: dict[bytes, bytes]) -> Non
     key = _NAMED.get(method)
     if key is None:
         return
-    value = params.name if key == "name" else params.uri
+    value = getattr(params, key)
     if value is not None and _decoded(headers.get(b"mcp-name")) != value:
-        raise Fault(HEADER_MISMATCH, f"the Mcp-Name header is not the {key!r} of the body")
+        raise Fault(HEADER_MISMATCH, f"the Mcp-Name header is not the {_SPELLED.get(key, key)!r} of the body")
 
 
 def _decoded(value: bytes | None) -> str | None:

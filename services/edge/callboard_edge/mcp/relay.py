@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from callboard.contracts.calls import ERROR, PAUSED, RESULT
 from callboard.contracts.problems import Problem
 from callboard_edge.mcp.answers import (
@@ -26,6 +28,13 @@ from callboard_edge.mcp.calls import TICK, WATCH, Call, Calls
 from callboard_edge.mcp.outlet import Outlet
 
 
+class _Error(msgspec.Struct):
+    code: int = 0
+
+
+_peek = msgspec.json.Decoder(_Error).decode
+
+
 def _status(problem: str, body: bytes, modern: bool) -> int:
     if problem in PROBLEM_STATUS:
         return PROBLEM_STATUS[problem]
@@ -35,11 +44,9 @@ def _status(problem: str, body: bytes, modern: bool) -> int:
 
 
 def _code_of(error: bytes) -> int:
-    _, _, rest = error.partition(b'"code":')
-    digits = rest.lstrip()[:7].split(b",")[0].split(b"}")[0]
     try:
-        return int(digits)
-    except ValueError:
+        return _peek(error).code
+    except msgspec.DecodeError:
         return 0
 
 

@@ -96,7 +96,8 @@ class Stateless:
         if method == "server/discover":
             await outlet.result(_discovered(opened))
         elif method == "subscriptions/listen":
-            await self._streams.serve_listen(message, place, principal, opened, outlet)
+            head = self._head(place, principal, message, params, mirrored, time.time_ns() // 1000)
+            await self._streams.serve_listen(message, place, head, opened, outlet)
         else:
             raise Problem("method.unknown", f"Method not found: {method}", method=method)
 

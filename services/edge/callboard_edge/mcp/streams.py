@@ -8,14 +8,14 @@ import os
 import msgspec
 
 from callboard.contracts import subjects
-from callboard.contracts.access import Principal
-from callboard.contracts.calls import LEGACY
+from callboard.contracts.calls import LEGACY, RpcHead
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.contracts.replays import StreamNews, TakeNews
-from callboard.contracts.status import StreamOpened
+from callboard.contracts.status import SessionTold, StreamOpened
 from callboard.platform.bus import Bus
 from callboard_edge.mcp.answers import Receive, Send, send_end
+from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import Message, Refused
 from callboard_edge.mcp.event_ids import EventId, holder_of, own_stream
 from callboard_edge.mcp.gate import Place
@@ -25,6 +25,7 @@ from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.relay import HttpOutlet
 from callboard_edge.mcp.sessions import Session
+from callboard_edge.mcp.task_news import TaskNews
 from callboard_edge.mcp.watching import Watching
 
 HEARTBEAT = 15.0
@@ -41,10 +42,12 @@ class _Filter(msgspec.Struct, rename="camel"):
     prompts_list_changed: bool | None = None
     resources_list_changed: bool | None = None
     resource_subscriptions: list[str] = []
+    task_ids: list[str] = []
 
 
 class _ListenParams(msgspec.Struct):
     notifications: _Filter
+    meta: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"{}"), name="_meta")
 
 
 _listen_params = msgspec.json.Decoder(_ListenParams).decode
@@ -78,9 +81,10 @@ def session_listener(place: Place, session: Session, opened: Opened) -> Listener
 class Streams:
     """Serves the streams of this edge."""
 
-    def __init__(self, bus: Bus, alias: str, playbooks: Playbooks, watching: Watching) -> None:
+    def __init__(self, bus: Bus, alias: str, calls: Calls, playbooks: Playbooks, watching: Watching) -> None:
         self._bus = bus
         self._alias = alias
+        self._calls = calls
         self._playbooks = playbooks
         self._watching = watching
 
@@ -100,7 +104,10 @@ class Streams:
                     listener.told(uri)
                     body = _notification("notifications/resources/updated", b'"uri":' + _encode(uri), meta)
                     await outlet.say(body)
-                if not news.kinds and not news.uris and not listener.closed:
+                for message in news.messages:
+                    listener.told_message(message)
+                    await outlet.say(message)
+                if not any(news) and not listener.closed:
                     await outlet.idle()
         finally:
             self._playbooks.leave(listener)
@@ -159,6 +166,12 @@ class Streams:
                 listener.watched = dict(session.subscriptions)
                 self._watching.announce()
 
+    def session_told(self, message: SessionTold) -> None:
+        """A server has something to say to one session; without a stream it is not heard."""
+        for listener in self._playbooks.listeners():
+            if listener.session == message.session:
+                listener.say(bytes(message.message))
+
     def opened_elsewhere(self, message: StreamOpened) -> None:
         """The session has a newer stream at another edge."""
         if message.edge != self._bus.instance and not message.stream:
@@ -180,24 +193,28 @@ class Streams:
         """Whether a stream of this session is open here."""
         return any(listener.session == session for listener in self._playbooks.listeners())
 
-    async def serve_listen(
-        self, message: Message, place: Place, principal: Principal, opened: Opened, outlet: Outlet
-    ) -> None:
+    async def serve_listen(self, message: Message, place: Place, head: RpcHead, opened: Opened, outlet: Outlet) -> None:
         """`subscriptions/listen`: the acknowledgement first, then what changes, each with the subscription's id."""
         try:
-            wanted = _listen_params(message.params).notifications
+            asked = _listen_params(message.params)
         except msgspec.ValidationError as error:
             raise Refused(-32602, f"params of subscriptions/listen: {error}", message.raw_id) from None
+        wanted = asked.notifications
         kinds = [kind for kind in KINDS if getattr(wanted, f"{kind}_list_changed")]
-        watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], principal.organisation == "")
-        honoured: dict[str, object] = {f"{kind}ListChanged": True for kind in kinds}
-        if watched:
-            honoured["resourceSubscriptions"] = list(watched)
-        meta = b'"_meta":{"io.modelcontextprotocol/subscriptionId":' + message.raw_id + b"}"
-        acknowledged = b'"notifications":' + _encode(honoured)
-        await outlet.say(_notification("notifications/subscriptions/acknowledged", meta, acknowledged))
-        listener = Listener(place, frozenset(kinds), opened.etags, watched, key_id=principal.key_id)
-        await self.follow(listener, outlet, meta)
+        watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], head.anonymous)
+        listener = Listener(place, frozenset(kinds), opened.etags, watched, key_id=head.principal)
+        tasks = TaskNews(self._calls, place, head, bytes(asked.meta), listener, message.raw_id)
+        try:
+            heard = await tasks.begin(wanted.task_ids) if wanted.task_ids else []
+            honoured: dict[str, object] = {f"{kind}ListChanged": True for kind in kinds}
+            honoured |= {"resourceSubscriptions": list(watched)} if watched else {}
+            honoured |= {"taskIds": heard} if heard else {}
+            meta = b'"_meta":{"io.modelcontextprotocol/subscriptionId":' + message.raw_id + b"}"
+            acknowledged = b'"notifications":' + _encode(honoured)
+            await outlet.say(_notification("notifications/subscriptions/acknowledged", meta, acknowledged))
+            await self.follow(listener, outlet, meta)
+        finally:
+            tasks.end()
         await outlet.result(b'{"resultType":"complete",' + meta + b"}")
 
     async def _owned(self, place: Place, uris: list[str], anonymous: bool) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from callboard.contracts.calls import RpcHead
+from callboard.contracts.calls import LISTEN, TASK_METHODS, RpcHead, task_owner
 from callboard.contracts.problems import Problem
 from callboard_router.catalogue.combined import CombinedPlaybooks
 from callboard_router.catalogue.compiled import CompiledPlaybook
@@ -32,9 +34,23 @@ class _Referring(msgspec.Struct):
     ref: _Reference
 
 
+class _Task(msgspec.Struct, rename="camel"):
+    task_id: str
+
+
+class _TaskIds(msgspec.Struct, rename="camel"):
+    task_ids: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+class _Listening(msgspec.Struct):
+    notifications: _TaskIds
+
+
 _named = msgspec.json.Decoder(_Named).decode
 _uri = msgspec.json.Decoder(_Uri).decode
 _page = msgspec.json.Decoder(_Page).decode
+_task = msgspec.json.Decoder(_Task).decode
+_listening = msgspec.json.Decoder(_Listening).decode
 _referring = msgspec.json.Decoder(_Referring).decode
 
 
@@ -53,11 +69,20 @@ def resolve_among(head: RpcHead, params: bytes, combined: CombinedPlaybooks) -> 
             return combined.resource_owner(_uri(params).uri)
         if method == "completion/complete":
             return _completion(_referring(params).ref, combined)
+        if method in TASK_METHODS:
+            return combined.task_owner(_server_of(_task(params).task_id))
+        if method == LISTEN:
+            return combined.task_owner(_server_of(_listening(params).notifications.task_ids[0]))
         if method == "callboard/open":
             return combined.opened
     except msgspec.ValidationError as error:
         raise Problem("argument.invalid", f"params of {method}: {error}") from None
     raise Problem("method.unknown", f"method {method!r} is not offered here", method=method)
+
+
+def _server_of(id: str) -> str:
+    owner = task_owner(id)
+    return owner[0] if owner is not None else ""
 
 
 def _tool(name: str, combined: CombinedPlaybooks) -> CompiledPlaybook:

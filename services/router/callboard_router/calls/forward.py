@@ -15,7 +15,7 @@ import structlog
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.calls import CallHead, frame
+from callboard.contracts.calls import TASK_METHODS, CallHead, frame
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstreams import PlaceServer
 from callboard.platform.bus import Bus
@@ -90,6 +90,11 @@ class Forwarder:
 
     async def _place_and_resend(self, pending: _Pending) -> None:
         head = pending.head
+        if pending.holder and head.method in TASK_METHODS:
+            # The server may still know the task, whoever asks.
+            pending.holder, pending.subject = "", subjects.call(head.organisation, head.server)
+            await self._send(pending)
+            return
         if pending.holder:
             await self._refuse(head, len(pending.payload), holder_gone(head))
             return

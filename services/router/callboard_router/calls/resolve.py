@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from callboard.contracts.calls import MODERN, RpcHead, holder_of
+from callboard.contracts.calls import LISTEN, MODERN, TASK_METHODS, RpcHead, holder_of, task_owner
 from callboard.contracts.playbooks import ResourceOwner
 from callboard.contracts.problems import Problem
-from callboard.kernel.names import is_restricted
+from callboard.kernel.extensions import TASKS, declares, missing_extension
+from callboard.kernel.names import is_restricted, is_slug
+from callboard.kernel.plain_json import plain
 from callboard.kernel.prompt_template import fill
 from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
 
@@ -17,7 +19,8 @@ from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
 class Target(msgspec.Struct, frozen=True):
     """Where a request goes. `wire_name`: the playbook's own name for it, also where several are served as one.
 
-    `holder`: the worker that holds the call which this request goes on with.
+    `holder`: the worker that holds the call which this request goes on with. `is_task`: it is about a task, whose
+    server need not be one of the playbook's any more.
     """
 
     server: str
@@ -25,6 +28,7 @@ class Target(msgspec.Struct, frozen=True):
     wire_name: str
     digest: str
     holder: str = ""
+    is_task: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -68,12 +72,25 @@ class _CompleteParams(msgspec.Struct):
     ref: _Reference
 
 
+class _TaskParams(msgspec.Struct, rename="camel"):
+    task_id: str
+
+
+class _TaskIds(msgspec.Struct, rename="camel"):
+    task_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)]
+
+
+class _ListenParams(msgspec.Struct):
+    notifications: _TaskIds
+
+
 _call_params = msgspec.json.Decoder(_CallParams).decode
 _prompt_params = msgspec.json.Decoder(_PromptParams).decode
 _uri_params = msgspec.json.Decoder(_UriParams).decode
 _list_params = msgspec.json.Decoder(_ListParams).decode
 _complete_params = msgspec.json.Decoder(_CompleteParams).decode
-_any = msgspec.json.Decoder().decode
+_task_params = msgspec.json.Decoder(_TaskParams).decode
+_listen_params = msgspec.json.Decoder(_ListenParams).decode
 
 
 def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
@@ -95,6 +112,10 @@ def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
             return Target(server, read.uri, read.uri, digest, _holder(read.state))
         if method == "completion/complete":
             return _completion(params, playbook)
+        if method in TASK_METHODS:
+            return _about_task(head, _task_params(params).task_id, playbook)
+        if method == LISTEN:
+            return _about_task(head, _listen_params(params).notifications.task_ids[0], playbook)
         if method == "callboard/open":
             return Answer(playbook.opened)
         if method == "callboard/owner":
@@ -110,7 +131,7 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     route = playbook.tools.get(call.name)
     if route is None:
         raise Problem("tool.unknown", f"Unknown tool: {call.name}", tool=call.name)
-    arguments: Any = _any(call.arguments)
+    arguments: Any = plain(call.arguments)
     if not isinstance(arguments, dict):
         raise Problem("argument.invalid", "`arguments` must be an object", tool=call.name)
     if route.mirrored and head.param_headers is not None:
@@ -172,3 +193,20 @@ def _completion(params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
         owner = playbook.template_owner(reference.uri) or playbook.resource_owner(reference.uri)
         return Target(owner.server, reference.uri, reference.uri, owner.item.digest)
     raise Problem("argument.invalid", f"`ref.type` {reference.type!r} is neither ref/prompt nor ref/resource")
+
+
+def _about_task(head: RpcHead, id: str, playbook: CompiledPlaybook) -> Target:
+    """To whoever the id names; the connector that opens it sees whether that is true, and whose task it is."""
+    owner = task_owner(id)
+    if owner is None and not playbook.makes_tasks:
+        raise Problem("method.unknown", f"no server of the playbook makes tasks: {head.method}", method=head.method)
+    if head.era == MODERN and not declares(head.capabilities, TASKS):
+        raise missing_extension(TASKS)
+    if owner is None or not is_slug(owner[0]) or not is_restricted(owner[1] or "-"):
+        raise unknown_task()
+    return Target(owner[0], "", "", "", owner[1], is_task=True)
+
+
+def unknown_task() -> Problem:
+    """The same words as for a task that is another's: an id tells nothing that was not told before."""
+    return Problem("task.unknown", "Task not found")

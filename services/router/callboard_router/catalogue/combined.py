@@ -18,13 +18,14 @@ from callboard.contracts import subjects
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.names import prefix_among, wire_name
-from callboard_router.catalogue.compiled import CAPABILITIES, CompiledPlaybook
+from callboard_router.catalogue.capabilities import capabilities_of, united
+from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.domain import Entry
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 
 log = structlog.get_logger()
 _opened = msgspec.json.Decoder(Opened).decode
-_capabilities = msgspec.json.Decoder(dict[str, Any]).decode
+_members = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Part:
@@ -80,21 +81,21 @@ class CombinedPlaybooks:
         return owners, definitions
 
     def _opened(self, organisation: str) -> Opened:
-        capabilities = dict(CAPABILITIES)
-        for part in self._parts:
-            capabilities |= _capabilities(part.opened.capabilities)
+        said = [_members(part.opened.capabilities) for part in self._parts]
+        tasks = united(_members(part.opened.tasks) for part in self._parts)
         lists = self.lists
         return Opened(
             version=0,
             title=organisation,
             description="",
             instructions="\n\n".join(_section(part) for part in self._parts if part.opened.instructions),
-            capabilities=msgspec.Raw(msgspec.json.encode(capabilities)),
+            capabilities=msgspec.Raw(msgspec.json.encode(united([capabilities_of({}), *said]))),
             etags={
                 "tools": lists["tools/list"].etag,
                 "prompts": lists["prompts/list"].etag,
                 "resources": lists["resources/list"].etag + lists["resources/templates/list"].etag,
             },
+            tasks=msgspec.Raw(msgspec.json.encode(tasks or {})),
         )
 
     def resource_owner(self, uri: str) -> CompiledPlaybook:
@@ -112,6 +113,14 @@ class CombinedPlaybooks:
         if len(servers) == 1:
             return next(part.owner for part in self._parts if part.owner.resource_servers)
         raise Problem("resource.unknown", f"no server of your playbooks has the resource {uri}", uri=uri)
+
+    def task_owner(self, server: str) -> CompiledPlaybook:
+        """Who resolves what is about a task of this server; the task knows itself which playbook made it."""
+        makers = [part.owner for part in self._parts if part.owner.makes_tasks]
+        using = [owner for owner in makers if server in owner.definition.servers]
+        for owner in (*using, *makers):
+            return owner
+        raise Problem("method.unknown", "no server of your playbooks makes tasks")
 
     def template_owner(self, uri: str) -> CompiledPlaybook:
         """The owner of a template or of a resource, named verbatim by a completion request."""

@@ -12,17 +12,13 @@ import msgspec
 from callboard.contracts.definitions import Catalogue, PlaybookContent
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
+from callboard.kernel.extensions import TASKS
 from callboard.kernel.param_headers import ANNOTATION, mirror_fault
-from callboard_router.catalogue.domain import Collision, Entry, expose, template_pattern
+from callboard.kernel.plain_json import plain
+from callboard_router.catalogue.capabilities import capabilities_of, declared_by, tasks_of
+from callboard_router.catalogue.domain import Collision, Entry, app_of, expose, template_pattern
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
-
-CAPABILITIES: dict[str, Any] = {
-    "tools": {"listChanged": True},
-    "prompts": {"listChanged": True},
-    "resources": {"listChanged": True, "subscribe": True},
-}
-"""What every endpoint has."""
 
 
 class _Definition(msgspec.Struct):
@@ -53,7 +49,7 @@ class ToolRoute:
         return mirror_fault(self._schema(), arguments, headers)
 
     def _schema(self) -> Any:
-        return msgspec.json.decode(msgspec.json.decode(self._raw, type=_Definition).inputSchema)
+        return plain(msgspec.json.decode(self._raw, type=_Definition).inputSchema)
 
     def faults(self, arguments: Any) -> list[str]:
         """What is wrong with the arguments; empty when nothing is."""
@@ -90,7 +86,12 @@ class CompiledPlaybook:
             (template_pattern(uri), entry) for uri, entry in exposure.templates.items()
         ]
         self._template_owners = exposure.templates
-        self.resource_servers = _with_capability(content, catalogues, b'"resources"')
+        declared = declared_by(content.definition, catalogues)
+        self.resource_servers = [server for server, said in declared.items() if "resources" in said]
+        self._app_servers: dict[str, str] = {}
+        for tool in exposure.tools.values():
+            if uri := app_of(tool):
+                self._app_servers.setdefault(uri, tool.server)
         self.lists = {
             "tools/list": _prepared("tools", exposure.tools, page_size),
             "prompts/list": _prepared("prompts", exposure.prompts, page_size),
@@ -102,16 +103,16 @@ class CompiledPlaybook:
             "prompts": self.lists["prompts/list"].etag,
             "resources": self.lists["resources/list"].etag + self.lists["resources/templates/list"].etag,
         }
-        self.opened = msgspec.json.encode(self._opened(content, catalogues))
+        self.opened = msgspec.json.encode(self._opened(content, catalogues, declared))
 
-    def _opened(self, content: PlaybookContent, catalogues: Mapping[str, Catalogue]) -> Opened:
+    def _opened(
+        self, content: PlaybookContent, catalogues: Mapping[str, Catalogue], declared: dict[str, dict[str, Any]]
+    ) -> Opened:
         definition = content.definition
-        capabilities = dict(CAPABILITIES)
-        for capability in ("completions", "logging"):
-            if _with_capability(content, catalogues, f'"{capability}"'.encode()):
-                capabilities[capability] = {}
         said = [catalogues[s].instructions for s in definition.servers if s in catalogues]
         parts = [definition.instructions or definition.description, *said]
+        capabilities, tasks = capabilities_of(declared), tasks_of(declared, catalogues)
+        self.makes_tasks = bool(tasks) or TASKS in capabilities.get("extensions", ())
         return Opened(
             version=self.version,
             title=definition.title,
@@ -119,6 +120,7 @@ class CompiledPlaybook:
             instructions="\n\n".join(part for part in parts if part),
             capabilities=msgspec.Raw(msgspec.json.encode(capabilities)),
             etags=self.etags,
+            tasks=msgspec.Raw(msgspec.json.encode(tasks)),
         )
 
     def under(self, tools: Mapping[str, str], prompts: Mapping[str, str]) -> CompiledPlaybook:
@@ -144,10 +146,16 @@ class CompiledPlaybook:
         raise Problem("resource.unknown", f"no server of the playbook has the resource {uri}", uri=uri)
 
     def resource_server(self, uri: str) -> tuple[str, str]:
-        """(server, digest) for a URI; the digest is empty when only the server is known."""
+        """(server, digest) for a URI; the digest is empty when only the server is known.
+
+        The app of a tool (`ui://`, MCP Apps) need not be listed: it is its tool's server that has it.
+        """
         try:
             entry = self.resource_owner(uri)
         except Problem:
+            app = self._app_servers.get(uri)
+            if app is not None:
+                return app, ""
             if len(self.resource_servers) == 1:
                 return self.resource_servers[0], ""
             raise
@@ -160,15 +168,3 @@ class CompiledPlaybook:
 
 def _prepared(key: str, entries: Mapping[str, Entry], page_size: int) -> PreparedList:
     return PreparedList(key, (definition_bytes(entry) for entry in entries.values()), page_size)
-
-
-def _with_capability(content: PlaybookContent, catalogues: Mapping[str, Catalogue], capability: bytes) -> list[str]:
-    name = capability.strip(b'"').decode()
-    found = []
-    for server, use in content.definition.servers.items():
-        catalogue = catalogues.get(server)
-        if use.enabled and catalogue is not None:
-            declared = msgspec.json.decode(catalogue.capabilities)
-            if isinstance(declared, dict) and name in declared:
-                found.append(server)
-    return found

@@ -143,6 +143,34 @@ def _stored_prompts(definition: PlaybookDefinition) -> Iterator[Entry]:
         yield Entry(name, STORED, item, stored=prompt)
 
 
+class _Ui(msgspec.Struct, rename="camel"):
+    resource_uri: str = ""
+
+
+class _AppMeta(msgspec.Struct):
+    ui: _Ui = msgspec.field(default_factory=_Ui)
+    flat: str = msgspec.field(default="", name="ui/resourceUri")
+
+
+class _AppTool(msgspec.Struct):
+    meta: _AppMeta = msgspec.field(default_factory=_AppMeta, name="_meta")
+
+
+_app_tool = msgspec.json.Decoder(_AppTool).decode
+
+
+def app_of(entry: Entry) -> str:
+    """The URI of the app that a tool is shown with (MCP Apps, `_meta.ui.resourceUri`, once flat); empty for none."""
+    raw = bytes(entry.item.raw)
+    if b"resourceUri" not in raw:
+        return ""
+    try:
+        meta = _app_tool(raw).meta
+    except msgspec.DecodeError:
+        return ""
+    return meta.ui.resource_uri or meta.flat
+
+
 def template_pattern(template: str) -> re.Pattern[str]:
     """A regular expression for the expansions of an RFC 6570 template (linear: no nested repeats)."""
     pattern, position = "", 0

@@ -84,6 +84,11 @@ class Served:
         place = f"{organisation}/{playbook}"
         return CompiledPlaybook(version, content, catalogues_of(owner), self._page_size, deadlines, place=place)
 
+    def is_registered(self, organisation: str, server: str) -> bool:
+        """Whether the organisation has this server now, in whatever playbook."""
+        owner = self._state.organisations.get(organisation)
+        return owner is not None and owner.server(server).definition is not None
+
     def all(self) -> dict[tuple[str, str], CompiledPlaybook]:
         """Everything that is served now."""
         return self._current

@@ -13,7 +13,7 @@ from callboard.platform.bus import Bus
 from callboard_router.calls.among import resolve_among
 from callboard_router.calls.forward import Forwarder
 from callboard_router.calls.refuse import error_body, refusal_record
-from callboard_router.calls.resolve import Answer, resolve
+from callboard_router.calls.resolve import Answer, resolve, unknown_task
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.served import Served
 
@@ -45,6 +45,8 @@ class RpcEntry:
                 if outcome.refused:
                     await self._record(organisation, playbook.name, playbook.version, head, outcome, len(params))
                 return
+            if outcome.is_task and not self._served.is_registered(organisation, outcome.server):
+                raise unknown_task()
             await self.forwarder.forward(
                 CallHead(
                     head.call_id,
