@@ -135,19 +135,39 @@ def note(method: str, params: object) -> tuple[object, bytes]:
 
 def test_progress_gets_the_token_of_the_client_back() -> None:
     found, raw = note("notifications/progress", {"progressToken": 5, "progress": 1, "message": "x"})
-    sent = forwarded(head(), found, raw, 5, b'"tok"')  # type: ignore[arg-type]
+    sent = forwarded(head(), found, raw, 5, b'"tok"', "")  # type: ignore[arg-type]
     assert sent is not None
     assert json.loads(sent)["params"] == {"progressToken": "tok", "progress": 1, "message": "x"}
-    assert forwarded(head(), found, raw, 6, b'"tok"') is None  # type: ignore[arg-type]
-    assert forwarded(head(), found, raw, 5, b"") is None  # type: ignore[arg-type]
+    assert forwarded(head(), found, raw, 6, b'"tok"', "") is None  # type: ignore[arg-type]
+    assert forwarded(head(), found, raw, 5, b"", "") is None  # type: ignore[arg-type]
 
 
-def test_log_messages_reach_a_stateless_client_only_at_its_level() -> None:
+@pytest.mark.parametrize(
+    ("era", "level", "heard"),
+    [
+        ("2026-07-28", "", False),
+        ("2026-07-28", "warning", False),
+        ("2026-07-28", "info", True),
+        ("2026-07-28", "debug", True),
+        ("2025-11-25", "", True),
+        ("2025-11-25", "warning", False),
+        ("2025-11-25", "info", True),
+    ],
+)
+def test_log_messages_reach_a_client_from_its_level_on(era: str, level: str, heard: bool) -> None:
     found, raw = note("notifications/message", {"level": "info", "data": "x"})
-    assert forwarded(head(), found, raw, 1, b"") is None  # type: ignore[arg-type]
-    assert forwarded(head(log_level="warning"), found, raw, 1, b"") is None  # type: ignore[arg-type]
-    assert forwarded(head(log_level="info"), found, raw, 1, b"") == raw  # type: ignore[arg-type]
-    assert forwarded(head(era="2025-11-25"), found, raw, 1, b"") == raw  # type: ignore[arg-type]
+    assert (forwarded(head(era=era), found, raw, 1, b"", level) == raw) is heard  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("scope", "principal", "seen"),
+    [("public", "k", "private"), ("public", "anonymous", "public"), ("private", "anonymous", "private")],
+)
+def test_what_took_a_token_to_read_is_private(scope: str, principal: str, seen: str) -> None:
+    raw = b'{"contents":[{"uri":"a","text":"\\u00e4 1.0"}],"ttlMs":5,"cacheScope":"%b","resultType":"complete"}'
+    read = head(method="resources/read", principal=principal)
+    settled = settle(read, raw % scope.encode()).body  # type: ignore[arg-type]
+    assert settled == raw % seen.encode()
 
 
 def test_only_a_tool_that_was_sent_has_an_unknown_outcome() -> None:

@@ -9,7 +9,7 @@ import pytest
 from callboard.contracts.calls import CHUNK, ERROR, NOTIFICATION, RESULT, ReplyHead, RpcHead, frame
 from callboard_edge.mcp.answers import send_event
 from callboard_edge.mcp.calls import Calls
-from callboard_edge.mcp.relay import _status
+from callboard_edge.mcp.relay import status_of
 
 
 @pytest.mark.parametrize("line_break", [b"\n", b"\r\n", b"\r"])
@@ -34,8 +34,8 @@ async def test_a_line_break_between_two_tokens_does_not_end_the_event(line_break
     ],
 )
 def test_the_status_follows_from_the_code_of_the_error_however_it_is_spelled(error: bytes, status: int) -> None:
-    assert _status(ReplyHead("c", ERROR), error, modern=True) == status
-    assert _status(ReplyHead("c", ERROR), error, modern=False) == 200
+    assert status_of("", error, modern=True) == status
+    assert status_of("", error, modern=False) == 200
 
 
 class _Bus:

@@ -73,6 +73,30 @@ async def test_calls_end_and_none_is_executed_twice_when_a_process_is_killed(
         assert error["data"]["code"] in ("call.outcome_unknown", "server.unavailable", "bus.unavailable"), error
 
 
+@pytest.mark.parametrize("transport", ["http", "stdio"])
+async def test_a_call_that_may_take_an_hour_is_not_waited_for_when_its_worker_is_gone(
+    stack: Stack, transport: str, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    async with running("echo", "--ledger", ledger) as upstream:
+        server = f'{{url: "{upstream.url}"}}'
+        if transport == "stdio":
+            server = f"{{command: {command('echo', '--stdio', '--ledger', str(ledger))}}}"
+        organisation = fresh("org")
+        await stack.apply(file(organisation, server))
+        token = await stack.token(organisation)
+        params = {"name": "slow", "arguments": {"seconds": 3600, "text": "long"}}
+        url = stack.endpoint(organisation, "start")
+        call = asyncio.ensure_future(stack.rpc(url, "tools/call", params, token, timeout=60))
+        await eventually(lambda: "long" in ledger_lines(ledger), within=15)
+        killed = stack.kill("connectors")
+        answer = await asyncio.wait_for(call, 15)
+        assert answer.json()["error"]["data"]["code"] == "call.outcome_unknown"
+        await eventually(lambda: stack.pids().get("connectors", killed) != killed, within=15)
+        await stack.ready(30)
+        assert ledger_lines(ledger).count("long") == 1
+
+
 @pytest.mark.parametrize("name", ["router", "nats", "postgres", "projections"])
 async def test_no_acknowledged_version_is_lost_when_a_process_is_killed(stack: Stack, name: str) -> None:
     organisation = fresh("org")

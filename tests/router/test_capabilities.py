@@ -17,7 +17,7 @@ from callboard.contracts.definitions import (
 )
 from callboard.contracts.problems import Problem
 from callboard_router.calls.resolve import Target, resolve
-from callboard_router.catalogue.compiled import CompiledPlaybook
+from callboard_router.catalogue.compiled import DEFAULT_LIMITS, CompiledPlaybook
 
 TASKS, UI = "io.modelcontextprotocol/tasks", "io.modelcontextprotocol/ui"
 DECLARED = b'{"extensions":{"io.modelcontextprotocol/tasks":{}}}'
@@ -93,7 +93,7 @@ def test_a_task_goes_to_the_server_that_its_id_names_whatever_the_playbook_holds
     playbook: CompiledPlaybook,
 ) -> None:
     found = resolve(head("tasks/get"), json.dumps({"taskId": OURS}).encode(), playbook)
-    assert found == Target("gone", "", "", "", "w1", is_task=True)
+    assert found == Target("gone", "", "", "", DEFAULT_LIMITS._replace(idle=0), "w1", is_task=True)
     listening = {"notifications": {"taskIds": [OURS]}}
     assert resolve(head(LISTEN), json.dumps(listening).encode(), playbook) == found
 

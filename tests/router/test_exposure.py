@@ -5,6 +5,7 @@ import pytest
 
 from callboard.contracts.calls import LEGACY, MODERN
 from callboard.contracts.definitions import (
+    CacheHint,
     Catalogue,
     CatalogueItem,
     PlaybookContent,
@@ -15,8 +16,9 @@ from callboard.contracts.definitions import (
 )
 from callboard.contracts.problems import Problem
 from callboard.kernel.digest import digest_of_json
+from callboard_router.catalogue.caching import caching_of
 from callboard_router.catalogue.compiled import CompiledPlaybook
-from callboard_router.catalogue.domain import expose, template_pattern
+from callboard_router.catalogue.domain import content_of, expose, template_pattern
 from callboard_router.catalogue.lists import PreparedList
 
 
@@ -33,7 +35,16 @@ GIT = offering(item("log", description="old"), item("status"), item("reset"))
 
 
 def test_names_get_the_prefix_the_playbook_asks_for() -> None:
-    for names, expected in (("prefixed", "git__log"), ("bare", "log"), ("vcs", "vcs__log"), ("vcs.", "vcs.log")):
+    for names, expected in (
+        ("prefixed", "git__log"),
+        ("double_underscore", "git__log"),
+        ("dot", "git.log"),
+        ("slash", "git/log"),
+        ("bare", "log"),
+        ("none", "log"),
+        ("vcs", "vcs__log"),
+        ("vcs.", "vcs.log"),
+    ):
         definition = PlaybookDefinition(servers={"git": PlaybookServer(names=names)})
         assert expected in expose(definition, {"git": GIT}).tools
 
@@ -72,6 +83,38 @@ def test_a_collision_names_both_owners_and_keeps_the_first() -> None:
     assert exposure.tools["log"].server == "git"
 
 
+def test_two_tools_of_one_server_under_one_name_are_both_named() -> None:
+    rules = ToolRules(rename={"log": "status"})
+    exposure = expose(PlaybookDefinition(servers={"git": PlaybookServer(tools=rules)}), {"git": GIT})
+    assert [str(c) for c in exposure.collisions] == ["tool 'git__status' is both 'log' and 'status' of 'git'"]
+
+
+def bare(*servers: str) -> PlaybookDefinition:
+    return PlaybookDefinition(servers={name: PlaybookServer(names="bare") for name in servers})
+
+
+def everything(*names: str) -> Catalogue:
+    """A server with one of each kind under each name."""
+    items = tuple(item(name) for name in names)
+    return Catalogue(era=MODERN, tools=items, prompts=items, resources=items, templates=items)
+
+
+@pytest.mark.parametrize("kind", ["tools", "prompts", "resources", "templates"])
+def test_a_published_name_stays_with_its_owner_whatever_others_offer_later(kind: str) -> None:
+    definition = bare("first", "second")
+    before = {"first": everything(), "second": everything("log")}
+    published = content_of(definition, expose(definition, before))
+    grown = expose(definition, {"first": everything("log", "new"), "second": everything("log")}, published)
+    assert [(entry.wire, entry.server) for entry in getattr(grown, kind).values()] == [
+        ("new", "first"),
+        ("log", "second"),
+    ]
+    assert "'log' comes from both 'second' and 'first'" in str(grown.collisions[0])
+    moved = expose(definition, {"first": everything("log"), "second": everything()}, published)
+    assert getattr(moved, kind) == {}
+    assert len(moved.collisions) == 4
+
+
 def test_a_quarantined_tool_is_hidden_and_its_neighbours_are_not() -> None:
     definition = PlaybookDefinition(servers={"git": PlaybookServer()})
     assert list(expose(definition, {"git": offering(item("bad", "no schema"), item("good"))}).tools) == ["git__good"]
@@ -91,23 +134,80 @@ def test_stored_prompts_stand_beside_those_of_servers() -> None:
     assert list(expose(definition, {}).prompts) == ["hello"]
 
 
-def test_pages_follow_each_other_and_a_cursor_of_another_list_fails_cleanly() -> None:
-    items = [b'{"n":%d}' % number for number in range(5)]
-    prepared = PreparedList("tools", items, 2)
-    seen, cursor = [], None
+def pages_of(prepared: PreparedList) -> tuple[list[int], list[str]]:
+    seen: list[int] = []
+    cursors: list[str] = []
     while True:
-        page = msgspec.json.decode(prepared.result(LEGACY, cursor))
+        page = msgspec.json.decode(prepared.result(LEGACY, cursors[-1] if cursors else None))
         seen += [entry["n"] for entry in page["tools"]]
-        cursor = page.get("nextCursor")
-        if cursor is None:
-            break
-        last = cursor
+        if "nextCursor" not in page:
+            return seen, cursors
+        cursors.append(page["nextCursor"])
+
+
+ITEMS = [b'{"n":%d}' % number for number in range(5)]
+
+
+@pytest.mark.parametrize(("size", "pages"), [(1, 5), (2, 3), (4, 2), (5, 1), (100, 1)])
+def test_pages_follow_each_other(size: int, pages: int) -> None:
+    seen, cursors = pages_of(PreparedList("tools", ITEMS, size, "acme/p"))
     assert seen == [0, 1, 2, 3, 4]
-    changed = PreparedList("tools", [*items, b'{"n":9}'], 2)
-    for bad in (last, "junk", "", "====", "Zm9v"):
+    assert len(cursors) == pages - 1
+
+
+def test_a_cursor_is_of_one_list_of_one_playbook_as_it_was() -> None:
+    _, cursors = pages_of(PreparedList("tools", ITEMS, 2, "acme/p"))
+    same = PreparedList("tools", ITEMS, 2, "acme/p")
+    assert same.result(LEGACY, cursors[0])
+    others = [
+        PreparedList("tools", [*ITEMS, b'{"n":9}'], 2, "acme/p"),
+        PreparedList("prompts", ITEMS, 2, "acme/p"),
+        PreparedList("tools", ITEMS, 2, "acme/q"),
+        PreparedList("tools", ITEMS, 2, "else/p"),
+    ]
+    tampered = [cursors[0][:-1] + "x", cursors[0].upper(), cursors[0] + " ", "junk", "", "0", "é"]
+    for prepared, cursor in [*((other, cursors[0]) for other in others), *((same, bad) for bad in tampered)]:
         with pytest.raises(Problem) as refused:
-            changed.result(LEGACY, bad)
+            prepared.result(LEGACY, cursor)
         assert refused.value.code == "cursor.invalid"
+
+
+HINTS = {"short": ("public", 1_000), "long": ("public", 9_000), "own": ("private", 5_000)}
+
+
+def hinting(name: str) -> Catalogue:
+    scope, ttl = HINTS[name]
+    hint = CacheHint(ttl_ms=ttl, scope=scope)  # type: ignore[arg-type]  # one of the two
+    return Catalogue(era=MODERN, tools=(item(name),), caching={"tools": hint})
+
+
+@pytest.mark.parametrize(
+    ("servers", "access", "expected"),
+    [
+        (["long"], "anonymous", (9_000, "public")),
+        (["long"], "token", (9_000, "private")),
+        (["long", "short"], "anonymous", (1_000, "public")),
+        (["long", "own"], "anonymous", (5_000, "private")),
+        (["long", "silent"], "anonymous", (0, "private")),
+        (["long", "away"], "anonymous", (0, "private")),
+        (["long", "without"], "anonymous", (9_000, "public")),
+        (["without"], "anonymous", (0, "private")),
+    ],
+)
+def test_a_list_may_be_kept_as_long_as_every_server_said(
+    servers: list[str], access: str, expected: tuple[int, str]
+) -> None:
+    definition = PlaybookDefinition(access=access, servers={name: PlaybookServer() for name in servers})  # type: ignore[arg-type]
+    known = {name: hinting(name) for name in HINTS} | {
+        "silent": offering(item("x")),
+        "without": Catalogue(era=MODERN, capabilities=msgspec.Raw(b'{"prompts":{}}')),
+    }
+    found = caching_of("tools", definition, known)
+    assert (found.ttl_ms, found.scope) == expected
+    compiled = CompiledPlaybook(1, PlaybookContent(definition=definition), known, 100)
+    page = msgspec.json.decode(compiled.lists["tools/list"].result(MODERN, None))
+    assert (page["ttlMs"], page["cacheScope"]) == expected
+    assert "ttlMs" not in msgspec.json.decode(compiled.lists["tools/list"].result(LEGACY, None))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from callboard.platform.event_store import EventStore
 from callboard.platform.log_follower import LogFollower
 from callboard.platform.postgres import open_pool
 from callboard.platform.room import Clockwork, answer_status, cancel_all
+from callboard_router.catalogue.deadlines import Limits
 from callboard_router.catalogue.served import Served, announcement
 from callboard_router.decisions import Decisions
 from callboard_router.entry.commands import register_commands
@@ -42,7 +43,8 @@ class Router:
         self._clock = Clockwork("router", instance)
         self.bus = Bus("router", instance, settings)
         self._state = RouterState()
-        self._served = Served(self._state, settings.page_size)
+        limits = Limits(int(settings.idle_seconds * 1000), int(settings.max_seconds * 1000))
+        self._served = Served(self._state, settings.page_size, limits)
         self._rpc = RpcEntry(self.bus, self._served, settings.placement_wait)
         self._pool: asyncpg.Pool | None = None
         self._follower: LogFollower | None = None

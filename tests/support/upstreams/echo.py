@@ -6,8 +6,9 @@
 Over HTTP, /mcp is Streamable HTTP and /sse the older transport; over WebSocket every path is the endpoint.
 
 Tools: `echo {text}`, `mark {text}`, `slow {seconds, text}`, `fail {}`, `rpc_error {}`, `big {bytes}`,
-`progress {steps, interval}`. `mark` and `slow` append `text` and a newline to the ledger when they start, and
-a cancelled `slow` appends `cancelled:text`. `--tools N` adds N copies of echo, `echo_00001` and so on.
+`progress {steps, interval, seconds, text}` (after the steps it is silent for `seconds`). `mark`, `slow` and `progress`
+append `text` and a newline to the ledger when they start, and a cancelled one of the last two `cancelled:text`.
+`--tools N` adds N copies of echo, `echo_00001` and so on.
 SIGUSR1 adds the tool `extra` and announces it.
 """
 
@@ -42,7 +43,7 @@ def tool(
 
 def _catalogue(copies: int) -> list[dict[str, Any]]:
     number, whole = {"type": "number", "minimum": 0}, {"type": "integer", "minimum": 0}
-    steps = {"steps": whole, "interval": number}
+    steps = {"steps": whole, "interval": number, "seconds": number, **_TEXT}
     return [
         tool("echo", "Returns the text", _TEXT, ["text"], _READ_ONLY),
         tool("mark", "Writes the text to the ledger", _TEXT, ["text"], _CHANGES),
@@ -82,7 +83,7 @@ class EchoTools(Tools):
             "fail": lambda _, reply: reply.result(text_result(b'"failed as asked"', failed=b"true")),
             "rpc_error": lambda _, reply: reply.error(-32000, "refused as asked", {"reason": "asked"}),
             "big": lambda arguments, reply: reply.result(text_result(b'"%b"' % (b"x" * arguments.bytes))),
-            "progress": _progress,
+            "progress": self._progress,
         }
         self._handlers |= {f"echo_{n:05}": _echo for n in range(1, copies + 1)}
 
@@ -114,6 +115,36 @@ class EchoTools(Tools):
 
         reply.on_cancel = cancel
 
+    def _progress(self, arguments: Arguments, reply: Reply) -> None:
+        """All steps at once, or one every `interval` seconds; then silence, then the result."""
+        loop, total, text = asyncio.get_running_loop(), arguments.steps, _string(arguments.text)
+        timer: asyncio.TimerHandle | None = None
+        if text:
+            self.ledger.append(text)
+
+        def step(done: int) -> None:
+            nonlocal timer
+            while done < total:
+                done += 1
+                reply.progress(done, total)
+                if arguments.interval > 0:
+                    timer = loop.call_later(arguments.interval, step, done)
+                    return
+            result = text_result(b'"%d steps"' % total)
+            if arguments.seconds > 0:
+                timer = loop.call_later(arguments.seconds, reply.result, result)
+            else:
+                reply.result(result)
+
+        def cancel() -> None:
+            if timer is not None:
+                timer.cancel()
+            if text:
+                self.ledger.append(f"cancelled:{text}")
+
+        reply.on_cancel = cancel
+        step(0)
+
 
 def _string(raw: msgspec.Raw) -> str:
     return msgspec.json.decode(raw, type=str) if raw else ""
@@ -125,25 +156,6 @@ def _echo(arguments: Arguments, reply: Reply) -> None:
         reply.result(text_result(text))
     else:
         reply.result(text_result(b'"text must be a string"', failed=b"true"))
-
-
-def _progress(arguments: Arguments, reply: Reply) -> None:
-    """All steps at once, or one every `interval` seconds."""
-    loop, total = asyncio.get_running_loop(), arguments.steps
-    timer: asyncio.TimerHandle | None = None
-
-    def step(done: int) -> None:
-        nonlocal timer
-        while done < total:
-            done += 1
-            reply.progress(done, total)
-            if arguments.interval > 0:
-                timer = loop.call_later(arguments.interval, step, done)
-                return
-        reply.result(text_result(b'"%d steps"' % total))
-
-    reply.on_cancel = lambda: timer.cancel() if timer is not None else None
-    step(0)
 
 
 def write_line(frame: bytes) -> None:

@@ -57,9 +57,23 @@ def _print_status(found: SystemStatus, out: Output) -> None:
     if servers:
         out.text("")
         out.table(_SERVER_COLUMNS, sorted(servers, key=str))
+    _print_quarantined(found, out)
     if any(instance.projections for instance in found.instances):
         out.text("")
         _print_projections(found, out)
+
+
+def _print_quarantined(found: SystemStatus, out: Output) -> None:
+    """What is hidden because its definition is not valid; every worker that listed the server says the same."""
+    rows = {
+        (f"{server.organisation}/{server.server}", name, why)
+        for instance in found.instances
+        for server in instance.servers
+        for name, why in server.quarantined.items()
+    }
+    if rows:
+        out.text("")
+        out.table(("server", "quarantined", "why"), sorted(rows))
 
 
 def _service_row(i: InstanceStatus) -> tuple[object, ...]:

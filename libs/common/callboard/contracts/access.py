@@ -89,6 +89,10 @@ class VerifyToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.verify",
         return "VerifyToken()"
 
 
+ANONYMOUS_KEY = "anonymous"
+"""The `key_id` of whoever comes without a token."""
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_field="type"):
     """Who is asking. `organisation` "*" is the local administrator, who may enter every organisation."""
 

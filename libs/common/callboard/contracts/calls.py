@@ -54,7 +54,10 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
 class CallHead(msgspec.Struct, frozen=True, array_like=True):
     """router > connector on `cb.call.<organisation>.<server>`; the body is the raw `params`.
 
-    The connector answers `reply_to` directly, so the result does not pass through the router.
+    The connector answers `reply_to` directly, so the result does not pass through the router. `deadline` is the end
+    of the call whatever happens; `idle_ms` ends it sooner when nothing is heard of it, every progress notification
+    beginning that time anew (0: no such limit). `ask_progress`: ask the upstream for progress although the client
+    does not want to hear of it.
     """
 
     call_id: str
@@ -79,6 +82,8 @@ class CallHead(msgspec.Struct, frozen=True, array_like=True):
     capabilities: bytes = b"{}"
     client_info: bytes = b"{}"
     log_level: str = ""
+    idle_ms: int = 0
+    ask_progress: bool = False
 
 
 RESULT, ERROR, NOTIFICATION, CHUNK, REQUEST, PAUSED = 0, 1, 2, 3, 4, 5

@@ -20,11 +20,22 @@ class SecretRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     secret: str
 
 
+class Deadlines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How long a call may take, in seconds; what is left out is decided one level up (tool, server, settings).
+
+    `idle_seconds` runs from the call or its last progress notification, `max_seconds` from the call.
+    """
+
+    idle_seconds: float | None = None
+    max_seconds: float | None = None
+
+
 class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An upstream MCP server: either `url` or `command` (stdio, an argv list).
 
     `transport` says what is spoken at the `url`: "auto" is WebSocket for ws and wss; for http and https it is
-    Streamable HTTP and, where the server does not know that, the HTTP+SSE of 2024-11-05.
+    Streamable HTTP and, where the server does not know that, the HTTP+SSE of 2024-11-05. `deadline_seconds` is the
+    older word for `max_seconds` of `deadlines`.
     """
 
     url: str | None = None
@@ -35,6 +46,7 @@ class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     description: str = ""
     deadline_seconds: float | None = None
     transport: UpstreamTransport = "auto"
+    deadlines: Deadlines | None = None
 
     @property
     def is_stdio(self) -> bool:
@@ -48,16 +60,24 @@ class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ToolRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Which tools of a server a playbook shows, and how. Globs; deny wins; no `allow` means all."""
+    """Which tools of a server a playbook shows, and how. Globs; deny wins; no `allow` means all.
+
+    All keys are the server's own names. Of the globs in `deadlines` the exact name counts, else the longest.
+    """
 
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
     rename: dict[str, str] = {}
     describe: dict[str, str] = {}
+    deadlines: dict[str, Deadlines] = {}
 
 
 class PlaybookServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One server in a playbook. `names`: "prefixed" (`server__tool`), "bare", or a prefix of one's own."""
+    """One server in a playbook.
+
+    `names`: "prefixed" or "double_underscore" (`server__tool`), "dot" (`server.tool`), "slash" (`server/tool`), "none"
+    or "bare" (`tool`), or a prefix of one's own.
+    """
 
     names: str = "prefixed"
     tools: ToolRules = ToolRules()
@@ -101,15 +121,16 @@ class Exposed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlaybookContent(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole version: the definition and the digest of every tool, prompt and resource it exposes.
+    """A whole version: the definition and the digest of every tool, prompt, resource and template it exposes.
 
-    Keys of the three maps are the names that agents see (for resources: the URI).
+    Keys of the four maps are the names that agents see (for resources: the URI, for templates: theirs).
     """
 
     definition: PlaybookDefinition
     tools: dict[str, Exposed] = {}
     prompts: dict[str, Exposed] = {}
     resources: dict[str, Exposed] = {}
+    templates: dict[str, Exposed] | msgspec.UnsetType = msgspec.UNSET
 
 
 class CatalogueItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,8 +150,18 @@ def _empty_object() -> msgspec.Raw:
     return msgspec.Raw(b"{}")
 
 
+class CacheHint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server said of one of its lists: how long it stays fresh, and whether callers may share it."""
+
+    ttl_ms: int
+    scope: Literal["public", "private"]
+
+
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a server offered at one discovery, in the order it said it."""
+    """All that a server offered at one discovery, in the order it said it.
+
+    `caching`: "tools" | "prompts" | "resources" | "templates" -> what was said of that list (MCP 2026-07-28).
+    """
 
     era: str
     tools: tuple[CatalogueItem, ...] = ()
@@ -140,3 +171,4 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: msgspec.Raw = msgspec.field(default_factory=_empty_object)
     server_info: msgspec.Raw = msgspec.field(default_factory=_empty_object)
     instructions: str = ""
+    caching: dict[str, CacheHint] | msgspec.UnsetType = msgspec.UNSET

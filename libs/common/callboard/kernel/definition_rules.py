@@ -7,17 +7,27 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition, StoredPrompt
+from callboard.contracts.definitions import (
+    Deadlines,
+    PlaybookDefinition,
+    PlaybookServer,
+    ServerDefinition,
+    StoredPrompt,
+)
 from callboard.kernel.names import is_slug
 from callboard.kernel.prompt_template import placeholders
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,64}")
+_PREFIX = re.compile(r"[A-Za-z0-9_./-]{1,48}")
 _OUR_HEADERS = frozenset(
     {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "upgrade"}
 )
 _NO_URL = "is not an http, https, ws or wss URL"
+
+MAX_SECONDS = 86_400
+"""The longest deadline that can be asked for; the edge's own may be shorter."""
 
 
 class Fault(NamedTuple):
@@ -38,8 +48,28 @@ def server_faults(name: str, definition: ServerDefinition) -> Iterator[Fault]:
         yield from _url_faults(at, definition)
     if definition.command is not None:
         yield from _command_faults(at, definition)
-    if definition.deadline_seconds is not None and not 0 < definition.deadline_seconds <= 3600:
+    yield from _server_deadline_faults(at, definition)
+
+
+def _server_deadline_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[Fault]:
+    older = definition.deadline_seconds
+    if older is not None and not 0 < older <= 3600:
         yield Fault((*at, "deadline_seconds"), "`deadline_seconds` is more than 0 and at most 3600")
+    if definition.deadlines is not None:
+        yield from _deadline_faults((*at, "deadlines"), definition.deadlines)
+        if older is not None:
+            yield Fault((*at, "deadline_seconds"), "`deadline_seconds` and `deadlines` say the same: leave one out")
+
+
+def _deadline_faults(at: tuple[str, ...], wanted: Deadlines) -> Iterator[Fault]:
+    idle, longest = wanted.idle_seconds, wanted.max_seconds
+    if idle is None and longest is None:
+        yield Fault(at, "a deadline says `idle_seconds`, `max_seconds` or both")
+    for key, seconds in (("idle_seconds", idle), ("max_seconds", longest)):
+        if seconds is not None and not 0 < seconds <= MAX_SECONDS:
+            yield Fault((*at, key), f"`{key}` is more than 0 and at most {MAX_SECONDS}")
+    if idle is not None and longest is not None and idle > longest:
+        yield Fault((*at, "idle_seconds"), f"`idle_seconds` {idle:g} is longer than `max_seconds` {longest:g}")
 
 
 def _command_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[Fault]:
@@ -93,17 +123,24 @@ def playbook_faults(name: str, definition: PlaybookDefinition, known_servers: Co
         where = (*at, "servers", server)
         if server not in known_servers:
             yield Fault(where, f"playbook {name!r} uses server {server!r}, which is not registered")
-        if not use.names or any(c.isspace() for c in use.names):
-            yield Fault((*where, "names"), "`names` is prefixed, bare, or a prefix without spaces")
-        targets = list(use.tools.rename.values())
-        for target in {t for t in targets if targets.count(t) > 1}:
-            yield Fault((*where, "tools", "rename"), f"two tools are renamed to {target!r}")
-        for target in targets:
-            if not _TOOL_NAME.fullmatch(target):
-                message = f"a tool cannot be renamed to {target!r}: letters, digits, _ . / and -, at most 64"
-                yield Fault((*where, "tools", "rename"), message)
+        yield from _use_faults(where, use)
     for prompt, stored in definition.prompts.items():
         yield from _prompt_faults((*at, "prompts", prompt), prompt, stored)
+
+
+def _use_faults(where: tuple[str, ...], use: PlaybookServer) -> Iterator[Fault]:
+    if not _PREFIX.fullmatch(use.names):
+        text = "`names` is double_underscore, dot, slash, none, or a prefix of at most 48 letters, digits, _ . / -"
+        yield Fault((*where, "names"), text)
+    targets = list(use.tools.rename.values())
+    for target in {t for t in targets if targets.count(t) > 1}:
+        yield Fault((*where, "tools", "rename"), f"two tools are renamed to {target!r}")
+    for target in targets:
+        if not _TOOL_NAME.fullmatch(target):
+            message = f"a tool cannot be renamed to {target!r}: letters, digits, _ . / and -, at most 64"
+            yield Fault((*where, "tools", "rename"), message)
+    for pattern, wanted in use.tools.deadlines.items():
+        yield from _deadline_faults((*where, "tools", "deadlines", pattern), wanted)
 
 
 def _prompt_faults(at: tuple[str, ...], name: str, prompt: StoredPrompt) -> Iterator[Fault]:

@@ -27,6 +27,7 @@ def changes_between(
             *_exposed("tool", old.tools, after.tools, known),
             *_exposed("prompt", old.prompts, after.prompts, known),
             *_exposed("resource", old.resources, after.resources, known),
+            *_exposed("template", old.templates or {}, after.templates or {}, known),
             *_definition(old.definition, after.definition),
         ]
     )

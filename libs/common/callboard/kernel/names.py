@@ -26,12 +26,25 @@ def is_restricted(token: str) -> bool:
     return _RESTRICTED.fullmatch(token) is not None
 
 
+_STRATEGIES = {
+    "double_underscore": "{}__",
+    "prefixed": "{}__",
+    "dot": "{}.",
+    "slash": "{}/",
+    "none": "",
+    "bare": "",
+}
+
+
 def prefix_of(server: str, names: str) -> str:
-    """The prefix that the `names` setting of a playbook's server puts before each name."""
-    if names == "bare":
-        return ""
-    if names == "prefixed":
-        return f"{server}__"
+    """The prefix that the `names` setting of a playbook's server puts before each name.
+
+    A strategy (`double_underscore`, which is also called `prefixed`; `dot`; `slash`; `none`, also called `bare`), or
+    a prefix of one's own, which is parted from the name by `__` unless it ends in a separator itself.
+    """
+    strategy = _STRATEGIES.get(names)
+    if strategy is not None:
+        return strategy.format(server)
     return names if names[-1:] in "_.-/" else f"{names}__"
 
 

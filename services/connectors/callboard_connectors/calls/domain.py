@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from callboard.contracts.access import ANONYMOUS_KEY
 from callboard.contracts.calls import LISTEN, MODERN, CallHead, Outcome
 from callboard.contracts.problems import Problem
 from callboard_connectors.sessions.domain import (
@@ -19,6 +20,7 @@ from callboard_connectors.sessions.domain import (
     META_LOG_LEVEL,
     META_VERSION,
 )
+from callboard_connectors.sessions.levels import DEFAULT_LEVEL, heard_at
 from callboard_connectors.sessions.negotiate import CLIENT_INFO
 from callboard_connectors.transports.envelope import NOTHING, Envelope, encode
 
@@ -32,9 +34,6 @@ _text = msgspec.json.Decoder(str).decode
 _OUR_VERSION = msgspec.Raw(encode(MODERN))
 _OUR_INFO = msgspec.Raw(encode(CLIENT_INFO))
 _NO_CAPABILITIES = msgspec.Raw(b"{}")
-# A handshake client that never said a level gets what its server likes; a stateless server must be told one.
-_DEFAULT_LEVEL = "info"
-_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
 class Built(NamedTuple):
@@ -116,14 +115,14 @@ def _task(head: CallHead, fields: dict[str, object], task: str) -> str:
 
 def _rewritten_meta(head: CallHead, meta: dict[str, msgspec.Raw], request_id: int, modern: bool) -> dict[str, object]:
     rewritten: dict[str, object] = dict(meta)
-    if "progressToken" in rewritten:
+    if head.ask_progress or "progressToken" in rewritten:
         rewritten["progressToken"] = request_id
     if modern:
         rewritten[META_VERSION] = _OUR_VERSION
         rewritten[META_CLIENT_INFO] = _OUR_INFO
         rewritten[META_CAPABILITIES] = msgspec.Raw(head.capabilities) if head.capabilities else _NO_CAPABILITIES
         if head.era != MODERN:
-            rewritten[META_LOG_LEVEL] = head.log_level or _DEFAULT_LEVEL
+            rewritten[META_LOG_LEVEL] = head.log_level or DEFAULT_LEVEL
     else:
         for key in ERA_KEYS:
             rewritten.pop(key, None)
@@ -147,37 +146,42 @@ _progress = msgspec.json.Decoder(_Progress).decode
 _log_message = msgspec.json.Decoder(_LogMessage).decode
 
 
-def forwarded(head: CallHead, found: Envelope, raw: bytes, our_token: int, client_token: bytes) -> bytes | None:
+PROGRESS = "notifications/progress"
+
+
+def is_progress_of(found: Envelope, our_token: int) -> bool:
+    """Whether a progress notification is about the request with this number."""
+    try:
+        token = bytes(_progress(found.params).token)
+    except msgspec.DecodeError:
+        return False
+    return token in (b"%d" % our_token, b'"%d"' % our_token)
+
+
+def forwarded(
+    head: CallHead, found: Envelope, raw: bytes, our_token: int, client_token: bytes, level: str
+) -> bytes | None:
     """A notification as the client gets it, or None when it is not for this client.
 
-    Progress gets the client's token back. A stateless client gets log messages only at the level it asked for.
+    Progress gets the client's token back. Log messages come from `level` up; a stateless client that named none gets
+    none, a handshake client gets what its server sends.
     """
     try:
-        if found.method == "notifications/progress":
+        if found.method == PROGRESS:
             return _mapped_progress(found, raw, our_token, client_token)
-        if found.method == "notifications/message" and head.era == MODERN:
-            return raw if _loud_enough(_log_message(found.params).level, head.log_level) else None
+        if found.method == "notifications/message" and (level or head.era == MODERN):
+            return raw if heard_at(level, _log_message(found.params).level) else None
     except msgspec.DecodeError:
         return None
     return raw
 
 
 def _mapped_progress(found: Envelope, raw: bytes, our_token: int, client_token: bytes) -> bytes | None:
-    if not client_token:
-        return None
-    token = bytes(_progress(found.params).token)
-    ours = b"%d" % our_token
-    if token not in (ours, b'"%b"' % ours):
+    if not client_token or not is_progress_of(found, our_token):
         return None
     params: dict[str, object] = dict(_fields(found.params))
     params["progressToken"] = msgspec.Raw(client_token)
     return encode({"jsonrpc": "2.0", "method": found.method, "params": params})
-
-
-def _loud_enough(level: str, wanted: str) -> bool:
-    if wanted not in _LEVELS:
-        return False
-    return level not in _LEVELS or _LEVELS.index(level) >= _LEVELS.index(wanted)
 
 
 class _ResultPeek(msgspec.Struct, gc=False):
@@ -223,6 +227,9 @@ def _completed(head: CallHead, raw: bytes, peek: _ResultPeek) -> bytes:
     if head.method == "resources/read":
         missing += b"" if bytes(peek.ttl) else b'"ttlMs":0,'
         missing += b"" if bytes(peek.scope) else b'"cacheScope":"private",'
+        if bytes(peek.scope) == b'"public"' and head.principal != ANONYMOUS_KEY:
+            # It took a token to read it, so it is not for everybody.
+            raw = encode({**_fields(raw), "cacheScope": "private"})
     return splice(raw, missing) if missing else raw
 
 
@@ -283,6 +290,20 @@ def lost_call(head: CallHead, reason: str, *, sent: bool) -> Problem:
         message = f"server {head.server!r} went away while the tool ran: {reason}"
         return Problem("call.outcome_unknown", message, server=head.server)
     return Problem("server.unavailable", f"server {head.server!r} is not available: {reason}", server=head.server)
+
+
+def deadline_passed(head: CallHead) -> Problem:
+    """The call took as long as a call may take; it was cancelled."""
+    allowed = max(0, head.deadline - head.received // 1000) / 1000
+    text = f"server {head.server!r} did not answer before the deadline of {allowed:g} s"
+    return Problem("call.deadline_exceeded", text, limit="max_seconds", seconds=allowed)
+
+
+def stayed_idle(head: CallHead) -> Problem:
+    """Nothing was heard of the call for as long as it may be silent; it was cancelled."""
+    allowed = head.idle_ms / 1000
+    text = f"server {head.server!r} neither answered nor reported progress for {allowed:g} s"
+    return Problem("call.deadline_exceeded", text, limit="idle_seconds", seconds=allowed)
 
 
 def error_body(problem: Problem, head: CallHead) -> bytes:

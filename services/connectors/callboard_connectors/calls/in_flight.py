@@ -8,15 +8,17 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple, Protocol
 
 from callboard.contracts.calls import MODERN, NOTIFICATION, PAUSED, CallHead, ReplyHead, frame, frames
-from callboard_connectors.calls.domain import forwarded
+from callboard_connectors.calls.domain import PROGRESS, forwarded, is_progress_of
 from callboard_connectors.tasks.domain import TaskIds, news
 from callboard_connectors.transports.envelope import Envelope
 
 Publish = Callable[[str, bytes], Awaitable[None]]
-Ending = Literal["", "cancelled", "timeout", "stopping"]
+Ending = Literal["", "cancelled", "timeout", "idle", "stopping"]
 
 KEPT_SECONDS = 30.0
 KEPT_CALLS = 2048
+KEPT_ID_CHARACTERS = 200
+EARLY_SECONDS = 10.0
 KEPT_BYTES = 64 * 1024
 
 
@@ -31,8 +33,8 @@ class Call:
     """One call in flight. It listens to its own request (see `sessions.session.Listener`)."""
 
     __slots__ = (
-        "_due", "_timer", "about", "asker", "augmented", "client_token", "ending", "head", "max_frame", "number",
-        "publish", "sent", "task",
+        "_end", "_heard", "_idle", "_timer", "about", "asker", "augmented", "client_token", "ending", "head", "level",
+        "max_frame", "number", "publish", "running", "sent", "task",
     )  # fmt: skip
 
     def __init__(self, head: CallHead, publish: Publish, max_frame: int) -> None:
@@ -41,32 +43,51 @@ class Call:
         self.publish = publish
         self.task: asyncio.Task[None] | None = None
         self.ending: Ending = ""
+        self.running = False
         self.sent = False
         self.number = 0
         self.client_token = b""
         self.augmented = False
         self.about: TaskIds | None = None
-        self._due = 0.0
+        self.level = head.log_level
+        self._end = 0.0
+        self._heard = 0.0
+        self._idle = head.idle_ms / 1000
         self.asker: Asker | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def due_in(self, seconds: float) -> None:
-        """Its deadline, from now."""
+    def start(self, seconds: float) -> None:
+        """Its deadlines, from now: the end in so many seconds, and sooner when it stays idle."""
+        now = asyncio.get_running_loop().time()
+        self._end, self._heard = now + seconds, now
+        self._wait()
+
+    def _wait(self) -> None:
         loop = asyncio.get_running_loop()
-        self._due = loop.time() + seconds
-        self._timer = loop.call_at(self._due, self.expire)
+        due = min(self._end, self._heard + self._idle) if self._idle else self._end
+        self._timer = loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        """A timer ran out. Progress only notes when it came, so that may have been too early."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._end:
+            self.end("timeout")
+        elif self._idle and now >= self._heard + self._idle:
+            self.end("idle")
+        else:
+            self._wait()
 
     def pause(self) -> None:
         """The client is asked something: its time is not the server's."""
         if self._timer is not None:
             self._timer.cancel()
-            self._due -= asyncio.get_running_loop().time()
+            self._end -= asyncio.get_running_loop().time()
             self._timer = None
 
     def resume(self) -> None:
-        """It answered: the rest of the deadline runs."""
+        """It answered: the rest of the time runs, and the idle time anew."""
         if self._timer is None:
-            self.due_in(self._due)
+            self.start(self._end)
 
     def settle(self) -> None:
         """It is over: no deadline any more."""
@@ -75,13 +96,12 @@ class Call:
 
     def end(self, why: Ending) -> None:
         """Stop working on it; the answer will say why."""
-        if not self.ending and self.task is not None:
-            self.ending = why
+        if self.ending:
+            return
+        self.ending = why
+        # A task that is cancelled before its first step runs nothing, not even the answer.
+        if self.running and self.task is not None:
             self.task.cancel()
-
-    def expire(self) -> None:
-        """Its deadline passed."""
-        self.end("timeout")
 
     def written(self) -> None:
         """From here on it may have been executed."""
@@ -98,8 +118,10 @@ class Call:
             await self.publish(self.head.reply_to, frame(head, b"%d" % milliseconds))
 
     async def notified(self, envelope: Envelope, raw: bytes) -> None:
-        """Pass a notification on to the edge."""
-        body = forwarded(self.head, envelope, raw, self.number, self.client_token)
+        """Pass a notification on to the edge; progress begins the idle time anew."""
+        if envelope.method == PROGRESS and is_progress_of(envelope, self.number):
+            self._heard = asyncio.get_running_loop().time()
+        body = forwarded(self.head, envelope, raw, self.number, self.client_token, self.level)
         if body is not None:
             body = news(envelope.method, body, self.about)
         if body is not None:
@@ -123,6 +145,7 @@ class InFlight:
         self.idle = asyncio.Event()
         self.idle.set()
         self._finished: dict[str, Finished] = {}
+        self._cancelled: dict[tuple[str, str], float] = {}
 
     def begin(self, call: Call) -> bool:
         """Take a call in; False when it is here, or was lately: a call is never made twice."""
@@ -131,7 +154,29 @@ class InFlight:
             return False
         self.calls[call_id] = call
         self.idle.clear()
+        if self._cancelled and self._was_cancelled(call.head):
+            call.end("cancelled")
         return True
+
+    def cancel(self, call_id: str, session: str, request_id: str) -> None:
+        """Stop a call, by its id or by the client's session and request id.
+
+        A call comes by the router and its cancellation does not, so that may be here first: it is remembered for as
+        long as a call may wait for a worker.
+        """
+        found = self.find(call_id, session, request_id)
+        for call in found:
+            call.end("cancelled")
+        if not found and len(request_id) <= KEPT_ID_CHARACTERS:
+            self._cancelled.pop((session, call_id or request_id), None)
+            self._cancelled[session, call_id or request_id] = time.monotonic()
+            if len(self._cancelled) > KEPT_CALLS:
+                del self._cancelled[next(iter(self._cancelled))]
+
+    def _was_cancelled(self, head: CallHead) -> bool:
+        keys = (("", head.call_id), (head.session, head.request_id))
+        at = max(self._cancelled.pop(key, -EARLY_SECONDS) for key in keys)
+        return time.monotonic() - at < EARLY_SECONDS
 
     def finish(self, call: Call, last: bytes | None) -> None:
         """The call is answered with this frame (None: with more than one)."""

@@ -39,13 +39,16 @@ from callboard_connectors.calls.domain import (
     Ended,
     build_request,
     capability_error,
+    deadline_passed,
     error_body,
     lost_call,
     outcome_of,
     settle,
+    stayed_idle,
 )
 from callboard_connectors.calls.in_flight import Call, InFlight, Publish
 from callboard_connectors.calls.record import record_of, record_subject
+from callboard_connectors.sessions.levels import agree
 from callboard_connectors.sessions.mirrors import Lease
 from callboard_connectors.sessions.open import problem_of
 from callboard_connectors.sessions.session import Outgoing, Session
@@ -100,9 +103,10 @@ class Calls:
 
     async def _perform(self, upstream: Upstream, call: Call, params: bytes, *, retry: bool = False) -> None:
         head = call.head
+        call.running = True
         left = head.deadline / 1000 - time.time()
         if left > 0:
-            call.due_in(left)
+            call.start(left)
         busy = head.method != LISTEN  # a subscription waits with no end: it keeps nothing else from being done
         if busy:
             upstream.enter()
@@ -115,6 +119,7 @@ class Calls:
             log.exception("call_failed", call_id=head.call_id)
             ended = _failure(head, Problem("internal.unexpected", "something went wrong inside Callboard"))
         finally:
+            call.running = False  # its answer cannot be stopped any more
             if busy:
                 upstream.leave()
             call.settle()
@@ -129,12 +134,7 @@ class Calls:
     async def _ended(self, upstream: Upstream, call: Call, params: bytes, left: float, *, retry: bool) -> Ended:
         head = call.head
         try:
-            if left <= 0:
-                raise Problem("call.deadline_exceeded", "the deadline had passed before the call was made")
-            if upstream.in_flight > self._bulkhead:
-                raise Problem(
-                    "server.unavailable", f"server {head.server!r} is busy: {self._bulkhead} calls are in flight"
-                )
+            self._refuse_unmade(upstream, call, left)
             started = time.perf_counter_ns()
             answer = await self._answered(upstream, call, params, retry)
             if isinstance(answer, bytes):
@@ -160,6 +160,16 @@ class Calls:
             return _failure(head, problem_of(head.server, error))
         except msgspec.DecodeError as error:
             return _failure(head, problem_of(head.server, InvalidAnswer(fault_of(error))))
+
+    def _refuse_unmade(self, upstream: Upstream, call: Call, left: float) -> None:
+        """A call that is not to be made at all."""
+        if call.ending:
+            raise _why_ended(call)
+        if left <= 0:
+            raise Problem("call.deadline_exceeded", "the deadline had passed before the call was made")
+        if upstream.in_flight > self._bulkhead:
+            words = f"server {call.head.server!r} is busy: {self._bulkhead} calls are in flight"
+            raise Problem("server.unavailable", words)
 
     async def _answered(self, upstream: Upstream, call: Call, params: bytes, retry: bool) -> Envelope | bytes:
         """The upstream's answer; or, as bytes, the questions that a stateless client must answer first."""
@@ -190,6 +200,7 @@ class Calls:
 
     async def _mirrored(self, upstream: Upstream, lease: Lease, call: Call, params: bytes) -> Envelope | bytes:
         """A handshake upstream that may ask this client something, on a session that speaks for it."""
+        await agree(lease.session, call.head.log_level)
         outgoing = self._outgoing(upstream, lease.session, call, params)
         if call.head.era == MODERN:
             digest = digest_of_request(call.head, params)
@@ -223,12 +234,17 @@ class Calls:
     async def _sent(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Envelope:
         """Send it once; once more only when the upstream said that it did not know our session."""
         try:
-            answer = await session.call(self._outgoing(upstream, session, call, params), call)
+            answer = await self._sent_on(upstream, session, call, params)
         except SessionUnknown:
-            session = await upstream.renew(session)
-            answer = await session.call(self._outgoing(upstream, session, call, params), call)
+            answer = await self._sent_on(upstream, await upstream.renew(session), call, params)
         upstream.answered()
         return answer
+
+    async def _sent_on(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Envelope:
+        head = call.head
+        if head.log_level or (session.log_level and head.era != MODERN):
+            call.level = await agree(session, head.log_level)
+        return await session.call(self._outgoing(upstream, session, call, params), call)
 
     def _outgoing(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Outgoing:
         head, number = call.head, session.next_id()
@@ -284,7 +300,9 @@ def _failure(head: CallHead, problem: Problem) -> Ended:
 def _why_ended(call: Call) -> Problem:
     head = call.head
     if call.ending == "timeout":
-        return Problem("call.deadline_exceeded", f"server {head.server!r} did not answer before the deadline")
+        return deadline_passed(head)
+    if call.ending == "idle":
+        return stayed_idle(head)
     if call.ending == "cancelled":
         return Problem("call.cancelled", "the caller cancelled the request")
     return lost_call(head, "this worker stopped", sent=call.sent)

@@ -7,8 +7,17 @@ from typing import Any
 
 import msgspec
 
-from callboard.contracts.definitions import Catalogue, CatalogueItem
-from callboard_connectors.discovery.domain import MEMBERS, METHODS, Kind, judge, kinds_offered, quarantine_twins
+from callboard.contracts.definitions import CacheHint, Catalogue, CatalogueItem
+from callboard_connectors.discovery.domain import (
+    MEMBERS,
+    METHODS,
+    Kind,
+    hint_of,
+    judge,
+    kinds_offered,
+    quarantine_twins,
+    strictest,
+)
 from callboard_connectors.sessions.session import Session
 from callboard_connectors.transports.envelope import METHOD_NOT_FOUND, RpcRefused
 from callboard_connectors.transports.failures import InvalidAnswer
@@ -35,8 +44,12 @@ class Discovery:
         opening = session.opening
         seen: Known = {}
         found: dict[Kind, tuple[CatalogueItem, ...]] = {}
+        caching: dict[str, CacheHint] = {}
         for kind, declared in kinds_offered(opening.capabilities).items():
-            found[kind] = quarantine_twins(await self._listed(session, kind, declared, within, seen))
+            items, hints = await self._listed(session, kind, declared, within, seen)
+            found[kind] = quarantine_twins(items)
+            if (hint := strictest(hints)) is not None:
+                caching[kind] = hint
         self._known = seen
         return Catalogue(
             era=opening.era,
@@ -47,27 +60,30 @@ class Discovery:
             capabilities=opening.capabilities,
             server_info=opening.server_info,
             instructions=opening.instructions,
+            caching=caching or msgspec.UNSET,
         )
 
     async def _listed(
         self, session: Session, kind: Kind, declared: bool, within: float, seen: Known
-    ) -> list[CatalogueItem]:
+    ) -> tuple[list[CatalogueItem], list[CacheHint | None]]:
         items: list[CatalogueItem] = []
+        hints: list[CacheHint | None] = []
         params: dict[str, object] = {}
         for _ in range(MAX_PAGES):
             try:
                 page = await session.ask(METHODS[kind], params, within)
             except RpcRefused as refused:
                 if refused.peek.code == METHOD_NOT_FOUND or not declared:
-                    return items
+                    return items, hints
                 raise InvalidAnswer(f"refused {METHODS[kind]}: {refused.peek.message[:200]}") from None
             raws, cursor = _split(page, kind)
+            hints.append(hint_of(page))
             for raw in raws:
                 items.append(self._judged(kind, bytes(raw), len(items), seen))
                 if len(items) % _SLICE == 0:
                     await asyncio.sleep(0)
             if not cursor:
-                return items
+                return items, hints
             if cursor == params.get("cursor"):
                 raise InvalidAnswer(f"gives the same page of {METHODS[kind]} again and again")
             params = {"cursor": cursor}

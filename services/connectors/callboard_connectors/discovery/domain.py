@@ -6,11 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from callboard.contracts.definitions import Catalogue, CatalogueItem
+from callboard.contracts.definitions import CacheHint, Catalogue, CatalogueItem
 from callboard.kernel.digest import digest_of, digest_of_json
 from callboard.kernel.param_headers import annotation_fault
 from callboard.kernel.plain_json import plain
@@ -38,6 +38,7 @@ _CAPABILITY: dict[Kind, str] = {
 }
 _NAMED_BY: dict[Kind, str] = {"tools": "name", "prompts": "name", "resources": "uri", "templates": "uriTemplate"}
 _MAX_NAME = {"tools": 128, "prompts": 256, "resources": 4096, "templates": 4096}
+MAX_TTL_MS = 7 * 86_400_000
 _UNUSABLE = re.compile(r"[\s\x00-\x1f\x7f]")
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -117,23 +118,53 @@ def quarantine_twins(items: Sequence[CatalogueItem]) -> tuple[CatalogueItem, ...
     return tuple(kept)
 
 
+class _Kept(msgspec.Struct, rename="camel"):
+    ttl_ms: Annotated[int, msgspec.Meta(ge=0)]
+    cache_scope: Literal["public", "private"] = "private"
+
+
+_kept = msgspec.json.Decoder(_Kept).decode
+
+
+def hint_of(page: bytes) -> CacheHint | None:
+    """What one page of a list says about keeping it; None for nothing that can be used."""
+    try:
+        said = _kept(page)
+    except msgspec.DecodeError:
+        return None
+    return CacheHint(ttl_ms=min(said.ttl_ms, MAX_TTL_MS), scope=said.cache_scope)
+
+
+def strictest(hints: Sequence[CacheHint | None]) -> CacheHint | None:
+    """What holds for all pages of a list together; None when one of them says nothing."""
+    said = [hint for hint in hints if hint is not None]
+    if not said or len(said) < len(hints):
+        return None
+    public = all(hint.scope == "public" for hint in said)
+    return CacheHint(ttl_ms=min(hint.ttl_ms for hint in said), scope="public" if public else "private")
+
+
 def digest_of_catalogue(catalogue: Catalogue) -> str:
-    """The identity of what was discovered. The order of a list and the era spoken do not belong to it."""
+    """The identity of what was discovered. The order of a list and the era spoken do not belong to it.
+
+    Of a time to live only its order of magnitude does: some servers count it down.
+    """
 
     def lines(items: tuple[CatalogueItem, ...]) -> list[list[str]]:
         return sorted([item.name, item.digest, item.problem or ""] for item in items)
 
-    return digest_of(
-        {
-            "tools": lines(catalogue.tools),
-            "prompts": lines(catalogue.prompts),
-            "resources": lines(catalogue.resources),
-            "templates": lines(catalogue.templates),
-            "capabilities": json.loads(bytes(catalogue.capabilities)),
-            "server_info": json.loads(bytes(catalogue.server_info)),
-            "instructions": catalogue.instructions,
-        }
-    )
+    identity: dict[str, Any] = {
+        "tools": lines(catalogue.tools),
+        "prompts": lines(catalogue.prompts),
+        "resources": lines(catalogue.resources),
+        "templates": lines(catalogue.templates),
+        "capabilities": json.loads(bytes(catalogue.capabilities)),
+        "server_info": json.loads(bytes(catalogue.server_info)),
+        "instructions": catalogue.instructions,
+    }
+    if catalogue.caching:
+        identity["caching"] = {kind: [len(str(h.ttl_ms)), h.scope] for kind, h in catalogue.caching.items()}
+    return digest_of(identity)
 
 
 def quarantined(catalogue: Catalogue) -> dict[str, str]:

@@ -38,8 +38,7 @@ class CallControl:
     async def on_cancel(self, msg: Msg) -> None:
         """Stop a call, if it is here."""
         command = _cancel(msg.data)
-        for call in self._table.find(command.call_id, command.session, command.request_id):
-            call.end("cancelled")
+        self._table.cancel(command.call_id, command.session, command.request_id)
 
     async def on_answer(self, msg: Msg) -> None:
         """A client answered what this worker asked."""

@@ -48,6 +48,7 @@ class HttpSession:
     tells_its_end = False
 
     def __init__(self, link: HttpLink, headers: Mapping[str, str]) -> None:
+        self.log_level = ""
         self._link = link
         self._base = unreserved(headers) | _OWN_HEADERS
         self._session_id = ""

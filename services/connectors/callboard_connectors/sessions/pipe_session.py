@@ -80,6 +80,7 @@ class PipeSession:
 
     def __init__(self, pipe: Pipe, *, mirrored: bool = False) -> None:
         self.transport = pipe.transport
+        self.log_level = ""
         self._pipe = pipe
         self._mirrored = mirrored
         self._ids = itertools.count(1)

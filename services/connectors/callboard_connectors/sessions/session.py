@@ -51,13 +51,14 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Session(Protocol):
-    """A connection to one upstream after the era was agreed."""
+    """A connection to one upstream after the era was agreed. `log_level`: what a handshake server was told to send."""
 
     opening: Opening
     transport: str
     """What carries it, as `callboard status` says it: http, stdio, sse, websocket."""
     tells_its_end: bool
     """Whether it ends with its connection and says so to `on_end`; else the next answer shows that it is lost."""
+    log_level: str
 
     def next_id(self) -> int:
         """A request id that this session has not used."""

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 import msgspec
 import structlog
 
-from callboard.contracts.access import Principal
+from callboard.contracts.access import ANONYMOUS_KEY, Principal
 from callboard.contracts.calls import MODERN
 from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import can
@@ -42,7 +42,7 @@ from callboard_edge.mcp.web_socket import SUBPROTOCOL, WebSockets
 from callboard_edge.settings import EdgeSettings
 
 log = structlog.get_logger()
-ANONYMOUS = Principal(key_id="anonymous", client="anonymous", organisation="", scopes=("use",))
+ANONYMOUS = Principal(key_id=ANONYMOUS_KEY, client="anonymous", organisation="", scopes=("use",))
 _ALLOW: Headers = [(b"allow", b"GET, POST, DELETE")]
 _ALLOW_OTHER: dict[str, Headers] = {
     "sse": [(b"allow", b"GET")],

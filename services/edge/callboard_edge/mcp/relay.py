@@ -35,7 +35,8 @@ class _Error(msgspec.Struct):
 _peek = msgspec.json.Decoder(_Error).decode
 
 
-def _status(problem: str, body: bytes, modern: bool) -> int:
+def status_of(problem: str, body: bytes, *, modern: bool) -> int:
+    """The HTTP status that an error is answered with."""
     if problem in PROBLEM_STATUS:
         return PROBLEM_STATUS[problem]
     if not modern:
@@ -121,7 +122,7 @@ class HttpOutlet:
         if self._started or (self._stream and problem not in PROBLEM_STATUS):
             await self._last(message)
             return
-        status = _status(problem, error, self._modern)
+        status = status_of(problem, error, modern=self._modern)
         await send_json(self._send, status, message, challenge(problem) if status == 401 else None)
 
     async def say(self, message: bytes) -> None:

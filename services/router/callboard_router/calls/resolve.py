@@ -14,6 +14,7 @@ from callboard.kernel.names import is_restricted, is_slug
 from callboard.kernel.plain_json import plain
 from callboard.kernel.prompt_template import fill
 from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
+from callboard_router.catalogue.deadlines import Limits
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -27,6 +28,7 @@ class Target(msgspec.Struct, frozen=True):
     upstream_name: str
     wire_name: str
     digest: str
+    limits: Limits
     holder: str = ""
     is_task: bool = False
 
@@ -109,9 +111,9 @@ def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
         if method == "resources/read":
             read = _uri_params(params)
             server, digest = playbook.resource_server(read.uri)
-            return Target(server, read.uri, read.uri, digest, _holder(read.state))
+            return Target(server, read.uri, read.uri, digest, playbook.limits(server), _holder(read.state))
         if method == "completion/complete":
-            return _completion(params, playbook)
+            return _completion(head.era, params, playbook)
         if method in TASK_METHODS:
             return _about_task(head, _task_params(params).task_id, playbook)
         if method == LISTEN:
@@ -141,7 +143,7 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     faults = route.faults(arguments)
     if faults:
         return _invalid_arguments(head, call.name, route, faults)
-    return Target(route.server, route.name, route.wire, route.digest, _holder(call.state))
+    return Target(route.server, route.name, route.wire, route.digest, route.limits, _holder(call.state))
 
 
 def _holder(state: str) -> str:
@@ -169,7 +171,8 @@ def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
     if entry is None:
         raise Problem("prompt.unknown", f"Unknown prompt: {wanted.name}", prompt=wanted.name)
     if entry.stored is None:
-        return Target(entry.server, entry.item.name, entry.wire, entry.item.digest, _holder(wanted.state))
+        limits = playbook.limits(entry.server)
+        return Target(entry.server, entry.item.name, entry.wire, entry.item.digest, limits, _holder(wanted.state))
     text = fill(wanted.name, entry.stored, wanted.arguments)
     result: dict[str, Any] = {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
     if entry.stored.description:
@@ -179,19 +182,19 @@ def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
     return Answer(msgspec.json.encode(result))
 
 
-def _completion(params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
+def _completion(era: str, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
     reference = _complete_params(params).ref
     if reference.type == "ref/prompt":
         entry = playbook.prompts.get(reference.name)
         if entry is None:
             raise Problem("prompt.unknown", f"Unknown prompt: {reference.name}", prompt=reference.name)
         if entry.stored is not None:
-            empty = b'{"completion":{"values":[],"total":0,"hasMore":false},"resultType":"complete"}'
-            return Answer(empty)
-        return Target(entry.server, entry.item.name, entry.wire, entry.item.digest)
+            tail = b',"resultType":"complete"}' if era == MODERN else b"}"
+            return Answer(b'{"completion":{"values":[],"total":0,"hasMore":false}' + tail)
+        return Target(entry.server, entry.item.name, entry.wire, entry.item.digest, playbook.limits(entry.server))
     if reference.type == "ref/resource":
         owner = playbook.template_owner(reference.uri) or playbook.resource_owner(reference.uri)
-        return Target(owner.server, reference.uri, reference.uri, owner.item.digest)
+        return Target(owner.server, reference.uri, reference.uri, owner.item.digest, playbook.limits(owner.server))
     raise Problem("argument.invalid", f"`ref.type` {reference.type!r} is neither ref/prompt nor ref/resource")
 
 
@@ -204,7 +207,9 @@ def _about_task(head: RpcHead, id: str, playbook: CompiledPlaybook) -> Target:
         raise missing_extension(TASKS)
     if owner is None or not is_slug(owner[0]) or not is_restricted(owner[1] or "-"):
         raise unknown_task()
-    return Target(owner[0], "", "", "", owner[1], is_task=True)
+    # Waiting for a task, or for news of it, is silence by nature.
+    patient = playbook.limits(owner[0])._replace(idle=0, ask_progress=False)
+    return Target(owner[0], "", "", "", patient, owner[1], is_task=True)
 
 
 def unknown_task() -> Problem:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from callboard.contracts import subjects
+from callboard.contracts.definitions import CacheHint
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.names import prefix_among, wire_name
@@ -55,6 +56,7 @@ class CombinedPlaybooks:
 
     def __init__(self, organisation: str, parts: Iterable[Part], page_size: int) -> None:
         self._parts = tuple(parts)
+        place = "/".join((organisation, *(part.owner.name for part in self._parts)))
         tools = _unambiguous("tool", organisation, (part.tools for part in self._parts))
         prompts = _unambiguous("prompt", organisation, (part.prompts for part in self._parts))
         self.tools = {name: part.owner for part in self._parts for name, _ in part.tools if name in tools}
@@ -62,12 +64,20 @@ class CombinedPlaybooks:
         self._resources, resources = self._verbatim("resources")
         self._templates, templates = self._verbatim("templates")
         self.lists = {
-            "tools/list": PreparedList("tools", tools.values(), page_size),
-            "prompts/list": PreparedList("prompts", prompts.values(), page_size),
-            "resources/list": PreparedList("resources", resources, page_size),
-            "resources/templates/list": PreparedList("resourceTemplates", templates, page_size),
+            method: PreparedList(key, items, page_size, place, self._caching(method))
+            for method, key, items in (
+                ("tools/list", "tools", tools.values()),
+                ("prompts/list", "prompts", prompts.values()),
+                ("resources/list", "resources", resources),
+                ("resources/templates/list", "resourceTemplates", templates),
+            )
         }
         self.opened = msgspec.json.encode(self._opened(organisation))
+
+    def _caching(self, method: str) -> CacheHint:
+        """As long as every part may be kept, and never by others: a token chose the parts."""
+        kept = [part.owner.lists[method].caching.ttl_ms for part in self._parts]
+        return CacheHint(ttl_ms=min(kept, default=0), scope="private")
 
     def _verbatim(self, kind: str) -> tuple[dict[str, CompiledPlaybook], list[bytes]]:
         """URI -> the first playbook that has it, and the definitions; a URI is an identity and keeps its form."""

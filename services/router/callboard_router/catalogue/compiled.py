@@ -9,16 +9,20 @@ from typing import Any
 
 import msgspec
 
-from callboard.contracts.definitions import Catalogue, PlaybookContent
+from callboard.contracts.definitions import Catalogue, Deadlines, PlaybookContent
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.extensions import TASKS
 from callboard.kernel.param_headers import ANNOTATION, mirror_fault
 from callboard.kernel.plain_json import plain
+from callboard_router.catalogue.caching import caching_of
 from callboard_router.catalogue.capabilities import capabilities_of, declared_by, tasks_of
+from callboard_router.catalogue.deadlines import Limits, limits_of, of_tool
 from callboard_router.catalogue.domain import Collision, Entry, app_of, expose, template_pattern
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
+
+DEFAULT_LIMITS = Limits(60_000, 3_600_000)
 
 
 class _Definition(msgspec.Struct):
@@ -33,11 +37,12 @@ class ToolRoute:
     `wire` is its name in the playbook, `name` the one at its server.
     """
 
-    __slots__ = ("_check", "_raw", "digest", "mirrored", "name", "server", "wire")
+    __slots__ = ("_check", "_raw", "digest", "limits", "mirrored", "name", "server", "wire")
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, limits: Limits) -> None:
         self.wire = entry.wire
         self.server = entry.server
+        self.limits = limits
         self.name = entry.item.name
         self.digest = entry.item.digest
         self._raw = entry.item.raw
@@ -70,16 +75,19 @@ class CompiledPlaybook:
         content: PlaybookContent,
         catalogues: Mapping[str, Catalogue],
         page_size: int,
-        deadlines: Mapping[str, float] | None = None,
+        deadlines: Mapping[str, Deadlines] | None = None,
+        defaults: Limits = DEFAULT_LIMITS,
         place: str = "",
     ) -> None:
-        self.exposure = exposure = expose(content.definition, catalogues)
+        self.exposure = exposure = expose(content.definition, catalogues, content)
         self.name = place.rpartition("/")[2]
         self.version = version
-        self._deadlines = {name: int(seconds * 1000) for name, seconds in (deadlines or {}).items()}
+        self._defaults = defaults
+        self._deadlines = deadlines or {}
+        self._limits = {name: limits_of(None, said, defaults) for name, said in self._deadlines.items()}
         self.definition = content.definition
         self.collisions: tuple[Collision, ...] = exposure.collisions
-        self.tools = {name: ToolRoute(entry) for name, entry in exposure.tools.items()}
+        self.tools = {name: ToolRoute(entry, self._tool_limits(entry)) for name, entry in exposure.tools.items()}
         self.prompts = exposure.prompts
         self._resources = exposure.resources
         self._templates: list[tuple[re.Pattern[str], Entry]] = [
@@ -92,12 +100,19 @@ class CompiledPlaybook:
         for tool in exposure.tools.values():
             if uri := app_of(tool):
                 self._app_servers.setdefault(uri, tool.server)
-        self.lists = {
-            "tools/list": _prepared("tools", exposure.tools, page_size),
-            "prompts/list": _prepared("prompts", exposure.prompts, page_size),
-            "resources/list": _prepared("resources", exposure.resources, page_size),
-            "resources/templates/list": _prepared("resourceTemplates", exposure.templates, page_size),
+        shown = {
+            "tools/list": ("tools", "tools", exposure.tools),
+            "prompts/list": ("prompts", "prompts", exposure.prompts),
+            "resources/list": ("resources", "resources", exposure.resources),
+            "resources/templates/list": ("templates", "resourceTemplates", exposure.templates),
         }
+        self.lists = {
+            method: PreparedList(
+                key, map(definition_bytes, entries.values()), page_size, place,
+                caching_of(kind, content.definition, catalogues),
+            )
+            for method, (kind, key, entries) in shown.items()
+        }  # fmt: skip
         self.etags = {
             "tools": self.lists["tools/list"].etag,
             "prompts": self.lists["prompts/list"].etag,
@@ -130,10 +145,13 @@ class CompiledPlaybook:
         other.prompts = {there: self.prompts[here] for there, here in prompts.items()}
         return other
 
-    def deadline(self, server: str, received: int, deadline: int) -> int:
-        """The earlier of the request's deadline and the server's own, in epoch ms. `received` in epoch us."""
-        limit = self._deadlines.get(server)
-        return deadline if limit is None else min(deadline, received // 1000 + limit)
+    def _tool_limits(self, entry: Entry) -> Limits:
+        said = of_tool(entry.item.name, self.definition.servers[entry.server].tools.deadlines)
+        return limits_of(said, self._deadlines.get(entry.server, Deadlines()), self._defaults)
+
+    def limits(self, server: str) -> Limits:
+        """How long anything but a tool may take at a server."""
+        return self._limits.get(server, self._defaults)
 
     def resource_owner(self, uri: str) -> Entry:
         """Whose resource this is: listed, else by template, else the only server that has resources."""
@@ -164,7 +182,3 @@ class CompiledPlaybook:
     def template_owner(self, uri: str) -> Entry | None:
         """The owner of a template, named verbatim by a completion request."""
         return self._template_owners.get(uri)
-
-
-def _prepared(key: str, entries: Mapping[str, Entry], page_size: int) -> PreparedList:
-    return PreparedList(key, (definition_bytes(entry) for entry in entries.values()), page_size)

@@ -42,15 +42,22 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Collision(msgspec.Struct, frozen=True):
-    """Two owners claim one name."""
+    """Two owners claim one name: `first` keeps it, `second` is hidden."""
 
     kind: str
     name: str
-    first: str
-    second: str
+    first: Exposed
+    second: Exposed
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} comes from both {self.first!r} and {self.second!r}"
+        if self.first.server == self.second.server:
+            both = f"{self.first.name!r} and {self.second.name!r} of {_owner(self.first)}"
+            return f"{self.kind} {self.name!r} is both {both}"
+        return f"{self.kind} {self.name!r} comes from both {_owner(self.first)} and {_owner(self.second)}"
+
+
+def _owner(exposed: Exposed) -> str:
+    return repr(exposed.server or "the playbook")
 
 
 class Exposure(msgspec.Struct, frozen=True):
@@ -63,37 +70,55 @@ class Exposure(msgspec.Struct, frozen=True):
     collisions: tuple[Collision, ...]
 
 
-def expose(definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> Exposure:
-    """What this definition shows of these catalogues. Of two that collide the first keeps the name."""
+def expose(
+    definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue], pinned: PlaybookContent | None = None
+) -> Exposure:
+    """What this definition shows of these catalogues. Of two that collide the first keeps the name.
+
+    With the content of a published version each name stays with whom it was published for: what a server offers later
+    under the name of another one's tool is hidden, even when that tool is gone.
+    """
+    pins = pinned or PlaybookContent(definition=definition)
     collisions: list[Collision] = []
     prompts = [*_stored_prompts(definition), *_named("prompts", definition, catalogues)]
+    templates = _verbatim("templates", definition, catalogues)
     return Exposure(
-        tools=_unique("tool", _named("tools", definition, catalogues), collisions),
-        prompts=_unique("prompt", prompts, collisions),
-        resources=_unique("resource", _verbatim("resources", definition, catalogues), collisions),
-        templates=_unique("template", _verbatim("templates", definition, catalogues), collisions),
+        tools=_unique("tool", _named("tools", definition, catalogues), pins.tools, collisions),
+        prompts=_unique("prompt", prompts, pins.prompts, collisions),
+        resources=_unique("resource", _verbatim("resources", definition, catalogues), pins.resources, collisions),
+        templates=_unique("template", templates, pins.templates or {}, collisions),
         collisions=tuple(collisions),
     )
 
 
 def content_of(definition: PlaybookDefinition, exposure: Exposure) -> PlaybookContent:
     """The whole version: the definition and the digests of what it exposes."""
+    templates = {name: entry.exposed for name, entry in exposure.templates.items()}
     return PlaybookContent(
         definition=definition,
         tools={name: entry.exposed for name, entry in exposure.tools.items()},
         prompts={name: entry.exposed for name, entry in exposure.prompts.items()},
         resources={name: entry.exposed for name, entry in exposure.resources.items()},
+        templates=templates or msgspec.UNSET,
     )
 
 
-def _unique(kind: str, entries: list[Entry] | Iterator[Entry], collisions: list[Collision]) -> dict[str, Entry]:
+def _unique(
+    kind: str,
+    entries: list[Entry] | Iterator[Entry],
+    pins: Mapping[str, Exposed],
+    collisions: list[Collision],
+) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     for entry in entries:
-        first = found.setdefault(entry.wire, entry)
-        if first is not entry:
-            collisions.append(
-                Collision(kind, entry.wire, first.server or "the playbook", entry.server or "the playbook")
-            )
+        claim = entry.exposed
+        pin = pins.get(entry.wire)
+        if pin is not None and (pin.server, pin.name) != (claim.server, claim.name):
+            collisions.append(Collision(kind, entry.wire, pin, claim))
+        elif entry.wire in found:
+            collisions.append(Collision(kind, entry.wire, found[entry.wire].exposed, claim))
+        else:
+            found[entry.wire] = entry
     return found
 
 

@@ -1,67 +1,60 @@
 """List results as prepared bytes: built once per compilation, in pages, for both eras.
 
-A cursor names the list it belongs to by its digest, so after a change it fails cleanly instead of skipping.
+A cursor is a digest of the list, its playbook and the place in it. Any router knows those of the lists that it serves;
+one of another list, of one that has changed since, or one that somebody made up is none of them and fails cleanly.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Iterable
 
 import msgspec
 
 from callboard.contracts.calls import MODERN
+from callboard.contracts.definitions import CacheHint
 from callboard.contracts.problems import Problem
 from callboard_router.catalogue.domain import Entry
 
-# A list that was filtered for a caller must not be shared between callers, and changes are pushed.
-_MODERN_TAIL = b',"resultType":"complete","ttlMs":0,"cacheScope":"private"}'
-
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
+NOT_KEPT = CacheHint(ttl_ms=0, scope="private")
 
 
 class PreparedList:
-    """All pages of one list of one compiled playbook; `key` is its name in the result."""
+    """All pages of one list of one compiled playbook; `key` is its name in the result, `place` the playbook's."""
 
-    def __init__(self, key: str, items: Iterable[bytes], page_size: int) -> None:
+    def __init__(
+        self, key: str, items: Iterable[bytes], page_size: int, place: str = "", caching: CacheHint = NOT_KEPT
+    ) -> None:
+        self.caching = caching
         definitions = list(items)
         self.etag = hashlib.sha256(b"\x00".join(definitions)).hexdigest()[:24]
         starts = range(0, max(len(definitions), 1), page_size)
-        self._pages = [
-            self._page(key, definitions[start : start + page_size], start + page_size, len(definitions))
-            for start in starts
-        ]
-        self._page_size = page_size
+        cursors = [self._cursor(place, key, start) for start in starts]
+        tail = b',"resultType":"complete","ttlMs":%d,"cacheScope":"%b"}' % (caching.ttl_ms, caching.scope.encode())
+        self._pages: dict[str | None, tuple[bytes, bytes]] = {}
+        for number, start in enumerate(starts):
+            following = cursors[number + 1] if number + 1 < len(cursors) else ""
+            body = _page(key, definitions[start : start + page_size], following)
+            self._pages[cursors[number] if number else None] = (body + b"}", body + tail)
 
-    def _page(self, key: str, items: list[bytes], following: int, total: int) -> tuple[bytes, bytes]:
-        body = b'{"' + key.encode() + b'":[' + b",".join(items) + b"]"
-        if following < total:
-            body += b',"nextCursor":"' + self._cursor(following) + b'"'
-        return body + b"}", body + _MODERN_TAIL
-
-    def _cursor(self, offset: int) -> bytes:
-        return base64.urlsafe_b64encode(f"{self.etag}:{offset}".encode())
+    def _cursor(self, place: str, key: str, offset: int) -> str:
+        return hashlib.sha256(f"{place}\n{key}\n{self.etag}\n{offset}".encode()).hexdigest()[:32]
 
     def result(self, era: str, cursor: str | None) -> bytes:
-        """The raw `result` of one page; an unknown or outdated cursor is `cursor.invalid`."""
-        page = 0 if cursor is None else self._offset(cursor) // self._page_size
-        if page >= len(self._pages):
-            raise Problem("cursor.invalid", "the cursor points behind the end of the list")
-        legacy, modern = self._pages[page]
+        """The raw `result` of one page; a cursor that is not of this list as it is now is `cursor.invalid`."""
+        page = self._pages.get(cursor)
+        if page is None:
+            raise Problem("cursor.invalid", "the cursor is not one of this list as it is now")
+        legacy, modern = page
         return modern if era == MODERN else legacy
 
-    def _offset(self, cursor: str) -> int:
-        try:
-            etag, _, offset = base64.urlsafe_b64decode(cursor.encode()).decode().partition(":")
-            number = int(offset)
-        except (ValueError, binascii.Error):
-            raise Problem("cursor.invalid", "the cursor is not one of this list") from None
-        if etag != self.etag or number < 0:
-            raise Problem("cursor.invalid", "the list has changed since this cursor was given")
-        return number
+
+def _page(key: str, items: list[bytes], following: str) -> bytes:
+    """All of a page but its end."""
+    body = b'{"' + key.encode() + b'":[' + b",".join(items) + b"]"
+    return body + b',"nextCursor":"' + following.encode() + b'"' if following else body
 
 
 def definition_bytes(entry: Entry) -> bytes:

@@ -8,6 +8,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import selects
 from callboard_router.catalogue.combined import CombinedPlaybooks, Part
 from callboard_router.catalogue.compiled import CompiledPlaybook
+from callboard_router.catalogue.deadlines import Limits, of_server
 from callboard_router.state import Organisation, RouterState
 
 
@@ -27,9 +28,10 @@ MAX_SELECTIONS = 256
 class Served:
     """(organisation, playbook) -> the compiled current version; other versions are compiled when asked for."""
 
-    def __init__(self, state: RouterState, page_size: int) -> None:
+    def __init__(self, state: RouterState, page_size: int, limits: Limits) -> None:
         self._state = state
         self._page_size = page_size
+        self._limits = limits
         self._current: dict[tuple[str, str], CompiledPlaybook] = {}
         self._pinned: dict[tuple[str, str, int], CompiledPlaybook] = {}
         self._parts: dict[tuple[str, str], Part] = {}
@@ -77,12 +79,19 @@ class Served:
         self, organisation: str, playbook: str, version: int, content: PlaybookContent, owner: Organisation
     ) -> CompiledPlaybook:
         deadlines = {
-            name: server.definition.deadline_seconds
+            name: of_server(server.definition)
             for name, server in owner.servers.items()
-            if server.definition is not None and server.definition.deadline_seconds is not None
+            if server.definition is not None
         }
-        place = f"{organisation}/{playbook}"
-        return CompiledPlaybook(version, content, catalogues_of(owner), self._page_size, deadlines, place=place)
+        return CompiledPlaybook(
+            version,
+            content,
+            catalogues_of(owner),
+            self._page_size,
+            deadlines,
+            self._limits,
+            f"{organisation}/{playbook}",
+        )
 
     def is_registered(self, organisation: str, server: str) -> bool:
         """Whether the organisation has this server now, in whatever playbook."""

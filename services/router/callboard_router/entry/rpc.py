@@ -47,6 +47,7 @@ class RpcEntry:
                 return
             if outcome.is_task and not self._served.is_registered(organisation, outcome.server):
                 raise unknown_task()
+            limits = outcome.limits
             await self.forwarder.forward(
                 CallHead(
                     head.call_id,
@@ -62,7 +63,7 @@ class RpcEntry:
                     head.era,
                     head.client,
                     head.principal,
-                    playbook.deadline(outcome.server, head.received, head.deadline),
+                    min(head.deadline, head.received // 1000 + limits.longest),
                     head.received,
                     time.time_ns() // 1000,
                     head.request_id,
@@ -71,6 +72,8 @@ class RpcEntry:
                     head.capabilities,
                     head.client_info,
                     head.log_level,
+                    idle_ms=limits.idle,
+                    ask_progress=limits.ask_progress,
                 ),
                 params,
                 outcome.holder,

@@ -140,7 +140,7 @@ def _refuse_collisions(playbook: str, exposure: Exposure) -> None:
     if exposure.collisions:
         listed = [str(collision) for collision in exposure.collisions]
         first = exposure.collisions[0]
-        path = ["playbooks", playbook, "servers", first.second]
+        path = ["playbooks", playbook, "servers", first.second.server]
         faults = [{"path": path, "message": text} for text in listed]
         raise Problem("playbook.collision", f"playbook {playbook!r}: {listed[0]}", faults=faults)
 
