@@ -195,6 +195,14 @@ async def test_what_reads_waits_for_a_service_that_restarts(
     await stack.ready(30)
 
 
+async def test_an_upstream_that_wants_to_be_polled_is_polled_by_the_bridge(stack: Stack) -> None:
+    async with running("everything", "--era", "2025") as upstream:
+        organisation, token = await published(stack, one_server({"url": upstream.url}))
+        async with desktop(stack.endpoint(organisation, "p"), token, "legacy") as client:
+            answer = await client.call_tool("test_reconnection", {})
+            assert answer.content[0].text == "Reconnection test completed"
+
+
 @pytest.mark.parametrize("modern", [True, False], ids=["stateless", "handshake"])
 async def test_a_call_cut_off_by_a_kill_is_told_as_unknown_and_never_sent_again(
     stack: Stack, echo: tuple[Upstream, str, str], tmp_path: Path, modern: bool

@@ -21,7 +21,7 @@ from callboard_edge.api.openapi import ContractSchemas
 from callboard_edge.api.routes import api_routes
 from callboard_edge.api.tail import Tails
 from callboard_edge.auth.verify import Tokens
-from callboard_edge.entry import pushes
+from callboard_edge.entry import asks, pushes
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.health.routes import health_routes
 from callboard_edge.mcp.answers import Receive, Scope, Send
@@ -32,9 +32,12 @@ from callboard_edge.mcp.endpoint import Carriers, McpEndpoint
 from callboard_edge.mcp.handshake import Handshake
 from callboard_edge.mcp.http_sse import HttpSse
 from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.replays import Replays
+from callboard_edge.mcp.resume import Resume
 from callboard_edge.mcp.session_tokens import SessionTokens
 from callboard_edge.mcp.sessions import Sessions
 from callboard_edge.mcp.stateless import Stateless
+from callboard_edge.mcp.stream_holders import StreamHolders
 from callboard_edge.mcp.streams import Streams
 from callboard_edge.mcp.watching import Watching
 from callboard_edge.mcp.web_socket import WebSockets
@@ -63,14 +66,16 @@ class Edge:
         self.bus = Bus("edge", instance, settings)
         self._metrics = Metrics()
         self._tokens = Tokens(self.bus, settings.token_soft, settings.token_hard)
-        self._calls = Calls(self.bus, settings.silence)
+        self._calls = Calls(self.bus, settings.silence, settings.let_go)
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
         self._watching = Watching(self.bus, self._playbooks)
-        self._streams = Streams(self.bus, self._calls, self._playbooks, self._watching)
+        self._replays = Replays(self.bus)
+        self._streams = Streams(self.bus, self._replays.alias, self._calls, self._playbooks, self._watching)
+        self._resume = Resume(self.bus, self._replays, StreamHolders(), settings.silence, settings.let_go)
         deadline = settings.deadline
         self._handshake = Handshake(
-            self._calls, self._playbooks, self._sessions, self._streams, self._metrics, deadline
+            self._calls, self._playbooks, self._sessions, self._streams, self._resume, self._metrics, deadline
         )
         self._stateless = Stateless(self._calls, self._playbooks, self._streams, self._metrics, deadline)
         self._connections = Connections()
@@ -93,9 +98,11 @@ class Edge:
             self._sessions,
             self._playbooks,
             self._streams,
+            self._resume,
             self._watching,
             self._connections,
         )
+        await asks.listen(self.bus, self._replays, self._streams)
         answer_status(self)
         await self.bus.serve()
         config = uvicorn.Config(

@@ -25,6 +25,8 @@ _DRAIN_SECONDS: Final = 0.5
 _SETTLING_SECONDS: Final = 0.25
 _CONNECT_SECONDS: Final = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+LONGEST_RETRY: Final = 30_000
+"""Milliseconds; what a server asks for beyond that is not waited for."""
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
 

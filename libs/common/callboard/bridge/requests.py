@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from callboard.bridge.endpoint import Answer, Endpoint, Unreached, drain
+from callboard.bridge.endpoint import LONGEST_RETRY, Answer, Endpoint, Unreached, drain
 from callboard.bridge.flights import REPEATABLE, Delivery, Flight, Write, look_at
 from callboard.bridge.headers import MEDIA, RequestHeaders
 from callboard.bridge.messages import (
@@ -35,7 +35,6 @@ from callboard.contracts.problems import Problem
 log = logging.getLogger("callboard.bridge")
 _AWAY: Final = frozenset({502, 503, 504})
 _MAX_PAGES: Final = 1000
-_LONGEST_RETRY: Final = 30_000  # milliseconds
 _BROKEN_OFF: Final = Unreached("it broke off its answer", sent=True)
 
 
@@ -122,22 +121,24 @@ class Requests(Delivery):
         raise Unreached("it answered without an answer to the request", sent=True)
 
     async def _stream(self, flight: Flight, answer: Answer) -> None:
-        last_id, retry = await self._events(flight, answer, "")
+        last_id, retry = await self._events(flight, answer, "", 0)
         while last_id:
             # The server let the connection go and means us to come back for the rest (2025-11-25, transports).
-            await asyncio.sleep(min(retry, _LONGEST_RETRY) / 1000)
+            await asyncio.sleep(min(retry, LONGEST_RETRY) / 1000)
             headers = {**self._session.headers(), "Accept": "text/event-stream", "Last-Event-ID": last_id}
             try:
                 async with self._endpoint.exchange("GET", headers) as resumed:
+                    if resumed.status in _AWAY:
+                        raise Unreached(f"HTTP {resumed.status}", sent=True)
                     if resumed.status != 200 or not resumed.is_stream:
                         raise Refused(problem_object(self._problem(flight, _BROKEN_OFF)))
-                    last_id, retry = await self._events(flight, resumed, last_id)
+                    flight.patience.forget()
+                    last_id, retry = await self._events(flight, resumed, last_id, retry)
             except Unreached as gone:
                 await flight.patience.wait(Unreached(gone.reason, sent=True))
 
-    async def _events(self, flight: Flight, answer: Answer, last_id: str) -> tuple[str, int]:
+    async def _events(self, flight: Flight, answer: Answer, last_id: str, retry: int) -> tuple[str, int]:
         """Pass on a stream; ("", 0) when it held the answer, else the last event id and the pause it asked for."""
-        retry = 0
         try:
             async with aclosing(answer.events()) as events:
                 async for event in events:

@@ -86,7 +86,7 @@ class CallHead(msgspec.Struct, frozen=True, array_like=True):
     ask_progress: bool = False
 
 
-RESULT, ERROR, NOTIFICATION, CHUNK, REQUEST = 0, 1, 2, 3, 4
+RESULT, ERROR, NOTIFICATION, CHUNK, REQUEST, PAUSED = 0, 1, 2, 3, 4, 5
 
 
 class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
@@ -96,6 +96,7 @@ class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
     raw JSON-RPC notification. CHUNK: a piece of the RESULT, ERROR or NOTIFICATION that follows, for bodies over the
     bus's limit.
     REQUEST: a whole JSON-RPC request to a handshake client; its id is a question token (see `AnswerHead`).
+    PAUSED: the upstream closed its stream, to be asked again; the body is the milliseconds it named, as digits.
     RESULT and ERROR are the last message of a call. `problem` is Callboard's code when the error is ours.
     """
 

@@ -228,6 +228,9 @@ class HttpSession:
                         return answer
             except TransportFailure as broken:
                 failure = broken
+            else:
+                if last_id and not self.opening.modern:
+                    await listener.paused(round(retry * 1000))
             response.close()
             if not last_id or self.opening.modern:
                 raise failure

@@ -13,6 +13,7 @@ from callboard.platform.bus import Bus
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.mcp.connections import Connections
 from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.resume import Resume
 from callboard_edge.mcp.sessions import Sessions
 from callboard_edge.mcp.streams import Streams
 from callboard_edge.mcp.watching import Watching
@@ -32,6 +33,7 @@ async def listen(
     sessions: Sessions,
     playbooks: Playbooks,
     streams: Streams,
+    resume: Resume,
     watching: Watching,
     connections: Connections,
 ) -> None:
@@ -44,15 +46,19 @@ async def listen(
         key_id = _revoked(message.data).key_id
         tokens.forget(key_id)
         streams.close_key(key_id)
+        resume.close_key(key_id)
         connections.close_key(key_id)
 
     async def session_ended(message: Msg) -> None:
         session = _ended(message.data).session
         sessions.forget(session)
         streams.close_session(session)
+        resume.close_session(session)
 
     async def stream_opened(message: Msg) -> None:
-        streams.opened_elsewhere(_stream_opened(message.data))
+        opened = _stream_opened(message.data)
+        streams.opened_elsewhere(opened)
+        resume.opened_elsewhere(opened)
 
     async def session_changed(message: Msg) -> None:
         id = _session_changed(message.data).session

@@ -85,6 +85,10 @@ class RequestOutlet:
         self._id = id
         self._carrier = carrier
 
+    def resumes(self, call_id: str) -> bool:
+        """What is said on a connection that broke is lost."""
+        return False
+
     async def result(self, result: bytes) -> None:
         """The answer."""
         await self._carrier.write(result_message(self._id, result))
@@ -99,6 +103,9 @@ class RequestOutlet:
 
     async def idle(self) -> None:
         """The carrier has its own signs of life."""
+
+    async def pause(self, retry: bytes) -> None:
+        """The connection stays."""
 
     async def gone(self) -> None:
         """Never: the end of the connection cancels what serves its requests."""

@@ -27,11 +27,13 @@ from callboard_edge.mcp.answers import (
 )
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
+from callboard_edge.mcp.event_ids import LONGEST_REQUEST_ID, parse
 from callboard_edge.mcp.gate import Place
 from callboard_edge.mcp.modern import ROUTED
 from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.relay import HttpOutlet, relay
+from callboard_edge.mcp.resume import Resume
 from callboard_edge.mcp.sessions import Session, Sessions
 from callboard_edge.mcp.streams import MAX_WATCHED, Streams
 
@@ -71,6 +73,7 @@ class Handshake:
         playbooks: Playbooks,
         sessions: Sessions,
         streams: Streams,
+        resume: Resume,
         metrics: Metrics,
         deadline: float,
     ) -> None:
@@ -78,6 +81,7 @@ class Handshake:
         self._playbooks = playbooks
         self._sessions = sessions
         self._streams = streams
+        self._resume = resume
         self._metrics = metrics
         self._deadline = int(deadline * 1000)
 
@@ -104,9 +108,11 @@ class Handshake:
                 return
             session = found
             if message.is_request:
-                stream = prefers_stream(headers.get(b"accept", b""))
-                outlet = HttpOutlet(message.raw_id, receive, send, modern=False, stream=stream)
-                await self.request(place, session, principal, message, params, outlet, self._sessions.update)
+                outlet = self._outlet(session, message, headers.get(b"accept", b""), receive, send)
+                try:
+                    await self.request(place, session, principal, message, params, outlet, self._sessions.update)
+                finally:
+                    outlet.close()
                 return
             if message.is_response:
                 await self.answered(session, principal, message)
@@ -115,6 +121,12 @@ class Handshake:
             await send_empty(send, 202)
         except Problem as problem:
             await send_problem(send, message.raw_id, problem, modern=False)
+
+    def _outlet(self, session: Session, message: Message, accept: bytes, receive: Receive, send: Send) -> HttpOutlet:
+        stream = prefers_stream(accept)
+        if resumable(session, message, accept):
+            return self._resume.outlet(session, message.raw_id, receive, send, stream=stream)
+        return HttpOutlet(message.raw_id, receive, send, modern=False, stream=stream)
 
     async def begin(self, place: Place, principal: Principal, message: Message) -> tuple[Session, bytes]:
         """`initialize`: a session that has no id yet, and the raw result."""
@@ -263,8 +275,16 @@ class Handshake:
         if b"text/event-stream" not in headers.get(b"accept", b""):
             raise Refused(INVALID_REQUEST, "GET serves text/event-stream; say so in Accept")
         session = await self._session(place, principal, headers, Message(), send)
-        if session is not None:
-            await self._streams.serve_get(place, session, receive, send)
+        if session is None:
+            return
+        last = headers.get(b"last-event-id") if session.protocol == LEGACY else None
+        after = parse(last) if last else None
+        if last and after is None:
+            raise Refused(INVALID_REQUEST, "Last-Event-ID is no id of this server")
+        if after is not None and after.request:
+            await self._resume.serve(session, after, receive, send)
+        else:
+            await self._streams.serve_get(place, session, after, receive, send)
 
     async def delete(
         self, place: Place, principal: Principal, headers: dict[bytes, bytes], receive: Receive, send: Send
@@ -274,6 +294,16 @@ class Handshake:
         if session is not None:
             await self._sessions.end(session)
             await send_empty(send, 204)
+
+
+def resumable(session: Session, message: Message, accept: bytes) -> bool:
+    """Whether a client can come back for the rest of an answer; older revisions know no events without data."""
+    return (
+        session.protocol == LEGACY
+        and b"text/event-stream" in accept
+        and message.method in ROUTED
+        and len(message.raw_id) <= LONGEST_REQUEST_ID
+    )
 
 
 def prefers_stream(accept: bytes) -> bool:

@@ -1,6 +1,7 @@
 """Where what is said to a client for one request goes: the rules of both eras know only this, carriers implement it.
 
-Implemented by `relay.HttpOutlet` (Streamable HTTP) and `connection.RequestOutlet` (WebSocket, HTTP+SSE).
+Implemented by `relay.HttpOutlet` and `kept_outlet.KeptOutlet` (Streamable HTTP), and by `connection.RequestOutlet`
+(WebSocket, HTTP+SSE).
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ class Outlet(Protocol):
     def gives_up(self) -> bool:
         """Whether cancelling the task that serves the request means that the client gave the request up."""
 
+    def resumes(self, call_id: str) -> bool:
+        """This call is answered; whether its client can come back for what it missed of it."""
+
     async def result(self, result: bytes) -> None:
         """The answer: the raw `result`."""
 
@@ -26,6 +30,9 @@ class Outlet(Protocol):
 
     async def idle(self) -> None:
         """Nothing to say for a while: a sign of life where the carrier has one."""
+
+    async def pause(self, retry: bytes) -> None:
+        """Where the client can come back, let it, after so many milliseconds; said only of calls that are resumed."""
 
     async def gone(self) -> None:
         """Returns when the client has gone; where the carrier ends the task itself, never."""

@@ -9,11 +9,10 @@ import asyncio
 
 import msgspec
 
-from callboard.contracts.calls import ERROR, RESULT
+from callboard.contracts.calls import ERROR, PAUSED, RESULT
 from callboard.contracts.problems import Problem
 from callboard_edge.mcp.answers import (
     MODERN_STATUS,
-    PING,
     PROBLEM_STATUS,
     Receive,
     Send,
@@ -22,6 +21,7 @@ from callboard_edge.mcp.answers import (
     result_message,
     send_event,
     send_json,
+    send_ping,
     start_sse,
 )
 from callboard_edge.mcp.calls import TICK, WATCH, Call, Calls
@@ -55,13 +55,17 @@ async def relay(calls: Calls, call: Call, outlet: Outlet, *, modern: bool) -> st
     """Answer one request; returns the problem code it ended with, or an empty text."""
     watcher = None
     try:
+        # An answer that takes long becomes a stream early, where the client can come back for the rest of it.
+        call.resumable = outlet.resumes(call.head.call_id)
         head, body = await call.next()
         while head.kind not in (RESULT, ERROR):
             # In the handshake era a closed connection does not mean "cancel" (MCP 2025-11-25, basic/transports).
             if modern and watcher is None:
                 watcher = asyncio.create_task(_watch(calls, call, outlet))
-            if head.kind == TICK:
+            if head.kind == TICK or (head.kind == WATCH and call.resumable):
                 await outlet.idle()
+            elif head.kind == PAUSED:
+                await outlet.pause(body)
             elif head.kind != WATCH:
                 await outlet.say(body)
             head, body = await call.next()
@@ -100,6 +104,10 @@ class HttpOutlet:
         self._stream = stream
         self._started = False
 
+    def resumes(self, call_id: str) -> bool:
+        """What is said on a connection that broke is lost."""
+        return False
+
     async def result(self, result: bytes) -> None:
         """JSON, or the last event."""
         message = result_message(self._id, result)
@@ -120,23 +128,35 @@ class HttpOutlet:
     async def say(self, message: bytes) -> None:
         """An event; the first one makes the answer a stream."""
         await self._start()
-        await send_event(self._send, message)
+        await self._event(message)
 
     async def idle(self) -> None:
         """A comment, so that proxies keep the connection."""
         await self._start()
-        await self._send({"type": "http.response.body", "body": PING, "more_body": True})
+        await send_ping(self._send)
+
+    async def pause(self, retry: bytes) -> None:
+        """The connection stays."""
 
     async def gone(self) -> None:
         """Until the client closes the connection."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    def close(self) -> None:
+        """The request is answered, or never will be."""
+
     async def _start(self) -> None:
         if not self._started:
             self._started = True
-            await start_sse(self._send)
+            await self._open()
 
     async def _last(self, message: bytes) -> None:
         await self._start()
-        await send_event(self._send, message, last=True)
+        await self._event(message, last=True)
+
+    async def _open(self) -> None:
+        await start_sse(self._send)
+
+    async def _event(self, message: bytes, *, last: bool = False) -> None:
+        await send_event(self._send, message, last=last)
