@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.configurations import Configuration, extensions, playbook, upstreams
+from tests.conformance.configurations import CONNECTORS, SLOPPY, Configuration, extensions, playbook, upstreams
 from tests.support.round_robin import RoundRobin
 from tests.support.stack import Stack, running_stack
 from tests.support.upstreams.launch import command, running
@@ -44,23 +44,25 @@ async def running_gateway(directory: Path, replicas: int) -> AsyncIterator[Gatew
     """
     async with AsyncExitStack() as leaving:
         servers: dict[str, Any] = {}
-        for era, transport in upstreams(replicas):
-            words = ("everything", "--transport", transport, "--era", era)
+        for name, transport in upstreams(replicas):
+            era = ("--sloppy",) if name == SLOPPY else ("--era", name)
+            words = ("everything", "--transport", transport, *era)
             if transport == "stdio":
-                servers[playbook(era, transport)] = {"command": command(*words)}
+                servers[playbook(name, transport)] = {"command": command(*words)}
                 continue
             upstream = await leaving.enter_async_context(running(*words))
             urls = {"http": upstream.url, "sse": upstream.at("/sse"), "websocket": upstream.websocket}
-            servers[playbook(era, transport)] = {"url": urls[transport]}
+            servers[playbook(name, transport)] = {"url": urls[transport]}
         for extension, transport in extensions():
             if transport == "stdio":
                 servers[playbook(extension, transport)] = {"command": command(extension, "--era", "2026", "--stdio")}
                 continue
             upstream = await leaving.enter_async_context(running(extension, "--era", "2026"))
             servers[playbook(extension, transport)] = {"url": upstream.url}
-        stack = await leaving.enter_async_context(
-            running_stack(directory / "data", replicas=replicas, settings=_SETTINGS)
+        several = running_stack(
+            directory / "data", replicas=replicas, connectors=CONNECTORS[replicas], settings=_SETTINGS
         )
+        stack = await leaving.enter_async_context(several)
         await stack.apply(json.dumps(await _file(servers, directory / "repository")))
         await eventually(lambda: _all_known(stack), within=30, every=0.2)
         edges = [stack.port + number for number in range(replicas)]

@@ -1,6 +1,6 @@
 """The fixture of the official conformance suite, on the official SDK, in both eras.
 
-    python -m tests.support.upstreams.everything --transport http --port 0 [--era both|2025|2026]
+    python -m tests.support.upstreams.everything --transport http --port 0 [--era both|2025|2026] [--sloppy]
     python -m tests.support.upstreams.everything --transport stdio|sse|websocket [--era both|2025|2026]
 
 `sse` is the older HTTP+SSE with its stream at /sse, only for the handshake era. Over HTTP the endpoint is /mcp,
@@ -64,6 +64,7 @@ from tests.support.upstreams.everything_data import (
     prompt_messages,
     read,
 )
+from tests.support.upstreams.everything_sloppy import Sloppy
 from tests.support.upstreams.everything_tools import EXTRA_TOOL, TOOLS, text
 from tests.support.upstreams.pipes import announced
 
@@ -304,9 +305,12 @@ async def _answer(send: Send, status: int, body: dict[str, object] | None) -> No
     await send({"type": "http.response.body", "body": json.dumps(body).encode() if body else b""})
 
 
-def serve_http(server: Everything, era: str, port: int) -> None:
+def serve_http(server: Everything, era: str, port: int, *, sloppy: bool = False) -> None:
     """Serve /mcp on loopback; the port is announced on the first line of stdout."""
     app: ASGIApp = Requests(server.streamable_http_app(event_store=Events(), retry_interval=_RETRY_MILLISECONDS))
+    if sloppy:
+        server.get_tool_input_schema = lambda name: None  # no schema: no check of Mcp-Param-*
+        app = Sloppy(app)
     serve_app(app if era == "both" else OneEra(app, era), port)
 
 
@@ -385,11 +389,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--transport", choices=("http", "stdio", "sse", "websocket"), default="http")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--era", choices=("both", "2025", "2026"), default="both")
+    parser.add_argument("--sloppy", action="store_true", help="over HTTP: a loose implementation of 2026-07-28")
     options = parser.parse_args(argv)
     warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
     server = build(options.era)
     if options.transport == "http":
-        serve_http(server, options.era, options.port)
+        serve_http(server, options.era, options.port, sloppy=options.sloppy)
     elif options.transport == "sse":
         serve_app(sse_app(server), options.port)
     elif options.transport == "websocket":

@@ -67,7 +67,12 @@ def _run(commands: Commands) -> None:
     up.add_argument("--host", default="127.0.0.1", help="address the edge listens on (default: %(default)s)")
     up.add_argument("--port", type=int, default=8700, help="port of the first edge (default: %(default)s)")
     up.add_argument("--file", metavar="FILE", help="apply this file instead of the demo")
-    up.add_argument("--replicas", type=int, default=1, metavar="N", help="processes of each service (default: 1)")
+    up.add_argument(
+        "--replicas",
+        default="1",
+        metavar="N[,SERVICE=N...]",
+        help="processes of each service, and of single ones, for example 2,connectors=3 (default: 1)",
+    )
     up.add_argument("--nats-url", metavar="URL", help="use this NATS instead of starting one")
     up.add_argument("--nats-credentials", metavar="DIR", help="with --nats-url: DIR/<service>.creds for each service")
     up.add_argument("--database-url", metavar="URL", help="use this Postgres instead of starting one")

@@ -18,6 +18,7 @@ class Connections:
     def __init__(self) -> None:
         self._open: set[Connection] = set()
         self._draining = False
+        self._doubting: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -43,7 +44,10 @@ class Connections:
                 connection.end(NOT_ADMITTED)
 
     async def doubt_all(self) -> None:
-        """The bus was away, and a revocation may have been missed: look at every token again."""
+        """The bus was away, and a revocation may have been missed: look at every token again, in the background."""
+        self._doubting = asyncio.create_task(self._look_at_all())
+
+    async def _look_at_all(self) -> None:
         for connection in list(self._open):
             try:
                 await connection.admit()

@@ -36,7 +36,7 @@ _peek = msgspec.json.Decoder(_Error).decode
 
 
 def status_of(problem: str, body: bytes, *, modern: bool) -> int:
-    """The HTTP status that an error is answered with."""
+    """The HTTP status that an error is answered with; `problem` is our code when the error is ours."""
     if problem in PROBLEM_STATUS:
         return PROBLEM_STATUS[problem]
     if not modern:
