@@ -47,13 +47,8 @@ async def judged(gateway: Gateway, configuration: Configuration) -> Verdict:
 @pytest.mark.parametrize("configuration", DIRECT, ids=str)
 async def test_the_upstream_itself_has_everything(configuration: Configuration) -> None:
     async with running(*configuration.fixture) as upstream:
-<<<<<<< HEAD
         run = partial(run_server_suite, f"http://localhost:{upstream.port}/mcp", configuration.revision)
         report, verdict = await expectations.judged(run, configuration, [])
-=======
-        report = await run_server_suite(f"http://localhost:{upstream.port}/mcp", configuration.revision)
-    verdict = expectations.judge(report, configuration, [])
->>>>>>> resume
     assert verdict.good, str(verdict)
     scenarios, checks, scored = _COUNTS[configuration.revision]
     assert report.passed(scored) == (scenarios, scenarios)

@@ -188,11 +188,7 @@ async def running_stack(
 ) -> AsyncIterator[Stack]:
     """Start, wait until ready, and stop at the end.
 
-<<<<<<< HEAD
     `connectors` is another number for that service; `settings` are those of rooms, by the names of their variables.
-=======
-    `connectors` is another number for that service, `settings` are those of rooms by the names of their variables.
->>>>>>> resume
     """
     port = port or free_ports(replicas)
     with external_servers() as external:
