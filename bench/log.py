@@ -18,13 +18,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 import httpx2
 import msgspec
 
 from bench.big import big_catalogues, big_content, other_content
+from bench.figures import Figure
 from callboard.contracts.events import EventMeta, OrganisationCreated, PlaybookPublished
 from callboard.kernel.diff import changes_between
 from callboard.local.postgres_server import EmbeddedPostgres
@@ -46,26 +47,6 @@ HEADERS = {
     "Mcp-Method": "prompts/list",
     "Accept": "application/json, text/event-stream",
 }
-
-
-class Figure(NamedTuple):
-    """One measured figure and what it has to be."""
-
-    name: str
-    value: float
-    unit: str
-    goal: float
-    at_least: bool
-
-    @property
-    def reached(self) -> bool:
-        """Whether the figure is on the right side of its goal."""
-        return self.value >= self.goal if self.at_least else self.value <= self.goal
-
-    def __str__(self) -> str:
-        sign = ">=" if self.at_least else "<="
-        verdict = "reached" if self.reached else "MISSED"
-        return f"{self.name:<52} {self.value:>10,.1f} {self.unit:<9} {sign} {self.goal:>8,.0f}  {verdict}"
 
 
 class Request(msgspec.Struct):

@@ -6,10 +6,11 @@ A command is named as `module:function` and imported only when it is chosen.
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from callboard import __version__
 from callboard.cli.exit_codes import EXPLAINED
+from callboard.contracts.calls import Outcome
 
 _CLI: Final = "callboard.cli"
 ROOMS: Final = ("edge", "router", "connectors", "authsvc", "projections")
@@ -167,19 +168,32 @@ def _listing(group: Commands, name: str, function: str, text: str) -> argparse.A
 
 def _records(commands: Commands) -> None:
     calls = _group(commands, "calls", "call records")
-    recent = _command(calls, "ls", "records:list_calls", "list recent calls", org=True)
-    recent.add_argument("--playbook", default="", metavar="NAME")
-    recent.add_argument("--limit", type=int, default=50, metavar="N")
+    recent = _command(calls, "ls", "records:list_calls", "list calls, newest first", org=True)
+    _call_filters(recent)
     tail = _command(calls, "tail", "records:tail_calls", "follow calls as they happen", org=True)
     tail.add_argument("--count", type=int, metavar="N", help="end after N calls")
     show = _command(calls, "show", "records:show_call", "show one call", org=True)
     show.add_argument("call_id")
+    show.add_argument("--definition", action="store_true", help="print the definition that answered the call")
     events = _group(commands, "events", "the log of an organisation")
-    log = _command(events, "ls", "records:list_events", "list events", org=True)
+    log = _command(events, "ls", "events:list_events", "list events", org=True)
     log.add_argument("--after", type=int, default=0, metavar="SEQ")
     log.add_argument("--limit", type=int, default=200, metavar="N")
-    follow = _command(events, "tail", "records:tail_events", "follow events as they are published", org=True)
+    follow = _command(events, "tail", "events:tail_events", "follow events as they are published", org=True)
     follow.add_argument("--count", type=int, metavar="N", help="end after N events")
+
+
+def _call_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--playbook", default="", metavar="NAME[@N]", help="one playbook, or one version of it")
+    for name in ("tool", "server", "client", "principal", "era", "digest"):
+        parser.add_argument(f"--{name}", default="", metavar=name.upper())
+    parser.add_argument("--outcome", default="", choices=get_args(Outcome), help="how it ended")
+    parser.add_argument("--trace", default="", metavar="ID", help="the trace id, 32 hexadecimal digits")
+    parser.add_argument("--since", default="", metavar="TIME", help="from then on (default: 24 hours before --until)")
+    parser.add_argument("--until", default="", metavar="TIME", help="before then (default: now)")
+    parser.add_argument("--slower-than", type=float, default=0.0, metavar="MS", help="that took so long or longer")
+    parser.add_argument("--cursor", default="", help="go on where the page before ended")
+    parser.add_argument("--limit", type=int, default=50, metavar="N")
 
 
 def _access(commands: Commands) -> None:

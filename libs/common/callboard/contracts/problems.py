@@ -37,6 +37,7 @@ CODES: dict[str, tuple[int, int, str]] = {
         502,
         "The tool may or may not have run; it was not sent again. Check its effect before a retry.",
     ),
+    "calls.too_many": (-32602, 400, "Give a later `since`, an earlier `until`, or another filter."),
     "command.reused": (-32602, 409, "The command id was used for another request; make a new one."),
     "comment.required": (-32602, 400, "Say why with -m."),
     "consumer.exists": (-32602, 409, "Choose another name or remove the consumer first."),

@@ -199,18 +199,36 @@ class Events(msgspec.Struct, frozen=True, kw_only=True, tag="events", tag_field=
 
 
 class AskCalls(msgspec.Struct, frozen=True, kw_only=True, tag="calls?", tag_field="type"):
-    """Recent call records of an organisation, newest first."""
+    """Call records of an organisation, newest first; every filter that is not empty has to match.
+
+    `since` (inclusive) and `until` (exclusive) bound the time of the call; without `since` it is the 24 hours before
+    `until`, which without it is now. `call_id` finds one call of any time. `cursor` is where the page before ended.
+    """
 
     organisation: str
     playbook: str = ""
     call_id: str = ""
     limit: int = 50
+    version: int = 0
+    tool: str = ""
+    server: str = ""
+    client: str = ""
+    principal: str = ""
+    era: str = ""
+    outcome: str = ""
+    digest: str = ""
+    trace_id: str = ""
+    min_us: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+    cursor: str = ""
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True, tag="calls", tag_field="type"):
-    """Answer to `AskCalls`."""
+    """Answer to `AskCalls`; `cursor` asks for the next page, empty at the end. Contents come with `call_id` only."""
 
     calls: tuple[CallRecord, ...]
+    cursor: str = ""
 
 
 class RebuildProjection(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuild", tag_field="type"):

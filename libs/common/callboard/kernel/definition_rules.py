@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition, StoredPrompt
+from callboard.contracts.definitions import PlaybookDefinition, Recording, ServerDefinition, StoredPrompt
 from callboard.kernel.names import is_slug
 from callboard.kernel.prompt_template import placeholders
 
@@ -15,6 +15,8 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,64}")
 _OUR_HEADERS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection", "accept"})
+MOST_RECORDED = 256 * 1024
+"""Arguments and result of a call, with their record, fit one message of the bus."""
 
 
 class Fault(NamedTuple):
@@ -90,6 +92,17 @@ def playbook_faults(name: str, definition: PlaybookDefinition, known_servers: Co
                 yield Fault((*where, "tools", "rename"), message)
     for prompt, stored in definition.prompts.items():
         yield from _prompt_faults((*at, "prompts", prompt), prompt, stored)
+    if definition.record is not None:
+        yield from _recording_faults((*at, "record"), definition.record)
+
+
+def _recording_faults(at: tuple[str, ...], recording: Recording) -> Iterator[Fault]:
+    for index, pattern in enumerate(recording.redact):
+        if not pattern.startswith(("/arguments", "/result", "/*")):
+            message = f"{pattern!r} is no JSON pointer that begins with /arguments, /result or /**"
+            yield Fault((*at, "redact", str(index)), message)
+    if not 1 <= recording.max_bytes <= MOST_RECORDED:
+        yield Fault((*at, "max_bytes"), f"`max_bytes` is at least 1 and at most {MOST_RECORDED}")
 
 
 def _prompt_faults(at: tuple[str, ...], name: str, prompt: StoredPrompt) -> Iterator[Fault]:

@@ -65,6 +65,8 @@ class CompiledPlaybook:
         self.version = version
         self._deadlines = {name: int(seconds * 1000) for name, seconds in (deadlines or {}).items()}
         self.definition = content.definition
+        # Travels with each call, so that a connector need not know playbooks.
+        self.recording = msgspec.msgpack.encode(content.definition.record) if content.definition.record else b""
         self.collisions: tuple[Collision, ...] = exposure.collisions
         self.tools = {name: ToolRoute(entry) for name, entry in exposure.tools.items()}
         self.prompts = exposure.prompts

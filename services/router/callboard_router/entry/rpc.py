@@ -31,6 +31,7 @@ class RpcEntry:
         """One message; whatever goes wrong, the caller gets an answer."""
         head, params = unframe_rpc(message.data)
         _, _, organisation, playbook_name = message.subject.split(".", 3)
+        playbook: CompiledPlaybook | None = None
         try:
             if head.deadline <= time.time() * 1000:
                 raise Problem("call.deadline_exceeded", "the deadline had passed before the call was routed")
@@ -65,12 +66,17 @@ class RpcEntry:
                     head.capabilities,
                     head.client_info,
                     head.log_level,
+                    replay_of=head.replay_of,
+                    recording=playbook.recording,
                 ),
                 params,
                 outcome.holder,
             )
         except Problem as problem:
-            await self._error(message.reply, head.call_id, problem)
+            body = await self._error(message.reply, head.call_id, problem)
+            if playbook is not None and head.method == "tools/call":
+                refused = Answer(body, problem.code, str(problem.data.get("tool", "")))
+                await self._record(organisation, playbook_name, playbook.version, head, refused, len(params))
         except Exception:
             log.exception("rpc_failed", method=head.method, call_id=head.call_id)
             await self._error(message.reply, head.call_id, Problem("internal.unexpected", "the request failed inside"))
@@ -86,24 +92,20 @@ class RpcEntry:
 
     async def refuse_call(self, head: CallHead, size: int, problem: Problem) -> None:
         """A call that was routed but could not be sent."""
-        await self._error(head.reply_to, head.call_id, problem)
-        subject, record = refusal_record(
-            head.organisation, head.playbook, head.version, head, head.wire_name, head.server, head.digest,
-            problem.code, size,
-        )  # fmt: skip
-        await self._bus.client.publish(subject, record)
+        body = await self._error(head.reply_to, head.call_id, problem)
+        refused = Answer(body, problem.code, head.wire_name, head.server, head.digest)
+        await self._record(head.organisation, head.playbook, head.version, head, refused, size)
 
     async def _record(
-        self, organisation: str, playbook: str, version: int, head: RpcHead, answer: Answer, size: int
+        self, organisation: str, playbook: str, version: int, head: RpcHead | CallHead, answer: Answer, size: int
     ) -> None:
-        subject, record = refusal_record(
-            organisation, playbook, version, head, answer.wire_name, answer.server, answer.digest,
-            answer.refused, size,
-        )  # fmt: skip
+        subject, record = refusal_record(organisation, playbook, version, head, answer, size)
         await self._bus.client.publish(subject, record)
 
-    async def _error(self, reply: str, call_id: str, problem: Problem) -> None:
-        await self._reply(reply, ReplyHead(call_id, ERROR, problem.code), error_body(problem, call_id))
+    async def _error(self, reply: str, call_id: str, problem: Problem) -> bytes:
+        body = error_body(problem, call_id)
+        await self._reply(reply, ReplyHead(call_id, ERROR, problem.code), body)
+        return body
 
     async def _reply(self, reply: str, head: ReplyHead, body: bytes) -> None:
         for payload in frames(head, body, self._bus.max_payload - 1024):
