@@ -15,7 +15,7 @@ select at, lpad(to_hex((extract(epoch from at) * 1000)::bigint), 11, '0') || '9f
   substr(md5(n::text || at::text), 1, 32), 'connectors-1'
 from (
   select n, $1::timestamptz + n * (interval '1 day' / $2) as at, floor(power(random(), 2) * 400)::int as tool,
-    floor(power(random(), 3) * 200)::int as client, (2000 * power(random() + 0.05, -1.3))::bigint as took,
+    floor(power(random(), 3) * 200)::int as client, (5000 * power(random() + 0.05, -1.3))::bigint as took,
     (array['tool_error', 'tool_error', 'error', 'timeout', 'refused'])[1 + floor(random() * 150)::int] as failed
   from generate_series(0, $2 - 1) as n
 ) as drawn, lateral (select coalesce(failed, 'ok') as outcome) as ended

@@ -33,6 +33,7 @@ from callboard_edge.mcp.sessions import Sessions
 from callboard_edge.mcp.stateless import Stateless
 from callboard_edge.mcp.streams import Streams
 from callboard_edge.mcp.watching import Watching
+from callboard_edge.replay.run import Replays
 from callboard_edge.settings import EdgeSettings
 
 log = structlog.get_logger()
@@ -113,7 +114,7 @@ class Edge:
         return Litestar(
             [
                 mcp,
-                *api_routes(self.bus, self._tokens.authenticate, self._tails),
+                *api_routes(self.bus, self._tokens.authenticate, self._tails, Replays(self.bus, self._calls, deadline)),
                 *health_routes(self.bus, self._metrics_text),
             ],
             openapi_config=OpenAPIConfig(

@@ -175,6 +175,18 @@ def _records(commands: Commands) -> None:
     show = _command(calls, "show", "records:show_call", "show one call", org=True)
     show.add_argument("call_id")
     show.add_argument("--definition", action="store_true", help="print the definition that answered the call")
+    replay = _command(commands, "replay", "replay:replay", "run recorded calls again on another version", org=True)
+    replay.add_argument("call_id", nargs="*", metavar="CALL", help="ids of calls, as `calls ls` prints them")
+    replay.add_argument("--against", required=True, metavar=f"[{_REFERENCE}]@N", help="the version they run on")
+    replay.add_argument("--last", type=int, metavar="N", help="the last N tool calls of the playbook instead")
+    replay.add_argument("--playbook", default="", metavar="NAME[@N]", help="with --last: of this one")
+    replay.add_argument("--since", default="7d", metavar="TIME", help="with --last: from then on (default: 7d)")
+    replay.add_argument(
+        "--unsafe", action="append", default=[], metavar="TOOL", help="runs although it is not marked read-only"
+    )
+    replay.add_argument("--ignore", action="append", default=[], metavar="PATTERN", help="a place like /content/*/text")
+    replay.add_argument("--ignore-times", action="store_true", help="take any two times for equal")
+    _exit_code(replay)
     events = _group(commands, "events", "the log of an organisation")
     log = _command(events, "ls", "events:list_events", "list events", org=True)
     log.add_argument("--after", type=int, default=0, metavar="SEQ")

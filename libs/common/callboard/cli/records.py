@@ -37,7 +37,7 @@ def list_calls(args: Namespace, out: Output) -> int:
 def filters_of(args: Namespace) -> dict[str, object]:
     """What of the command line chooses calls, as fields of `AskCalls`."""
     now = datetime.now().astimezone()
-    playbook, version = _playbook_of(args)
+    playbook, version = playbook_of(args)
     found: dict[str, object] = {name: getattr(args, name) for name in _FILTERS}
     found |= {"playbook": playbook, "version": version, "trace_id": args.trace}
     found |= {"min_us": int(args.slower_than * 1000)}
@@ -45,7 +45,8 @@ def filters_of(args: Namespace) -> dict[str, object]:
     return found
 
 
-def _playbook_of(args: Namespace) -> tuple[str, int]:
+def playbook_of(args: Namespace) -> tuple[str, int]:
+    """`--playbook NAME[@N]` as name and version; 0 for all of them."""
     name, _, version = args.playbook.partition("@")
     if not version:
         return name, 0

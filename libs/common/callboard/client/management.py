@@ -22,6 +22,7 @@ from callboard.contracts.management import (
     NewConsumer,
     NewOrganisation,
     NewToken,
+    ReplayCall,
     RollBack,
     Scope,
     SecretValue,
@@ -39,6 +40,7 @@ from callboard.contracts.records import (
     Organisations,
     Playbooks,
     Rebuilt,
+    Replayed,
     Servers,
     Version,
 )
@@ -162,6 +164,11 @@ class Callboard:
     def definition(self, organisation: str, digest: str) -> Definition:
         """The definition behind the digest that a call record or a version names."""
         return self._get(f"{_organisation(organisation)}/definitions/{_part(digest)}", Definition)
+
+    def replay(self, organisation: str, playbook: str, wish: ReplayCall) -> Replayed:
+        """Run a recorded call again on a version of the playbook, and compare."""
+        path = f"{API}{_playbook(organisation, playbook)}/replays"
+        return self._transport.ask("POST", path, Replayed, body=wish, timeout=_SLOW_SECONDS)
 
     def tail_calls(self, organisation: str) -> Iterator[CallRecord | None]:
         """Calls as they happen, for ever. The first item is None: from there on none is missed."""

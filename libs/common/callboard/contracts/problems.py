@@ -31,6 +31,8 @@ CODES: dict[str, tuple[int, int, str]] = {
         502,
         "The worker that held the call for your answer is gone; send the request again from the start.",
     ),
+    "call.not_replayable": (-32602, 409, "A call runs again when its playbook records arguments (`record:`)."),
+    "call.unknown": (-32602, 404, "List them with `callboard calls ls`; a record may take a second to arrive."),
     "call.state_invalid": (-32602, 400, "Send the requestState back as it came, once, with the same request."),
     "call.outcome_unknown": (
         -32001,

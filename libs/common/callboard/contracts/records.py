@@ -7,7 +7,7 @@ A command is imperative and carries `command_id`: the same id gives the same ans
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -229,6 +229,34 @@ class Calls(msgspec.Struct, frozen=True, kw_only=True, tag="calls", tag_field="t
 
     calls: tuple[CallRecord, ...]
     cursor: str = ""
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One place of a result that is another one now; a side where nothing stands is None."""
+
+    path: str
+    before: Any = None
+    after: Any = None
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True, tag="call.replayed", tag_field="type"):
+    """A recorded call that ran again. `compared` says what of it: the whole result, just how it ended, or the tool.
+
+    The latter when that version has no such tool; then it did not run, and `replay_id` is empty.
+    """
+
+    call_id: str
+    replay_id: str
+    playbook: str
+    version: int
+    tool: str
+    same: bool
+    compared: Literal["result", "outcome", "definition"]
+    outcome_before: str
+    outcome_after: str
+    us_before: int
+    us_after: int
+    differences: tuple[Difference, ...] = ()
 
 
 class RebuildProjection(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuild", tag_field="type"):
