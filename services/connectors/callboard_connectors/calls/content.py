@@ -47,6 +47,11 @@ def content_of(packed: bytes, params: bytes, ended: Ended) -> CallContent:
         cleaned, redacted = Redaction(rules.redact).apply(content)
     except RecursionError:
         return CallContent(omitted=("arguments", "result"))
+    for name in list(cleaned):
+        # What is taken out leaves a word that may be longer than it was.
+        if len(msgspec.json.encode(cleaned[name])) > rules.max_bytes:
+            del cleaned[name]
+            omitted.append(name)
     return CallContent(redacted=redacted, omitted=tuple(omitted), **cleaned)
 
 

@@ -238,6 +238,7 @@ class Calls:
             started_at=datetime.fromtimestamp(head.received / 1e6, UTC),
             total_us=time.time_ns() // 1000 - head.received,
             trace_id=head.traceparent[3:35],
+            replay_of=head.replay_of,
         )
         await self._bus.client.publish(subjects.record(call.organisation, call.playbook), encode_record(record))
 

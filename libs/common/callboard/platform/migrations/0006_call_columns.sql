@@ -25,8 +25,12 @@ update cb.call set
   response_bytes = coalesce((j ->> 'response_bytes')::bigint, 0),
   trace_id = coalesce(j ->> 'trace_id', ''),
   connector = coalesce(j ->> 'connector', '')
--- JSON may carry U+0000, jsonb may not.
-from (select started_at as at, call_id as id, replace(record, '\u0000', '\ufffd')::jsonb as j from cb.call) as told
+-- JSON may carry U+0000, jsonb may not; after an even number of backslashes it is that character.
+from (
+  select started_at as at, call_id as id,
+    regexp_replace(record, '(?<!\\)((\\\\)*)\\u0000', '\1\\ufffd', 'g')::jsonb as j
+  from cb.call
+) as told
 where started_at = at and call_id = id;
 alter table cb.call drop column record;
 
