@@ -30,6 +30,7 @@ from callboard_projections.call_log.domain import (
     row_of,
 )
 from callboard_projections.call_log.partitions import Partitions
+from callboard_projections.call_log.read import CallReads
 from callboard_projections.call_log.store import CallStore
 from tests.projections.stack import Log, Stack, call_record, status_of
 from tests.support.waiting import eventually
@@ -420,6 +421,17 @@ async def test_what_is_recorded_of_a_call_is_kept_apart_and_shown_with_the_one_c
     assert (await asked(stack))[0].content is None
     assert (await asked(stack, call_id=call_id))[0].content == content
     assert "isError" not in str(await stack.log.rows("select * from cb.call"))
+
+
+async def test_a_search_that_takes_too_long_is_ended_and_says_what_to_do(log: Log) -> None:
+    reads = CallReads(log.pool, patience="100ms")
+    question = AskCalls(organisation="acme")
+    assert (await reads.calls(question)).calls == ()
+    async with log.pool.acquire() as connection, connection.transaction():
+        await connection.execute("lock table cb.call in access exclusive mode")
+        with pytest.raises(Problem) as refused:
+            await reads.calls(question)
+    assert refused.value.code == "calls.too_many"
 
 
 async def test_names_of_any_length_are_stored_cut(stack: Stack) -> None:

@@ -119,5 +119,5 @@ def call_row(call: CallRecord) -> tuple[object, ...]:
     milliseconds = f"{call.total_us / 1000:.1f}"
     playbook = f"{call.playbook}@{call.version}"
     what = call.tool if call.method == "tools/call" else f"{call.method} {call.tool}".strip()
-    outcome = call.outcome if not call.problem else f"{call.outcome} {call.problem}"
+    outcome = " ".join(word for word in (call.outcome, call.problem, "(replay)" if call.replay_of else "") if word)
     return (moment(call.started_at), playbook, what, outcome, milliseconds, call.client, call.call_id)

@@ -22,10 +22,11 @@ _INT4, _INT8 = 2**31 - 1, 2**63 - 1
 
 
 class CallReads:
-    """Looks calls up, one by one or page by page."""
+    """Looks calls up, one by one or page by page; a search ends after `patience` (as Postgres writes times)."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, patience: str = "8s") -> None:
         self._pool = pool
+        self._patience = patience
 
     async def calls(self, question: AskCalls) -> Calls:
         """What was asked; raises `argument.invalid` for a cursor that is none and `calls.too_many`."""
@@ -53,7 +54,7 @@ class CallReads:
             question.digest, question.trace_id, min(question.min_us, _INT8), limit,
         )  # fmt: skip
         async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-            await connection.execute(sql(_HERE, "calls_plan"))
+            await connection.execute(sql(_HERE, "calls_plan"), self._patience)
             rows: list[asyncpg.Record] = await connection.fetch(sql(_HERE, "ask_calls"), *values)
         return rows
 

@@ -1,3 +1,2 @@
-set local plan_cache_mode = force_custom_plan;
-set local jit = off;
-set local statement_timeout = '8s'
+select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true),
+  set_config('statement_timeout', $1, true)
