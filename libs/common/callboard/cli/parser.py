@@ -6,14 +6,15 @@ A command is named as `module:function` and imported only when it is chosen.
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from callboard import __version__
 from callboard.cli.exit_codes import EXPLAINED
-from callboard.contracts.calls import Outcome
 
 _CLI: Final = "callboard.cli"
 ROOMS: Final = ("edge", "router", "connectors", "authsvc", "projections")
+# As `contracts.calls` has them; that is not imported, so that `--help` stays quick.
+OUTCOMES: Final = ("ok", "tool_error", "error", "refused", "timeout", "cancelled", "unknown")
 _REFERENCE: Final = "[ORG/]NAME"
 _WAIT: Final = "how long a request waits for an endpoint that is away (default: %(default)g)"
 Commands = Any  # argparse gives its sub-parsers no public type
@@ -199,7 +200,7 @@ def _call_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--playbook", default="", metavar="NAME[@N]", help="one playbook, or one version of it")
     for name in ("tool", "server", "client", "principal", "era", "digest"):
         parser.add_argument(f"--{name}", default="", metavar=name.upper())
-    parser.add_argument("--outcome", default="", choices=get_args(Outcome), help="how it ended")
+    parser.add_argument("--outcome", default="", choices=OUTCOMES, help="how it ended")
     parser.add_argument("--trace", default="", metavar="ID", help="the trace id, 32 hexadecimal digits")
     parser.add_argument("--since", default="", metavar="TIME", help="from then on (default: 24 hours before --until)")
     parser.add_argument("--until", default="", metavar="TIME", help="before then (default: now)")
