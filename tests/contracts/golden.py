@@ -52,6 +52,18 @@ def all_events() -> list[events.Event]:
         events.PlaybookRolledBack(
             playbook="start", version=3, to_version=1, content=_content(), content_digest="sha256:4"
         ),
+        events.PlaybookVersionImported(
+            playbook="start",
+            version=1,
+            content=_content(),
+            content_digest="sha256:4",
+            origin="other/start",
+            reason="published",
+            actor="ann",
+            comment="first",
+            made_at=WHEN,
+            definitions={"sha256:1": '{"name":"log"}'},
+        ),
         events.PlaybookRetired(playbook="start"),
         events.ClientTokenIssued(client="c", key_id="k", scopes=("use",), playbooks=("start",), expires_at=WHEN),
         events.ClientTokenRevoked(client="c", key_id="k"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -134,3 +136,62 @@ async def test_two_who_undo_at_once_take_back_one_change(stack: Stack) -> None:
         assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
         history = (await stack.cli_json("playbook", "history", name))["versions"]
         assert [line["version"] for line in history] == [3, 2, 1]
+
+
+async def test_a_playbook_moves_to_another_organisation_with_its_history(stack: Stack, tmp_path: Path) -> None:
+    async with running("echo") as upstream:
+        here, there = fresh("org"), fresh("org")
+        await applied(stack, here, upstream.url)
+        await applied(stack, here, upstream.url, "Two", '["echo"]')
+        await stack.cli("playbook", "undo", f"{here}/start", "-m", "too early")
+        file = tmp_path / "start.json"
+        await stack.cli("playbook", "export", f"{here}/start", "--out", str(file))
+        await stack.cli("org", "create", there)
+        words = ("playbook", "import", str(file), "--org", there, "--name", "moved", "-m", "we move")
+        done = await stack.cli_json(*words)
+        assert (done["version"], done["registered"]) == (3, ["echo"])
+
+        old = (await stack.cli_json("playbook", "history", f"{here}/start"))["versions"]
+        new = (await stack.cli_json("playbook", "history", f"{there}/moved"))["versions"]
+        assert new == old, "who, when, why and every digest"
+        changes = await stack.cli_json("playbook", "diff", f"{there}/moved@1", f"{there}/moved@2")
+        assert paths(changes["changes"])["tool echo__mark"]["kind"] == "removed"
+        token = await stack.token(there)
+        call = {"name": "echo__echo", "arguments": {"text": "x"}}
+        answered = await stack.rpc(stack.endpoint(there, "moved"), "tools/call", call, token)
+        assert "error" not in answered.json()
+        await stack.cli("playbook", "rollback", f"{there}/moved", "--to", "2", "-m", "goes on here")
+        code, _, err = await stack.cli(*words, ok=False)
+        assert (code, "playbook.exists" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('"title": "One"', '"title": "Other"', "content of its digest"),
+        (r"\"description\"", r"\"descriptiom\"", "definition"),
+        ('"version": 2', '"version": 3', "comes version 3"),
+        ("callboard-playbook-1", "callboard-playbook-9", "the format is"),
+    ],
+)
+async def test_an_export_that_was_changed_is_not_imported(
+    stack: Stack, tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    async with running("echo") as upstream:
+        organisation = fresh("org")
+        await applied(stack, organisation, upstream.url)
+        await applied(stack, organisation, upstream.url, "Two")
+        file = tmp_path / "start.json"
+        await stack.cli("playbook", "export", f"{organisation}/start", "--out", str(file))
+        text = file.read_text()
+        changed = text.replace(old, new)
+        assert changed != text
+        file.write_text(changed)
+        words = ("playbook", "import", str(file), "--org", organisation, "--name", "again", "-m", "x")
+        code, _, err = await stack.cli(*words, ok=False)
+        assert (code, why in err) == (1, True), err
+        # The gateway looks by itself too.
+        url = f"{stack.url}/api/v1/organisations/{organisation}/playbooks/again/import"
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {stack.admin_token}"}) as http:
+            answer = await http.post(url, json={"exported": json.loads(changed), "comment": "x"})
+        assert (answer.status_code, why in answer.text) == (400, True), answer.text

@@ -37,6 +37,8 @@ from callboard_edge.replay.run import Replays
 from callboard_edge.settings import EdgeSettings
 
 log = structlog.get_logger()
+LAST_CALLS = 1.5
+"""Seconds that calls have to finish when the edge stops; less than the server's own patience."""
 
 
 class _Server(uvicorn.Server):
@@ -111,9 +113,14 @@ class Edge:
         async def mcp(scope: Scope, receive: Receive, send: Send) -> None:
             await endpoint(scope, receive, send)
 
+        @asgi("/mcp", copy_scope=False)
+        async def single(scope: Scope, receive: Receive, send: Send) -> None:
+            await endpoint(scope, receive, send)
+
         return Litestar(
             [
                 mcp,
+                single,
                 *api_routes(self.bus, self._tokens.authenticate, self._tails, Replays(self.bus, self._calls, deadline)),
                 *health_routes(self.bus, self._metrics_text),
             ],
@@ -139,7 +146,10 @@ class Edge:
         self._tails.close_all()
         if self._server is not None:
             self._server.should_exit = True
-            await asyncio.wait(self._tasks[:1], timeout=2.5)
+            await asyncio.wait(self._tasks[:1], timeout=LAST_CALLS)
+            # Before the server gives them up: their clients are told, and not with a bare 500.
+            self._calls.end_all()
+            await asyncio.wait(self._tasks[:1], timeout=1.0)
         await self.bus.close()
         await cancel_all(*self._tasks)
 

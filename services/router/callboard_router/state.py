@@ -7,6 +7,7 @@ from callboard.contracts.events import (
     PlaybookPublished,
     PlaybookRetired,
     PlaybookRolledBack,
+    PlaybookVersionImported,
     Recorded,
     ServerCatalogueDiscovered,
     ServerReconfigured,
@@ -57,7 +58,7 @@ class Organisation:
             case ServerRegistered() | ServerReconfigured() | ServerRetired() | ServerCatalogueDiscovered() as event:
                 self.servers[event.server] = SERVER.evolve(self.server(event.server), event)
                 return set(self.users_of(event.server))
-            case PlaybookPublished() | PlaybookRolledBack() | PlaybookRetired() as change:
+            case PlaybookPublished() | PlaybookRolledBack() | PlaybookVersionImported() | PlaybookRetired() as change:
                 self.playbooks[change.playbook] = PLAYBOOK.evolve(self.playbook(change.playbook), change)
                 return {change.playbook}
             case _:

@@ -31,7 +31,7 @@ from callboard.bridge.streams import Following, Listening
 log = logging.getLogger("callboard.bridge")
 MAX_MESSAGE: Final = 64 << 20
 """Bytes of a line, of an answer, and of one event of a stream."""
-_FAREWELL_SECONDS: Final = 1.0
+_FAREWELL_SECONDS: Final = 0.5
 _IN_ORDER_SECONDS: Final = 5.0
 _LISTEN, _CANCELLED, _INITIALIZED = "subscriptions/listen", "notifications/cancelled", "notifications/initialized"
 

@@ -129,11 +129,18 @@ class Endpoint:
         self.url = url
         self.shown = f"{parts.scheme}://{parts.netloc}{parts.path}"
         self._limit = limit
+        self._has_token = bool(token)
         headers = {"User-Agent": f"callboard-bridge/{callboard.__version__}", "Accept-Encoding": "identity"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self._http = _client(parts.hostname or "", headers)
         self._broke = 0.0
+
+    def refusal(self, status: int) -> str:
+        """What a 401 or 403 of it means, for people."""
+        if status == 401 and not self._has_token:
+            return f"{self.shown} wants a token, and there is none: set CALLBOARD_TOKEN, or run with --store-token once"
+        return f"{self.shown} refused the token (HTTP {status})"
 
     async def close(self) -> None:
         """Close the connections."""

@@ -208,7 +208,7 @@ class Requests:
         try:
             found = parse_all(body)
         except Malformed:
-            raise self._refusal(answer, body) from None
+            raise self._refusal(flight, answer) from None
         for envelope, raw in found:
             if not flight.listed and answer.status == 400 and _is_mismatch(flight, envelope):
                 return False
@@ -271,7 +271,7 @@ class Requests:
     def _look_at(self, flight: Flight, answer: Answer, error: bytes) -> None:
         """A gateway in the middle of its restart is waited for; a refused token is told on stderr."""
         if answer.status in (401, 403):
-            log.error("%s refused the token (HTTP %d)", self._endpoint.shown, answer.status)
+            log.error(self._endpoint.refusal(answer.status))
         try:
             code = _peek_data(_peek(error).data).code
         except msgspec.DecodeError:
@@ -279,17 +279,17 @@ class Requests:
         if code in ("bus.unavailable", "database.unavailable") and flight.message.method in REPEATABLE:
             raise Unreached(code, sent=True)
 
-    def _refusal(self, answer: Answer, body: bytes) -> Exception:
+    def _refusal(self, flight: Flight, answer: Answer) -> Exception:
         """What a status without a JSON-RPC message means."""
         shown, status = self._endpoint.shown, answer.status
         if status == 429:
             return Unreached("HTTP 429", sent=False)
-        if status in _AWAY:
+        if status in _AWAY or (status >= 500 and flight.message.method not in REPEATABLE):
             return Unreached(f"HTTP {status}", sent=True)
         if status in (401, 403):
-            log.error("%s refused the token (HTTP %d)", shown, status)
-            code = "auth.invalid" if status == 401 else "auth.forbidden"
-            return Refused(problem_object(Problem(code, f"{shown} refused the token (HTTP {status})")))
+            text = self._endpoint.refusal(status)
+            log.error(text)
+            return Refused(problem_object(Problem("auth.invalid" if status == 401 else "auth.forbidden", text)))
         text = f"{shown} answered HTTP {status} and not like an MCP server"
         if 300 <= status < 400:
             text = f"{shown} answered HTTP {status}: it is at {answer.header('location')[:500]}"

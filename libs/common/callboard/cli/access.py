@@ -15,8 +15,9 @@ from callboard.cli.exit_codes import OK
 from callboard.cli.output import Output
 from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect, organisation_of
-from callboard.contracts.access import ConsumerAdmission, TokenIssued
+from callboard.contracts.access import ConsumerAdmission
 from callboard.kernel.names import is_slug
+from callboard.kernel.permissions import selection_of
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -33,19 +34,15 @@ def issue_token(args: Namespace, out: Output) -> int:
     else:
         out.text(issued.token)
     out.talk(f"key {issued.key_id} for {issued.client}; this is the only time it is shown")
-    playbook = _only_playbook(issued)
-    if playbook:
-        out.talk(connect_line(f"{url}/p/{organisation}/{playbook}/mcp", "TOKEN"))
+    if not is_slug(selection_of(issued.playbooks)):
+        out.talk("it opens several playbooks; /mcp serves them as one, with names like PLAYBOOK__TOOL")
+    out.talk(connect_line(f"{url}/mcp", "TOKEN"))
     return OK
 
 
 def connect_line(url: str, token: str) -> str:
-    """The line that connects Claude Code to a playbook."""
+    """The line that connects Claude Code to an endpoint."""
     return f'claude mcp add --transport http callboard {url} --header "Authorization: Bearer {token}"'
-
-
-def _only_playbook(issued: TokenIssued) -> str:
-    return issued.playbooks[0] if len(issued.playbooks) == 1 and is_slug(issued.playbooks[0]) else ""
 
 
 def _duration(text: str) -> int:

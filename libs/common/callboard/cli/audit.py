@@ -101,7 +101,7 @@ def _of_file(name: str, anchors: Sequence[Anchor]) -> AuditVerdict:
 
 def export(args: Namespace, out: Output) -> int:
     """`audit export [--out FILE]`: the log as lines that can be verified without Callboard."""
-    with connect(args) as callboard, _opened(args.out) as file:
+    with connect(args) as callboard, new_file(args.out) as file:
         organisation = organisation_of(args, callboard)
         for line in _lines(callboard, organisation, out):
             file.write(line)
@@ -109,7 +109,8 @@ def export(args: Namespace, out: Output) -> int:
 
 
 @contextmanager
-def _opened(name: str | None) -> Iterator[IO[bytes]]:
+def new_file(name: str | None) -> Iterator[IO[bytes]]:
+    """A file that does not exist yet, or stdout without a name."""
     if name is None:
         yield sys.stdout.buffer
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
+import getpass
 import logging
 import sys
 from argparse import Namespace
@@ -11,19 +11,21 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from callboard.bridge.app import private_stdout, serve
+from callboard.cli import keyring_tokens
 from callboard.cli.exit_codes import OK
 from callboard.cli.output import Output
-from callboard.cli.refusals import WrongUsage
+from callboard.cli.refusals import Refused, WrongUsage
 from callboard.cli.target import DEFAULT_DATA_DIR, address_of, settings
 
-_KEYRING_SERVICE = "callboard"
 _PORTS = {"http": 80, "https": 443}
 
 
 def bridge(args: Namespace, out: Output) -> int:
     """`bridge`: ends when the client closes stdin. Only messages on stdout, everything else on stderr."""
     origin = _origin(args.url)
-    token = _token(args, origin)
+    if args.store_token or args.forget_token:
+        return _change_keyring(args, out)
+    token = _token(args, origin, out)
     messages = private_stdout()
     logging.basicConfig(stream=sys.stderr, format="callboard bridge: %(message)s", level=logging.WARNING)
     asyncio.run(serve(args.url, token, args.wait, 0, messages))
@@ -44,7 +46,7 @@ def _origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname, port or _PORTS[parts.scheme]
 
 
-def _token(args: Namespace, origin: tuple[str, str, int]) -> str:
+def _token(args: Namespace, origin: tuple[str, str, int], out: Output) -> str:
     """From --token-file, --data-dir, CALLBOARD_TOKEN, ./.callboard or the keyring; empty when there is none."""
     if args.token_file:
         return _checked(_read(Path(args.token_file)))
@@ -61,7 +63,7 @@ def _token(args: Namespace, origin: tuple[str, str, int]) -> str:
     found = address_of(Path(DEFAULT_DATA_DIR))
     if found is not None and found[0] and _origin(found[0]) == origin:
         return found[1]
-    return _from_keyring(args.url)
+    return _from_keyring(args.url, out)
 
 
 def _read(path: Path) -> str:
@@ -78,14 +80,28 @@ def _checked(token: str) -> str:
     return token
 
 
-def _from_keyring(url: str) -> str:
-    """What the keyring of the desktop has for this URL, where the package `keyring` is installed."""
+def _from_keyring(url: str, out: Output) -> str:
     try:
-        keyring = importlib.import_module("keyring")
-    except ImportError:
-        return ""
+        found, why = keyring_tokens.find(url), "the keyring has none for this URL"
+    except keyring_tokens.KeyringAway as away:
+        found, why = "", str(away)
+    if not found:
+        out.talk(f"callboard bridge: going on without a token: CALLBOARD_TOKEN is not set, and {why}")
+    return _checked(found)
+
+
+def _change_keyring(args: Namespace, out: Output) -> int:
+    """`--store-token` reads the token like a password, because every user of the machine sees a command line."""
     try:
-        return _checked(keyring.get_password(_KEYRING_SERVICE, url) or "")
-    except keyring.errors.KeyringError as error:
-        print(f"callboard bridge: the keyring did not answer: {type(error).__name__}", file=sys.stderr)
-        return ""
+        if args.forget_token:
+            gone = keyring_tokens.forget(args.url)
+            out.talk("the keyring has forgotten the token" if gone else "the keyring had no token for this URL")
+            return OK
+        token = _checked(getpass.getpass("token: ") if sys.stdin.isatty() else sys.stdin.read())
+        if not token:
+            raise WrongUsage("the token is read from stdin, and it was empty")
+        keyring_tokens.store(args.url, token)
+    except keyring_tokens.KeyringAway as away:
+        raise Refused(f"{away}; set CALLBOARD_TOKEN or use --token-file in its place") from None
+    out.talk(f"stored; `callboard bridge {args.url}` finds it there")
+    return OK

@@ -19,6 +19,7 @@ from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.management import (
+    Import,
     NewConsumer,
     NewOrganisation,
     NewToken,
@@ -30,7 +31,7 @@ from callboard.contracts.management import (
     WantedState,
     WhichChain,
 )
-from callboard.contracts.playbooks import Applied, Done, RolledBack
+from callboard.contracts.playbooks import Applied, Done, ExportedPlaybook, ImportedPlaybook, RolledBack
 from callboard.contracts.records import (
     Calls,
     Definition,
@@ -141,6 +142,17 @@ class Callboard:
         """Publish the content of version `to` as the next version; `dry_run` only says what would change."""
         body = RollBack(to=to, comment=comment, expected=expected, dry_run=dry_run)
         return self._post(f"{_playbook(organisation, playbook)}/rollback", body, RolledBack)
+
+    def export_playbook(self, organisation: str, playbook: str) -> ExportedPlaybook:
+        """The playbook with its whole history."""
+        return self._get(f"{_playbook(organisation, playbook)}/export", ExportedPlaybook)
+
+    def import_playbook(
+        self, organisation: str, playbook: str, exported: ExportedPlaybook, comment: str
+    ) -> ImportedPlaybook:
+        """Make a playbook with this history, under a name that never was one."""
+        body = Import(exported=exported, comment=comment)
+        return self._post(f"{_playbook(organisation, playbook)}/import", body, ImportedPlaybook, timeout=_SLOW_SECONDS)
 
     def retire_playbook(self, organisation: str, playbook: str, comment: str) -> Done:
         """Stop serving a playbook; its versions stay."""

@@ -26,8 +26,9 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     """edge > router on `cb.rpc.<organisation>.<playbook>`; the body is the raw `params`.
 
     `deadline` is in epoch milliseconds, `received` in epoch microseconds. `request_id` is the client's
-    JSON-RPC id as raw JSON text. `version` 0 means the current one. `replay_of` names the recorded call that an
-    operator runs again; no client can set it.
+    JSON-RPC id as raw JSON text. `version` 0 means the current one. `selection`: the request is to all playbooks
+    that these globs select (`kernel.permissions.selection_of`), and the subject names `subjects.SEVERAL`.
+    `replay_of` names the recorded call that an operator runs again; no client can set it.
     """
 
     call_id: str
@@ -46,6 +47,7 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     log_level: str = ""
     anonymous: bool = False
     param_headers: dict[str, str] | None = None
+    selection: str = ""
     replay_of: str = ""
 
 

@@ -69,6 +69,27 @@ class PlaybookRolledBack(msgspec.Struct, frozen=True, kw_only=True, tag="playboo
     content_digest: str
 
 
+class PlaybookVersionImported(
+    msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version_imported", tag_field="type"
+):
+    """Version `version` was published elsewhere, by `actor` at `made_at`; the last one imported is the current one.
+
+    `definitions`: digest -> what a server said (its JSON text), of what no earlier event of this import holds.
+    """
+
+    playbook: str
+    version: int
+    content: PlaybookContent
+    content_digest: str
+    origin: str
+    reason: str
+    actor: str
+    comment: str
+    made_at: datetime
+    rolled_back_to: int | None = None
+    definitions: dict[str, str] = {}
+
+
 class PlaybookRetired(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.retired", tag_field="type"):
     """The playbook is no longer served; its versions stay readable."""
 
@@ -127,6 +148,7 @@ Event = (
     | ServerCatalogueDiscovered
     | PlaybookPublished
     | PlaybookRolledBack
+    | PlaybookVersionImported
     | PlaybookRetired
     | ClientTokenIssued
     | ClientTokenRevoked

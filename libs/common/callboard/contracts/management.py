@@ -11,6 +11,7 @@ import msgspec
 
 from callboard.contracts.audit import Witness
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+from callboard.contracts.playbooks import ExportedPlaybook
 from callboard.contracts.status import InstanceStatus
 
 Scope = Literal["use", "read", "manage"]
@@ -57,6 +58,14 @@ class ReplayCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     unsafe: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     ignore_times: bool = False
+
+
+class Import(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/playbooks/{name}/import`: what `GET …/playbooks/{name}/export` answered elsewhere."""
+
+    exported: ExportedPlaybook
+    comment: str
+    command_id: str | None = None
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

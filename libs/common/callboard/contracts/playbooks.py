@@ -6,11 +6,12 @@ A command is imperative and carries `command_id`: the same id gives the same ans
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
-from callboard.contracts.definitions import Catalogue, PlaybookDefinition, ServerDefinition
+from callboard.contracts.definitions import Catalogue, PlaybookContent, PlaybookDefinition, ServerDefinition
 
 
 class ApplyOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.apply", tag_field="type"):
@@ -100,6 +101,57 @@ class RolledBack(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.roll_b
     notes: tuple[str, ...] = ()
 
 
+EXPORT_FORMAT = "callboard-playbook-1"
+
+
+class ExportedVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One version as it was: content, who made it, why and when."""
+
+    version: int
+    reason: str
+    actor: str
+    comment: str
+    made_at: datetime
+    content: PlaybookContent
+    content_digest: str
+    rolled_back_to: int | None = None
+
+
+class ExportedPlaybook(msgspec.Struct, frozen=True, kw_only=True):
+    """A playbook with its history, oldest first. `servers` are those that its newest version uses.
+
+    `definitions`: digest -> what a server said (its JSON text), of everything that a version exposes and that is
+    still known.
+    """
+
+    format: str
+    organisation: str
+    playbook: str
+    servers: dict[str, ServerDefinition]
+    versions: tuple[ExportedVersion, ...]
+    definitions: dict[str, str] = {}
+
+
+class ImportPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.import", tag_field="type"):
+    """Make a playbook with this history, under a name that never was one here."""
+
+    command_id: str
+    organisation: str
+    playbook: str
+    exported: ExportedPlaybook
+    comment: str
+    actor: str = ""
+
+
+class ImportedPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.imported", tag_field="type"):
+    """Answer to `ImportPlaybook`: its current version, and the servers that were registered with it."""
+
+    playbook: str
+    version: int
+    registered: tuple[str, ...]
+    seq: int
+
+
 class RetirePlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.retire", tag_field="type"):
     """Stop serving a playbook; its history stays."""
 
@@ -142,6 +194,7 @@ class CatalogueChanged(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue
 
     `etags`: "tools" | "prompts" | "resources" -> digest of that list. An edge tells an agent to list again when
     the digest is another one than the agent was told of last: once, however many routers say it, however often.
+    `version` 0, without etags: the playbook is not served any more.
     """
 
     organisation: str

@@ -14,7 +14,7 @@ import msgspec
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
-from callboard.contracts.playbooks import Caller, Change
+from callboard.contracts.playbooks import Caller, Change, ExportedPlaybook
 
 
 class AskOrganisations(msgspec.Struct, frozen=True, kw_only=True, tag="organisations?", tag_field="type"):
@@ -139,6 +139,19 @@ class Callers(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.callers",
     """Answer to `AskCallers`: tool -> its callers, the busiest first; a tool that nobody called is left out."""
 
     tools: dict[str, tuple[Caller, ...]]
+
+
+class AskExport(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.export?", tag_field="type"):
+    """A playbook with its whole history, as a file that can be imported elsewhere."""
+
+    organisation: str
+    playbook: str
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.exported", tag_field="type"):
+    """Answer to `AskExport`."""
+
+    exported: ExportedPlaybook
 
 
 class AskDefinition(msgspec.Struct, frozen=True, kw_only=True, tag="definition?", tag_field="type"):

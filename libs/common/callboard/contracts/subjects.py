@@ -20,6 +20,7 @@ UPDATED = "cb.updated"  # cb.updated.<organisation>.<server>  connector > edges
 # --- commands and asks (FastStream, JSON) ------------------------------------------------------------
 APPLY = "cb.cmd.organisation.apply"
 ROLL_BACK = "cb.cmd.playbook.roll_back"
+IMPORT_PLAYBOOK = "cb.cmd.playbook.import"
 RETIRE_PLAYBOOK = "cb.cmd.playbook.retire"
 RETIRE_SERVER = "cb.cmd.server.retire"
 RECORD_CATALOGUE = "cb.cmd.server.record_catalogue"
@@ -42,6 +43,7 @@ PLAYBOOKS = "cb.ask.projections.playbooks"
 HISTORY = "cb.ask.projections.history"
 VERSION = "cb.ask.projections.version"
 DIFF = "cb.ask.projections.diff"
+EXPORT_PLAYBOOK = "cb.ask.projections.export"
 CALLERS = "cb.ask.projections.callers"
 DEFINITION = "cb.ask.projections.definition"
 SERVERS = "cb.ask.projections.servers"
@@ -70,6 +72,8 @@ STREAM_CALLS = "CB_CALLS"
 BUCKET_SESSIONS = "CB_SESSIONS"
 BUCKET_LEASES = "CB_LEASES"
 
+SEVERAL = "_"
+"""Stands where a subject names a playbook, for what goes to several; no playbook can have this name."""
 INBOX = "_INBOX"  # _INBOX.<room>.<instance>.<n>; a room hears only its own
 
 

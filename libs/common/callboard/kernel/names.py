@@ -35,6 +35,15 @@ def prefix_of(server: str, names: str) -> str:
     return names if names[-1:] in "_.-/" else f"{names}__"
 
 
+def prefix_among(playbook: str) -> str:
+    """The prefix of a playbook's names where several playbooks are served as one: `PLAYBOOK__`.
+
+    No two playbooks can ever share a name, whatever is published later: what stands before the first `__` is the
+    playbook. One whose own name has underscores in a row gets `U`, which no playbook's name has, for the later ones.
+    """
+    return re.sub("(?<=_)_", "U", playbook) + "__"
+
+
 def wire_name(prefix: str, name: str) -> str:
     """The name agents see. Over 64 characters: the first 55, `_`, and 8 hex digits of the whole's SHA-256."""
     full = prefix + name

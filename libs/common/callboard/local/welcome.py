@@ -27,7 +27,7 @@ def welcome(url: str, logs: Path, data_dir: str, furnished: Furnished, seconds: 
 
 def _connection(url: str, furnished: Furnished, data_dir: str) -> list[str]:
     endpoint = f"{url}/p/{furnished.organisation}/{furnished.playbook}/mcp"
-    lines = [f"  MCP URL    {endpoint}"]
+    lines = [f"  MCP URL    {endpoint}", f"  or         {url}/mcp   (for any token: what it opens)"]
     if furnished.token:
         connect = (
             f'claude mcp add --transport http callboard {endpoint} --header "Authorization: Bearer {furnished.token}"'

@@ -10,10 +10,29 @@ from litestar import delete, get, post
 from litestar.params import Parameter
 
 from callboard.contracts import subjects
-from callboard.contracts.management import RollBack
-from callboard.contracts.playbooks import Done, RetirePlaybook, RollBackPlaybook, RolledBack
+from callboard.contracts.management import Import, RollBack
+from callboard.contracts.playbooks import (
+    Done,
+    ExportedPlaybook,
+    ImportedPlaybook,
+    ImportPlaybook,
+    RetirePlaybook,
+    RollBackPlaybook,
+    RolledBack,
+)
 from callboard.contracts.problems import Problem
-from callboard.contracts.records import AskDiff, AskHistory, AskPlaybooks, AskVersion, Diff, History, Playbooks, Version
+from callboard.contracts.records import (
+    AskDiff,
+    AskExport,
+    AskHistory,
+    AskPlaybooks,
+    AskVersion,
+    Diff,
+    Exported,
+    History,
+    Playbooks,
+    Version,
+)
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
 
@@ -78,6 +97,31 @@ async def roll_back_playbook(
     return await bus.ask(subjects.ROLL_BACK, command, RolledBack)
 
 
+@get(_ONE + "/export", summary="A playbook with its whole history")
+async def export_playbook(bus: Bus, caller: Caller, organisation: str, name: str) -> ExportedPlaybook:
+    """One document, which another installation can import and verify."""
+    caller.require("read", organisation, name)
+    question = AskExport(organisation=organisation, playbook=name)
+    return (await bus.ask(subjects.EXPORT_PLAYBOOK, question, Exported, within=60.0)).exported
+
+
+@post(_ONE + "/import", summary="Import a playbook with its history", status_code=200)
+async def import_playbook(
+    bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: Import
+) -> ImportedPlaybook:
+    """Under a name that never was one here; what does not have its digest is refused."""
+    caller.require("manage", organisation)
+    command = ImportPlaybook(
+        command_id=stamp.command_id(data.command_id),
+        organisation=organisation,
+        playbook=name,
+        exported=data.exported,
+        comment=data.comment,
+        actor=caller.actor,
+    )
+    return await bus.ask(subjects.IMPORT_PLAYBOOK, command, ImportedPlaybook, within=60.0)
+
+
 @delete(_ONE, summary="Stop serving a playbook", status_code=200)
 async def retire_playbook(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, comment: str) -> Done:
     """Its versions stay readable."""
@@ -98,5 +142,7 @@ ROUTES = [
     playbook_version,
     playbook_diff,
     roll_back_playbook,
+    export_playbook,
+    import_playbook,
     retire_playbook,
 ]

@@ -139,6 +139,12 @@ class Calls:
         """Nobody waits for this call any more."""
         self._calls.pop(call.key, None)
 
+    def end_all(self) -> None:
+        """This instance stops: whoever still waits learns that the outcome will not be known here."""
+        for call in self._calls.values():
+            text = "Callboard stopped before the answer came; the call may or may not have been executed"
+            call.fail(Problem("call.outcome_unknown", text))
+
     async def cancel(self, call: Call, reason: str) -> None:
         """Tell whoever works on the call to stop."""
         await self._bus.tell(subjects.CANCEL, CancelCall(call_id=call.head.call_id, reason=reason))

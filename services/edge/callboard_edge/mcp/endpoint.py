@@ -1,4 +1,4 @@
-"""`/p/ORG/PLAYBOOK/mcp`: the ASGI application that ends MCP (Streamable HTTP, both eras on one URL).
+"""`/p/ORG/PLAYBOOK/mcp` and `/mcp`: the ASGI application that ends MCP (Streamable HTTP, both eras on one URL).
 
 Follow one request: gate (Host, Origin, path) > token > body > era > `legacy` or `modern` rules > `relay`.
 """
@@ -25,7 +25,7 @@ from callboard_edge.mcp.answers import (
     send_refusal,
 )
 from callboard_edge.mcp.envelope import Refused, parse, read_params
-from callboard_edge.mcp.gate import Gate, Place, place_of
+from callboard_edge.mcp.gate import BY_TOKEN, Gate, Place, place_by_token, place_of
 from callboard_edge.mcp.handshake import Handshake
 from callboard_edge.mcp.modern import Fault, is_modern, text_of
 from callboard_edge.mcp.stateless import Stateless
@@ -79,8 +79,10 @@ class McpEndpoint:
             raise Problem("auth.forbidden", "this Host or Origin is not allowed; see CALLBOARD_EDGE_ALLOWED_HOSTS")
         place = place_of(scope["path"])
         if place is None:
-            raise Problem("playbook.unknown", "an MCP endpoint is at /p/ORGANISATION/PLAYBOOK/mcp")
+            raise Problem("playbook.unknown", "an MCP endpoint is at /p/ORGANISATION/PLAYBOOK/mcp, or at /mcp")
         principal = await self._principal(headers, place)
+        if place is BY_TOKEN:
+            place = place_by_token(principal)
         method = scope["method"]
         if method == "POST":
             await self._post(place, principal, headers, raw, receive, send)
@@ -92,10 +94,12 @@ class McpEndpoint:
 
     async def _principal(self, headers: dict[bytes, bytes], place: Place) -> Principal:
         header = headers.get(b"authorization")
+        if header is None and place is BY_TOKEN:
+            raise Problem("auth.required", "what is at /mcp follows from a token, and the request has none")
         if header is None and self._anonymous:
             return ANONYMOUS
         principal = await self._tokens.authenticate(header.decode("latin-1") if header else None)
-        if not can(principal, "use", place.organisation, place.playbook):
+        if place is not BY_TOKEN and not can(principal, "use", place.organisation, place.playbook):
             raise Problem("auth.forbidden", "the token does not open this playbook")
         return principal
 

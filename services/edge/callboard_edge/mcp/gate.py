@@ -1,4 +1,4 @@
-"""What a request must show before its body is read: Host, Origin, path. Pure.
+"""What a request must show before its body is read: Host, Origin, path, and the place it enters. Pure.
 
 Host and Origin checks stop DNS rebinding (MCP basic/transports, security warning): a page in a browser can make
 its own name resolve to this machine, but it cannot change these headers.
@@ -10,7 +10,11 @@ import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from callboard.contracts import subjects
+from callboard.contracts.access import Principal
+from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_slug
+from callboard.kernel.permissions import can, selection_of, selects
 from callboard_edge.settings import EdgeSettings
 
 _PATH = re.compile(r"/([^/]+)/([^/]+)/mcp/?")
@@ -18,11 +22,31 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
 class Place(NamedTuple):
-    """The playbook a path names; `version` 0 is the current one."""
+    """What a client enters: a playbook, or the union of several; `version` 0 is the current one.
+
+    `selection` is for a union only: the globs of the token that choose its playbooks (`permissions.selection_of`);
+    `playbook` is `subjects.SEVERAL` then. What a session belongs to is the first three: a token has one selection.
+    """
 
     organisation: str
     playbook: str
     version: int
+    selection: str = ""
+
+    @property
+    def path(self) -> str:
+        """What stands before `/mcp` (and before the doors of other carriers) in a URL that leads here."""
+        if self.selection:
+            return ""
+        return f"/p/{self.organisation}/{self.playbook}" + (f"@{self.version}" if self.version else "")
+
+    def shows(self, playbook: str) -> bool:
+        """Whether a playbook of the organisation is here."""
+        return self.playbook == playbook or (self.selection != "" and selects(self.selection, playbook))
+
+
+BY_TOKEN = Place("", "", 0)
+"""What a path names that names no playbook: `place_by_token` says where it leads."""
 
 
 class Gate:
@@ -69,7 +93,9 @@ class Gate:
 
 
 def place_of(path: str) -> Place | None:
-    """`/ORG/PLAYBOOK[@N]/mcp`, the part of the path after `/p`, as a place; None for any other path."""
+    """`/ORG/PLAYBOOK[@N]/mcp`, the part of the path after `/p`, as a place; `/mcp`; None for any other path."""
+    if path == "/mcp":
+        return BY_TOKEN
     found = _PATH.fullmatch(path)
     if found is None:
         return None
@@ -77,3 +103,21 @@ def place_of(path: str) -> Place | None:
     if not is_slug(organisation) or not is_slug(playbook) or (at and not version.isdecimal()):
         return None
     return Place(organisation, playbook, int(version[:9] or 0))
+
+
+def place_by_token(principal: Principal) -> Place:
+    """What `/mcp` is for the holder of a token; `auth.forbidden` when nothing follows from it.
+
+    A token that names one playbook: that playbook, with its names as they are. Any other: the union of what it opens,
+    even while that is a single one, so that names do not depend on what is published later.
+    """
+    organisation = principal.organisation
+    if organisation == "*":
+        text = "an administrator's token belongs to no organisation, so nothing is served for it at /mcp; use a token"
+        raise Problem("auth.forbidden", f"{text} of `callboard token issue`, or /p/ORGANISATION/PLAYBOOK/mcp")
+    if not can(principal, "use", organisation):
+        raise Problem("auth.forbidden", "the token does not allow the use of playbooks")
+    selection = selection_of(principal.playbooks)
+    if is_slug(selection):
+        return Place(organisation, selection, 0)
+    return Place(organisation, subjects.SEVERAL, 0, selection)

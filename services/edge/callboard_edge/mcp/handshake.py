@@ -145,7 +145,7 @@ class Handshake:
         if version is not None and version.decode("latin-1") not in HANDSHAKE_VERSIONS:
             raise Refused(INVALID_REQUEST, "Unsupported protocol version", message.raw_id)
         session = await self._sessions.find(id.decode("latin-1"), principal.key_id)
-        if session is None or (session.organisation, session.playbook, session.version) != place:
+        if session is None or (session.organisation, session.playbook, session.version) != place[:3]:
             error = error_object(-32001, "Session not found: initialize again")
             await send_json(send, 404, error_message(message.raw_id, error))
             return None
@@ -202,6 +202,7 @@ class Handshake:
             bytes(session.client_info),
             session.log_level,
             principal.organisation == "",
+            selection=place.selection,
         )
 
     async def _subscribe(self, place: Place, session: Session, principal: Principal, message: Message) -> None:

@@ -5,6 +5,7 @@ Also the hub of open streams: when a list changes, every agent that listens is t
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 import structlog
 
+from callboard.contracts import subjects
 from callboard.contracts.calls import RESULT, RpcHead
 from callboard.contracts.playbooks import CatalogueChanged, Opened, ResourceOwner
 from callboard.contracts.problems import CODES, Problem
@@ -37,12 +39,17 @@ class Playbooks:
         self._calls = calls
         self._opened: dict[tuple[Place, bool], tuple[Opened, float]] = {}
         self._listeners: dict[tuple[str, str], set[Listener]] = defaultdict(set)
+        self._doubted: set[tuple[str, str]] = set()
+        self._comparing: asyncio.Task[None] | None = None
 
     async def open(self, place: Place, *, anonymous: bool) -> Opened:
         """Title, capabilities and instructions of a playbook; a `Problem` when it cannot be entered."""
         kept = self._opened.get((place, anonymous))
         if kept is not None and time.monotonic() - kept[1] < KEEP:
             return kept[0]
+        return await self._open_anew(place, anonymous)
+
+    async def _open_anew(self, place: Place, anonymous: bool) -> Opened:
         opened = _opened(await self._ask("callboard/open", place, b"{}", anonymous))
         self._opened[(place, anonymous)] = (opened, time.monotonic())
         return opened
@@ -63,6 +70,7 @@ class Playbooks:
             received=now,
             version=place.version,
             anonymous=anonymous,
+            selection=place.selection,
         )
         call = await self._calls.send(head, place.organisation, place.playbook, params)
         try:
@@ -78,25 +86,43 @@ class Playbooks:
 
     def changed(self, change: CatalogueChanged) -> None:
         """The router says what a playbook exposes now."""
-        for key in [k for k in self._opened if k[0][:2] == (change.organisation, change.playbook)]:
+        organisation, playbook = change.organisation, change.playbook
+        for key in [k for k in self._opened if k[0].organisation == organisation and k[0].shows(playbook)]:
             del self._opened[key]
-        for listener in self._listeners.get((change.organisation, change.playbook), ()):
+        for listener in self._listeners.get((organisation, playbook), ()) if change.version else ():
             # A pinned version's own definition never changes, but the catalogues behind it may.
             listener.offer(change.etags)
+        several = (organisation, subjects.SEVERAL)
+        if any(listener.place.shows(playbook) for listener in self._listeners.get(several, ())):
+            self._compare_soon(several)
+
+    def _compare_soon(self, key: tuple[str, str]) -> None:
+        """One playbook changed, but the lists that these agents see are those of several: ask for them."""
+        self._doubted.add(key)
+        if self._comparing is None or self._comparing.done():
+            self._comparing = asyncio.create_task(self._compare_doubted())
+
+    async def _compare_doubted(self) -> None:
+        # Every router says when it has changed, so the last answer that comes after one of these is the new one.
+        while self._doubted:
+            await self._compare(self._doubted.pop())
 
     async def refresh(self) -> None:
         """The bus was away and a change may have been missed: compare every stream with what is now."""
         self._opened.clear()
-        for key, listeners in list(self._listeners.items()):
-            for place in {listener.place for listener in listeners}:
-                try:
-                    opened = await self.open(place, anonymous=False)
-                except Problem as problem:
-                    log.info("refresh_failed", playbook="/".join(key), reason=problem.code)
-                    continue
-                for listener in listeners:
-                    if listener.place == place:
-                        listener.offer(opened.etags)
+        for key in list(self._listeners):
+            await self._compare(key)
+
+    async def _compare(self, key: tuple[str, str]) -> None:
+        for place in {listener.place for listener in self._listeners.get(key, ())}:
+            try:
+                opened = await self._open_anew(place, anonymous=False)
+            except Problem as problem:
+                log.info("refresh_failed", playbook="/".join(key), reason=problem.code)
+                continue
+            for listener in self._listeners.get(key, ()):
+                if listener.place == place:
+                    listener.offer(opened.etags)
 
     def listen(self, listener: Listener) -> None:
         """A stream was opened."""

@@ -127,6 +127,7 @@ class Stateless:
             meta.log_level if isinstance(meta.log_level, str) else "",
             principal.organisation == "",
             mirrored or None,
+            place.selection,
         )
 
 

@@ -12,6 +12,7 @@ from callboard.contracts.records import (
     AskDefinition,
     AskDiff,
     AskEvents,
+    AskExport,
     AskHistory,
     AskOrganisations,
     AskPlaybooks,
@@ -23,6 +24,7 @@ from callboard.contracts.records import (
     Definition,
     Diff,
     Events,
+    Exported,
     History,
     Organisations,
     Playbooks,
@@ -61,6 +63,9 @@ def register_history(bus: Bus, reads: Reads) -> None:
     async def callers(question: AskCallers) -> Callers:
         return await reads.callers(question.organisation, question.playbook, question.tools, question.days)
 
+    async def export(question: AskExport) -> Exported:
+        return await reads.export(question.organisation, question.playbook)
+
     async def definition(question: AskDefinition) -> Definition:
         return await reads.definition(question.organisation, question.digest)
 
@@ -76,6 +81,7 @@ def register_history(bus: Bus, reads: Reads) -> None:
     register(bus, subjects.VERSION, version)
     register(bus, subjects.DIFF, diff)
     register(bus, subjects.CALLERS, callers)
+    register(bus, subjects.EXPORT_PLAYBOOK, export)
     register(bus, subjects.DEFINITION, definition)
     register(bus, subjects.SERVERS, servers)
     register(bus, subjects.EVENTS_ASKED, events)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts.definitions import Catalogue
-from callboard.contracts.events import Recorded, ServerCatalogueDiscovered
+from callboard.contracts.events import PlaybookVersionImported, Recorded, ServerCatalogueDiscovered
 from callboard_projections.history.projection import Effect, Projection, storable
 
 _KINDS = {"tools": "tool", "prompts": "prompt", "resources": "resource", "templates": "template"}
@@ -13,6 +13,8 @@ def _effects(recorded: Recorded) -> list[Effect]:
     match recorded.event:
         case ServerCatalogueDiscovered(server=server, catalogue=catalogue):
             return _known(recorded, server, catalogue)
+        case PlaybookVersionImported() as event:
+            return _brought(recorded, event)
         case _:
             return []
 
@@ -38,10 +40,35 @@ def _known(recorded: Recorded, server: str, catalogue: Catalogue) -> list[Effect
     ]
 
 
+def _brought(recorded: Recorded, event: PlaybookVersionImported) -> list[Effect]:
+    """What an imported version exposes: it was seen by another installation."""
+    content = event.content
+    exposed = {"tool": content.tools, "prompt": content.prompts, "resource": content.resources}
+    return [
+        Effect(
+            "definition_known",
+            (
+                recorded.organisation,
+                item.digest,
+                kind,
+                item.server,
+                storable(item.name),
+                event.definitions[item.digest],
+                event.made_at,
+            ),
+            ("definition", item.digest),
+            "only",
+        )
+        for kind, items in exposed.items()
+        for item in items.values()
+        if item.digest in event.definitions
+    ]
+
+
 DEFINITIONS = Projection(
     name="definitions",
     layout=1,
     tables=("definition",),
-    kinds=("server.catalogue_discovered",),
+    kinds=("server.catalogue_discovered", "playbook.version_imported"),
     effects=_effects,
 )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from callboard.contracts.events import PlaybookPublished, PlaybookRetired, PlaybookRolledBack, Recorded
+from callboard.contracts.events import (
+    PlaybookPublished,
+    PlaybookRetired,
+    PlaybookRolledBack,
+    PlaybookVersionImported,
+    Recorded,
+)
 from callboard_projections.history.projection import Effect, Projection, storable
 
 _json = msgspec.json.Encoder().encode
@@ -16,6 +22,8 @@ def _effects(recorded: Recorded) -> list[Effect]:
             return _new_version(recorded, event, "published", None)
         case PlaybookRolledBack() as event:
             return _new_version(recorded, event, "rolled_back", event.to_version)
+        case PlaybookVersionImported() as event:
+            return _new_version(recorded, event, event.reason, event.rolled_back_to)
         case PlaybookRetired() as event:
             retired = (recorded.organisation, event.playbook, recorded.recorded_at, storable(recorded.meta.actor))
             return [Effect("playbook_retired", retired, ("playbook", event.playbook))]
@@ -24,18 +32,23 @@ def _effects(recorded: Recorded) -> list[Effect]:
 
 
 def _new_version(
-    recorded: Recorded, event: PlaybookPublished | PlaybookRolledBack, reason: str, to_version: int | None
+    recorded: Recorded,
+    event: PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported,
+    reason: str,
+    to_version: int | None,
 ) -> list[Effect]:
     definition = event.content.definition
-    actor = storable(recorded.meta.actor)
+    actor, comment, at = recorded.meta.actor, recorded.meta.comment, recorded.recorded_at
+    if isinstance(event, PlaybookVersionImported):
+        actor, comment, at = event.actor, event.comment, event.made_at
     version = (
         recorded.organisation,
         event.playbook,
         event.version,
-        reason,
-        actor,
-        storable(recorded.meta.comment),
-        recorded.recorded_at,
+        storable(reason),
+        storable(actor),
+        storable(comment),
+        at,
         event.content_digest,
         len(event.content.tools),
         to_version,
@@ -51,7 +64,7 @@ def _new_version(
         [storable(server) for server in definition.servers],
         len(event.content.tools),
         recorded.recorded_at,
-        actor,
+        storable(recorded.meta.actor),
     )
     return [
         Effect("playbook_version_recorded", version, ("version", event.playbook, str(event.version))),
@@ -63,6 +76,6 @@ PLAYBOOKS = Projection(
     name="playbooks",
     layout=1,
     tables=("playbook", "playbook_version"),
-    kinds=("playbook.published", "playbook.rolled_back", "playbook.retired"),
+    kinds=("playbook.published", "playbook.rolled_back", "playbook.version_imported", "playbook.retired"),
     effects=_effects,
 )

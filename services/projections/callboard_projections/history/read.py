@@ -13,13 +13,14 @@ import msgspec
 
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
-from callboard.contracts.playbooks import Caller
+from callboard.contracts.playbooks import EXPORT_FORMAT, Caller, ExportedPlaybook, ExportedVersion
 from callboard.contracts.problems import Problem
 from callboard.contracts.records import (
     Callers,
     Definition,
     Diff,
     Events,
+    Exported,
     History,
     OrganisationLine,
     Organisations,
@@ -31,6 +32,7 @@ from callboard.contracts.records import (
     VersionLine,
 )
 from callboard.kernel.diff import changed_digests, changes_between, named_tool, with_callers
+from callboard.kernel.playbook_export import digests_of
 from callboard.platform.event_store import EventStore, published_of
 from callboard.platform.postgres import persist, sql
 from callboard_projections.history.fold import Folder
@@ -108,6 +110,27 @@ class Reads:
             for row in await self._fetch("ask_callers", organisation, playbook, list(tools), min(days, 366)):
                 found.setdefault(row["tool"], []).append(Caller(client=row["client"], calls=row["calls"]))
         return Callers(tools={tool: tuple(callers) for tool, callers in found.items()})
+
+    async def export(self, organisation: str, playbook: str) -> Exported:
+        """The playbook with its whole history; raises `playbook.unknown`."""
+        await self._fresh("playbooks", organisation)
+        rows = await self._fetch("ask_whole_history", organisation, playbook)
+        if not rows:
+            raise _unknown_playbook(organisation, playbook)
+        versions = tuple(_exported_version(row) for row in rows)
+        used = versions[-1].content.definition.servers
+        servers = {line.server: line.definition for line in (await self.servers(organisation)).servers}
+        wanted = set().union(*(digests_of(version.content) for version in versions))
+        known = await self._definitions(organisation, wanted)
+        exported = ExportedPlaybook(
+            format=EXPORT_FORMAT,
+            organisation=organisation,
+            playbook=playbook,
+            servers={name: servers[name] for name in used if name in servers},
+            versions=versions,
+            definitions={row["digest"]: row["raw"] for row in known},
+        )
+        return Exported(exported=exported)
 
     async def definition(self, organisation: str, digest: str) -> Definition:
         """The definition behind a digest; raises `definition.unknown`."""
@@ -189,6 +212,19 @@ def _playbook_line(row: asyncpg.Record) -> PlaybookLine:
 def _whole(organisation: str, playbook: str, row: asyncpg.Record) -> Version:
     content = _content(row["content"])
     return Version(organisation=organisation, playbook=playbook, line=_version_line(row), content=content)
+
+
+def _exported_version(row: asyncpg.Record) -> ExportedVersion:
+    return ExportedVersion(
+        version=row["version"],
+        reason=row["reason"],
+        actor=row["actor"],
+        comment=row["comment"],
+        made_at=row["recorded_at"],
+        content=_content(row["content"]),
+        content_digest=row["content_digest"],
+        rolled_back_to=row["rolled_back_to"],
+    )
 
 
 def _version_line(row: asyncpg.Record) -> VersionLine:

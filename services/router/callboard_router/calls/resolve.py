@@ -11,11 +11,14 @@ from callboard.contracts.playbooks import ResourceOwner
 from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_restricted
 from callboard.kernel.prompt_template import fill
-from callboard_router.catalogue.compiled import CompiledPlaybook
+from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a request goes. `holder`: the worker that holds the call which this request goes on with."""
+    """Where a request goes. `wire_name`: the playbook's own name for it, also where several are served as one.
+
+    `holder`: the worker that holds the call which this request goes on with.
+    """
 
     server: str
     upstream_name: str
@@ -116,8 +119,8 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
             raise Problem("header.mismatch", fault, tool=call.name)
     faults = route.faults(arguments)
     if faults:
-        return _invalid_arguments(head, call.name, route.server, route.digest, faults)
-    return Target(route.server, route.name, call.name, route.digest, _holder(call.state))
+        return _invalid_arguments(head, call.name, route, faults)
+    return Target(route.server, route.name, route.wire, route.digest, _holder(call.state))
 
 
 def _holder(state: str) -> str:
@@ -129,14 +132,14 @@ def _holder(state: str) -> str:
     return worker
 
 
-def _invalid_arguments(head: RpcHead, tool: str, server: str, digest: str, faults: list[str]) -> Answer:
+def _invalid_arguments(head: RpcHead, tool: str, route: ToolRoute, faults: list[str]) -> Answer:
     # A tool execution error and not a protocol error, so that the model sees it and can correct itself
     # (MCP 2025-11-25, server/tools, error handling).
     text = f"Invalid arguments for tool {tool}: " + "; ".join(faults)
     result: dict[str, Any] = {"content": [{"type": "text", "text": text}], "isError": True}
     if head.era == MODERN:
         result["resultType"] = "complete"
-    return Answer(msgspec.json.encode(result), "argument.invalid", tool, server, digest)
+    return Answer(msgspec.json.encode(result), "argument.invalid", route.wire, route.server, route.digest)
 
 
 def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
@@ -145,7 +148,7 @@ def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
     if entry is None:
         raise Problem("prompt.unknown", f"Unknown prompt: {wanted.name}", prompt=wanted.name)
     if entry.stored is None:
-        return Target(entry.server, entry.item.name, wanted.name, entry.item.digest, _holder(wanted.state))
+        return Target(entry.server, entry.item.name, entry.wire, entry.item.digest, _holder(wanted.state))
     text = fill(wanted.name, entry.stored, wanted.arguments)
     result: dict[str, Any] = {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
     if entry.stored.description:
@@ -164,7 +167,7 @@ def _completion(params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
         if entry.stored is not None:
             empty = b'{"completion":{"values":[],"total":0,"hasMore":false},"resultType":"complete"}'
             return Answer(empty)
-        return Target(entry.server, entry.item.name, reference.name, entry.item.digest)
+        return Target(entry.server, entry.item.name, entry.wire, entry.item.digest)
     if reference.type == "ref/resource":
         owner = playbook.template_owner(reference.uri) or playbook.resource_owner(reference.uri)
         return Target(owner.server, reference.uri, reference.uri, owner.item.digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,13 @@ from callboard_router.catalogue.domain import Collision, Entry, expose, template
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
 
+CAPABILITIES: dict[str, Any] = {
+    "tools": {"listChanged": True},
+    "prompts": {"listChanged": True},
+    "resources": {"listChanged": True, "subscribe": True},
+}
+"""What every endpoint has."""
+
 
 class _Definition(msgspec.Struct):
     """The part of a tool definition that a call needs."""
@@ -24,11 +32,15 @@ class _Definition(msgspec.Struct):
 
 
 class ToolRoute:
-    """Where a call of one tool goes; the schema is compiled at the first call and kept."""
+    """Where a call of one tool goes; the schema is compiled at the first call and kept.
 
-    __slots__ = ("_check", "_raw", "digest", "mirrored", "name", "server")
+    `wire` is its name in the playbook, `name` the one at its server.
+    """
+
+    __slots__ = ("_check", "_raw", "digest", "mirrored", "name", "server", "wire")
 
     def __init__(self, entry: Entry) -> None:
+        self.wire = entry.wire
         self.server = entry.server
         self.name = entry.item.name
         self.digest = entry.item.digest
@@ -51,7 +63,10 @@ class ToolRoute:
 
 
 class CompiledPlaybook:
-    """One version against the catalogues of the moment. Immutable; a change makes a new one."""
+    """One version against the catalogues of the moment. Immutable; a change makes a new one.
+
+    `place` is `ORGANISATION/PLAYBOOK`.
+    """
 
     def __init__(
         self,
@@ -60,8 +75,10 @@ class CompiledPlaybook:
         catalogues: Mapping[str, Catalogue],
         page_size: int,
         deadlines: Mapping[str, float] | None = None,
+        place: str = "",
     ) -> None:
-        exposure = expose(content.definition, catalogues)
+        self.exposure = exposure = expose(content.definition, catalogues)
+        self.name = place.rpartition("/")[2]
         self.version = version
         self._deadlines = {name: int(seconds * 1000) for name, seconds in (deadlines or {}).items()}
         self.definition = content.definition
@@ -75,7 +92,7 @@ class CompiledPlaybook:
             (template_pattern(uri), entry) for uri, entry in exposure.templates.items()
         ]
         self._template_owners = exposure.templates
-        self._resource_servers = _with_capability(content, catalogues, b'"resources"')
+        self.resource_servers = _with_capability(content, catalogues, b'"resources"')
         self.lists = {
             "tools/list": _prepared("tools", exposure.tools, page_size),
             "prompts/list": _prepared("prompts", exposure.prompts, page_size),
@@ -91,11 +108,7 @@ class CompiledPlaybook:
 
     def _opened(self, content: PlaybookContent, catalogues: Mapping[str, Catalogue]) -> Opened:
         definition = content.definition
-        capabilities: dict[str, Any] = {
-            "tools": {"listChanged": True},
-            "prompts": {"listChanged": True},
-            "resources": {"listChanged": True, "subscribe": True},
-        }
+        capabilities = dict(CAPABILITIES)
         for capability in ("completions", "logging"):
             if _with_capability(content, catalogues, f'"{capability}"'.encode()):
                 capabilities[capability] = {}
@@ -109,6 +122,13 @@ class CompiledPlaybook:
             capabilities=msgspec.Raw(msgspec.json.encode(capabilities)),
             etags=self.etags,
         )
+
+    def under(self, tools: Mapping[str, str], prompts: Mapping[str, str]) -> CompiledPlaybook:
+        """The same playbook where its tools and prompts have other names. Both: name there -> name here."""
+        other = copy.copy(self)
+        other.tools = {there: self.tools[here] for there, here in tools.items()}
+        other.prompts = {there: self.prompts[here] for there, here in prompts.items()}
+        return other
 
     def deadline(self, server: str, received: int, deadline: int) -> int:
         """The earlier of the request's deadline and the server's own, in epoch ms. `received` in epoch us."""
@@ -130,8 +150,8 @@ class CompiledPlaybook:
         try:
             entry = self.resource_owner(uri)
         except Problem:
-            if len(self._resource_servers) == 1:
-                return self._resource_servers[0], ""
+            if len(self.resource_servers) == 1:
+                return self.resource_servers[0], ""
             raise
         return entry.server, entry.item.digest
 

@@ -7,6 +7,8 @@ from callboard.contracts.playbooks import (
     Applied,
     ApplyOrganisation,
     Done,
+    ImportedPlaybook,
+    ImportPlaybook,
     RecordCatalogue,
     RetirePlaybook,
     RetireServer,
@@ -15,6 +17,7 @@ from callboard.contracts.playbooks import (
 )
 from callboard.platform.bus import Bus, register
 from callboard_router.decisions import Decisions
+from callboard_router.playbooks import import_playbook as playbook_import
 from callboard_router.playbooks import retire as playbook_retire
 from callboard_router.playbooks.apply import Apply
 from callboard_router.playbooks.inquiries import Inquiries
@@ -34,6 +37,9 @@ def register_commands(bus: Bus, decisions: Decisions, inquiries: Inquiries) -> N
     async def roll_back_playbook(command: RollBackPlaybook) -> RolledBack:
         return await rollback.roll_back(command)
 
+    async def import_playbook(command: ImportPlaybook) -> ImportedPlaybook:
+        return await playbook_import.import_playbook(command, decisions)
+
     async def retire_playbook(command: RetirePlaybook) -> Done:
         return await playbook_retire.retire(command, decisions)
 
@@ -45,6 +51,7 @@ def register_commands(bus: Bus, decisions: Decisions, inquiries: Inquiries) -> N
 
     register(bus, subjects.APPLY, apply_organisation)
     register(bus, subjects.ROLL_BACK, roll_back_playbook)
+    register(bus, subjects.IMPORT_PLAYBOOK, import_playbook)
     register(bus, subjects.RETIRE_PLAYBOOK, retire_playbook)
     register(bus, subjects.RETIRE_SERVER, retire_server)
     register(bus, subjects.RECORD_CATALOGUE, record_catalogue)

@@ -10,6 +10,7 @@ from nats.aio.msg import Msg
 from callboard.contracts.calls import ERROR, RESULT, CallHead, ReplyHead, RpcHead, frames, unframe_rpc
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
+from callboard_router.calls.among import resolve_among
 from callboard_router.calls.forward import Forwarder
 from callboard_router.calls.refuse import error_body, refusal_record
 from callboard_router.calls.resolve import Answer, resolve
@@ -30,24 +31,27 @@ class RpcEntry:
     async def handle(self, message: Msg) -> None:
         """One message; whatever goes wrong, the caller gets an answer."""
         head, params = unframe_rpc(message.data)
-        _, _, organisation, playbook_name = message.subject.split(".", 3)
-        playbook: CompiledPlaybook | None = None
+        _, _, organisation, name = message.subject.split(".", 3)
+        playbook: CompiledPlaybook | bytes | None = None
         try:
             if head.deadline <= time.time() * 1000:
                 raise Problem("call.deadline_exceeded", "the deadline had passed before the call was routed")
-            playbook = self._found(organisation, playbook_name, head)
+            playbook = self._found(organisation, name, head, params)
+            if isinstance(playbook, bytes):
+                await self._reply(message.reply, ReplyHead(head.call_id, RESULT), playbook)
+                return
             outcome = resolve(head, params, playbook)
             if isinstance(outcome, Answer):
                 await self._reply(message.reply, ReplyHead(head.call_id, RESULT, "", playbook.version), outcome.result)
                 if outcome.refused:
-                    await self._record(organisation, playbook_name, playbook.version, head, outcome, len(params))
+                    await self._record(organisation, playbook.name, playbook.version, head, outcome, len(params))
                 return
             await self.forwarder.forward(
                 CallHead(
                     head.call_id,
                     head.method,
                     organisation,
-                    playbook_name,
+                    playbook.name,
                     playbook.version,
                     outcome.server,
                     outcome.upstream_name,
@@ -74,14 +78,17 @@ class RpcEntry:
             )
         except Problem as problem:
             body = await self._error(message.reply, head.call_id, problem)
-            if playbook is not None and head.method == "tools/call":
+            if isinstance(playbook, CompiledPlaybook) and head.method == "tools/call":
                 refused = Answer(body, problem.code, str(problem.data.get("tool", "")))
-                await self._record(organisation, playbook_name, playbook.version, head, refused, len(params))
+                await self._record(organisation, playbook.name, playbook.version, head, refused, len(params))
         except Exception:
             log.exception("rpc_failed", method=head.method, call_id=head.call_id)
             await self._error(message.reply, head.call_id, Problem("internal.unexpected", "the request failed inside"))
 
-    def _found(self, organisation: str, playbook: str, head: RpcHead) -> CompiledPlaybook:
+    def _found(self, organisation: str, playbook: str, head: RpcHead, params: bytes) -> CompiledPlaybook | bytes:
+        """The playbook that resolves this, or the result for several."""
+        if head.selection:
+            return resolve_among(head, params, self._served.select(organisation, head.selection))
         try:
             return self._served.find(organisation, playbook, head.version)
         except Problem:

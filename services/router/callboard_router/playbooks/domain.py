@@ -8,13 +8,19 @@ from typing import assert_never
 import msgspec
 
 from callboard.contracts.definitions import PlaybookContent
-from callboard.contracts.events import PlaybookPublished, PlaybookRetired, PlaybookRolledBack
-from callboard.contracts.playbooks import RetirePlaybook, RollBackPlaybook
+from callboard.contracts.events import (
+    PlaybookPublished,
+    PlaybookRetired,
+    PlaybookRolledBack,
+    PlaybookVersionImported,
+)
+from callboard.contracts.playbooks import ImportPlaybook, RetirePlaybook, RollBackPlaybook
 from callboard.contracts.problems import Problem
 from callboard.kernel.decider import Decider
 from callboard.kernel.digest import digest_of_struct
+from callboard.kernel.playbook_export import digests_of
 
-Event = PlaybookPublished | PlaybookRolledBack | PlaybookRetired
+Event = PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported | PlaybookRetired
 
 
 class PublishPlaybook(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +53,7 @@ class Playbook(msgspec.Struct, frozen=True, kw_only=True):
         return self.versions[number - 1] if 1 <= number <= self.current else None
 
 
-Command = PublishPlaybook | RollBackPlaybook | RetirePlaybook
+Command = PublishPlaybook | RollBackPlaybook | ImportPlaybook | RetirePlaybook
 
 
 def decide(command: Command, state: Playbook) -> Sequence[Event]:
@@ -57,6 +63,8 @@ def decide(command: Command, state: Playbook) -> Sequence[Event]:
             return _publish(command, state)
         case RollBackPlaybook():
             return _roll_back(command, state)
+        case ImportPlaybook():
+            return _import(command, state)
         case RetirePlaybook(playbook=playbook):
             _must_be_served(playbook, state)
             _must_say_why(command.comment)
@@ -109,6 +117,33 @@ def _roll_back(command: RollBackPlaybook, state: Playbook) -> Sequence[Event]:
     ]
 
 
+def _import(command: ImportPlaybook, state: Playbook) -> Sequence[Event]:
+    if state.versions:
+        raise Problem("playbook.exists", f"there is or was a playbook {command.playbook!r}; import under another name")
+    _must_say_why(command.comment)
+    known: set[str] = set()
+    events = []
+    for version in command.exported.versions:
+        fresh = digests_of(version.content) - known
+        known |= fresh
+        events.append(
+            PlaybookVersionImported(
+                playbook=command.playbook,
+                version=version.version,
+                content=version.content,
+                content_digest=version.content_digest,
+                origin=f"{command.exported.organisation}/{command.exported.playbook}",
+                reason=version.reason,
+                actor=version.actor,
+                comment=version.comment,
+                made_at=version.made_at,
+                rolled_back_to=version.rolled_back_to,
+                definitions={digest: raw for digest, raw in command.exported.definitions.items() if digest in fresh},
+            )
+        )
+    return events
+
+
 def _must_be_served(playbook: str, state: Playbook) -> None:
     if not state.served:
         raise Problem("playbook.unknown", f"there is no playbook {playbook!r}", playbook=playbook)
@@ -122,7 +157,11 @@ def _must_say_why(comment: str) -> None:
 def evolve(state: Playbook, event: Event) -> Playbook:
     """The state after the event."""
     match event:
-        case PlaybookPublished(content=content) | PlaybookRolledBack(content=content):
+        case (
+            PlaybookPublished(content=content)
+            | PlaybookRolledBack(content=content)
+            | PlaybookVersionImported(content=content)
+        ):
             return Playbook(versions=(*state.versions, content))
         case PlaybookRetired():
             return msgspec.structs.replace(state, retired=True)

@@ -1,0 +1,136 @@
+"""Several playbooks as one: the union that `/mcp` serves to a token which opens more than one.
+
+A directory in front of the playbooks: it answers what is about all of them (lists, what a client learns when it
+connects) and knows to whom everything else belongs; the owner then decides by its own version and rules.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import msgspec
+import structlog
+
+from callboard.contracts import subjects
+from callboard.contracts.playbooks import Opened
+from callboard.contracts.problems import Problem
+from callboard.kernel.names import prefix_among, wire_name
+from callboard_router.catalogue.compiled import CAPABILITIES, CompiledPlaybook
+from callboard_router.catalogue.domain import Entry
+from callboard_router.catalogue.lists import PreparedList, definition_bytes
+
+log = structlog.get_logger()
+_opened = msgspec.json.Decoder(Opened).decode
+_capabilities = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Part:
+    """One playbook as it stands in every union: its names begin with its own. Made once per compilation.
+
+    `owner` is the playbook under these names; `tools` and `prompts` are (name, definition as served).
+    """
+
+    def __init__(self, compiled: CompiledPlaybook) -> None:
+        self.prefix = prefix_among(compiled.name)
+        self.opened = _opened(compiled.opened)
+        self.tools = [*self._renamed(compiled.exposure.tools)]
+        self.prompts = [*self._renamed(compiled.exposure.prompts)]
+        self.owner = compiled.under(
+            {wire_name(self.prefix, name): name for name in compiled.exposure.tools},
+            {wire_name(self.prefix, name): name for name in compiled.exposure.prompts},
+        )
+
+    def _renamed(self, entries: Mapping[str, Entry]) -> Iterator[tuple[str, bytes]]:
+        for name, entry in entries.items():
+            shown = wire_name(self.prefix, name)
+            yield shown, definition_bytes(msgspec.structs.replace(entry, wire=shown))
+
+
+class CombinedPlaybooks:
+    """The union of parts, in their order. Immutable; a change of any of them makes a new one."""
+
+    def __init__(self, organisation: str, parts: Iterable[Part], page_size: int) -> None:
+        self._parts = tuple(parts)
+        tools = _unambiguous("tool", organisation, (part.tools for part in self._parts))
+        prompts = _unambiguous("prompt", organisation, (part.prompts for part in self._parts))
+        self.tools = {name: part.owner for part in self._parts for name, _ in part.tools if name in tools}
+        self.prompts = {name: part.owner for part in self._parts for name, _ in part.prompts if name in prompts}
+        self._resources, resources = self._verbatim("resources")
+        self._templates, templates = self._verbatim("templates")
+        self.lists = {
+            "tools/list": PreparedList("tools", tools.values(), page_size),
+            "prompts/list": PreparedList("prompts", prompts.values(), page_size),
+            "resources/list": PreparedList("resources", resources, page_size),
+            "resources/templates/list": PreparedList("resourceTemplates", templates, page_size),
+        }
+        self.opened = msgspec.json.encode(self._opened(organisation))
+
+    def _verbatim(self, kind: str) -> tuple[dict[str, CompiledPlaybook], list[bytes]]:
+        """URI -> the first playbook that has it, and the definitions; a URI is an identity and keeps its form."""
+        owners: dict[str, CompiledPlaybook] = {}
+        definitions = []
+        for part in self._parts:
+            entries: dict[str, Entry] = getattr(part.owner.exposure, kind)
+            for uri, entry in entries.items():
+                if owners.setdefault(uri, part.owner) is part.owner:
+                    definitions.append(definition_bytes(entry))
+        return owners, definitions
+
+    def _opened(self, organisation: str) -> Opened:
+        capabilities = dict(CAPABILITIES)
+        for part in self._parts:
+            capabilities |= _capabilities(part.opened.capabilities)
+        lists = self.lists
+        return Opened(
+            version=0,
+            title=organisation,
+            description="",
+            instructions="\n\n".join(_section(part) for part in self._parts if part.opened.instructions),
+            capabilities=msgspec.Raw(msgspec.json.encode(capabilities)),
+            etags={
+                "tools": lists["tools/list"].etag,
+                "prompts": lists["prompts/list"].etag,
+                "resources": lists["resources/list"].etag + lists["resources/templates/list"].etag,
+            },
+        )
+
+    def resource_owner(self, uri: str) -> CompiledPlaybook:
+        """Whose resource this is, by the order of one playbook: listed, by template, the only server with any."""
+        owner = self._resources.get(uri)
+        if owner is not None:
+            return owner
+        for part in self._parts:
+            try:
+                part.owner.resource_owner(uri)
+            except Problem:
+                continue
+            return part.owner
+        servers = {server for part in self._parts for server in part.owner.resource_servers}
+        if len(servers) == 1:
+            return next(part.owner for part in self._parts if part.owner.resource_servers)
+        raise Problem("resource.unknown", f"no server of your playbooks has the resource {uri}", uri=uri)
+
+    def template_owner(self, uri: str) -> CompiledPlaybook:
+        """The owner of a template or of a resource, named verbatim by a completion request."""
+        return self._templates.get(uri) or self.resource_owner(uri)
+
+
+def _section(part: Part) -> str:
+    opened = part.opened
+    heading = opened.title or part.owner.name
+    return f"# {heading}\n\nNames that begin with `{part.prefix}`.\n\n{opened.instructions}"
+
+
+def _unambiguous(kind: str, organisation: str, definitions: Iterable[list[tuple[str, bytes]]]) -> dict[str, bytes]:
+    """Name -> definition. Two aliases can be equal, though it takes 2**32 tries: then neither stands for the other."""
+    found = [*chain.from_iterable(definitions)]
+    shown = dict(found)
+    if len(shown) < len(found):
+        for name, count in Counter(name for name, _ in found).items():
+            if count > 1:
+                del shown[name]
+                log.warning("names_equal", organisation=organisation, playbook=subjects.SEVERAL, kind=kind, name=name)
+    return shown
