@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import random
 import statistics
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import structlog
 
 from bench.figures import Figure
 from callboard.contracts.calls import CallRecord
@@ -196,6 +198,7 @@ def main() -> None:
     parser.add_argument("--keep", metavar="DIR", help="keep the filled database there, or use the one that is there")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with ExitStack() as stack:
         folder = options.keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="cb-bench-"))
         figures = asyncio.run(run(Path(folder), options.records, options.rounds, options.batches))
