@@ -41,6 +41,7 @@ from callboard_edge.mcp.stream_holders import StreamHolders
 from callboard_edge.mcp.streams import Streams
 from callboard_edge.mcp.watching import Watching
 from callboard_edge.mcp.web_socket import WebSockets
+from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
 from callboard_edge.stalled import HttpProtocol, SocketProtocol
 
@@ -139,6 +140,8 @@ class Edge:
         carriers = Carriers(self._http_sse, self._web_sockets, SessionTokens(self.bus))
         endpoint = McpEndpoint(self._settings, self._tokens, self._handshake, self._stateless, carriers, self._metrics)
 
+        repeated = CallReplays(self.bus, self._calls, self._settings.deadline)
+
         @asgi("/p", is_mount=True, copy_scope=False)
         async def mcp(scope: Scope, receive: Receive, send: Send) -> None:
             await endpoint(scope, receive, send)
@@ -151,7 +154,7 @@ class Edge:
             [
                 mcp,
                 single,
-                *api_routes(self.bus, self._tokens.authenticate, self._tails),
+                *api_routes(self.bus, self._tokens.authenticate, self._tails, repeated),
                 *health_routes(self.bus, self._metrics_text),
             ],
             openapi_config=OpenAPIConfig(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -29,7 +29,8 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     JSON-RPC id as raw JSON text. `version` 0 means the current one. `param_headers`: the `Mcp-Param-*` headers of
     a request of the stateless era; None where its carrier has no headers (WebSocket), and in the other era.
     `selection`: the request is to all playbooks that these globs select (`kernel.permissions.selection_of`), and the
-    subject names `subjects.SEVERAL`.
+    subject names `subjects.SEVERAL`. `replay_of` names the recorded call that an operator runs again; no client can
+    set it.
     """
 
     call_id: str
@@ -49,6 +50,7 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     anonymous: bool = False
     param_headers: dict[str, str] | None = None
     selection: str = ""
+    replay_of: str = ""
 
 
 class CallHead(msgspec.Struct, frozen=True, array_like=True):
@@ -57,7 +59,8 @@ class CallHead(msgspec.Struct, frozen=True, array_like=True):
     The connector answers `reply_to` directly, so the result does not pass through the router. `deadline` is the end
     of the call whatever happens; `idle_ms` ends it sooner when nothing is heard of it, every progress notification
     beginning that time anew (0: no such limit). `ask_progress`: ask the upstream for progress although the client
-    does not want to hear of it.
+    does not want to hear of it. `recording` is what the playbook keeps of arguments and results (a
+    `definitions.Recording`, packed); empty: nothing.
     """
 
     call_id: str
@@ -84,6 +87,8 @@ class CallHead(msgspec.Struct, frozen=True, array_like=True):
     log_level: str = ""
     idle_ms: int = 0
     ask_progress: bool = False
+    replay_of: str = ""
+    recording: bytes = b""
 
 
 RESULT, ERROR, NOTIFICATION, CHUNK, REQUEST, PAUSED = 0, 1, 2, 3, 4, 5
@@ -189,11 +194,25 @@ class AskCallHeld(msgspec.Struct, frozen=True, kw_only=True, tag="call.held?", t
     call_id: str
 
 
+class CallContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a playbook that records them keeps of a call, redacted. `arguments` are those that the client sent.
+
+    `redacted` are JSON pointers of what was taken out, like `/arguments/password`; `omitted` says what was too large
+    (`arguments`, `result`).
+    """
+
+    arguments: Any = None
+    result: Any = None
+    redacted: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
+
+
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="call.v1", tag_field="type"):
     """One finished call on `cb.calls.<organisation>.<playbook>`: what ran under which version, and how.
 
-    Latencies are microseconds: `router_us` from the edge's receipt to the router's hand-over, `upstream_us`
-    in the connector and the upstream, `total_us` from the edge's receipt to the connector's answer.
+    Latencies are microseconds: `router_us` from the edge's receipt to the router's hand-over, `connector_us` from
+    there until a connector took it, `upstream_us` in the connector and the upstream, `total_us` from the edge's receipt
+    to the answer. `replay_of` is the call that an operator ran again with this one; such calls are no agent's.
     """
 
     call_id: str
@@ -220,6 +239,9 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     response_bytes: int = 0
     trace_id: str = ""
     connector: str = ""
+    connector_us: int = 0
+    replay_of: str = ""
+    content: CallContent | None = None
 
 
 Head = TypeVar("Head", bound=msgspec.Struct)

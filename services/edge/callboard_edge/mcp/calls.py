@@ -37,6 +37,7 @@ from callboard.contracts.calls import (
     unframe_reply,
 )
 from callboard.contracts.problems import Problem
+from callboard.kernel.call_ids import new_call_id
 from callboard.platform.bus import Bus, encode
 from callboard_edge.mcp.answers import problem_object
 
@@ -124,7 +125,7 @@ class Calls:
 
     def new_id(self, now_us: int) -> str:
         """A call id: milliseconds, this process, a number; sorts by time."""
-        return f"{now_us // 1000:011x}{self._process}{next(self._keys):06x}"
+        return new_call_id(now_us, self._process, next(self._keys))
 
     async def start(self) -> None:
         """Listen to the inbox."""
@@ -262,6 +263,7 @@ class Calls:
             started_at=datetime.fromtimestamp(head.received / 1e6, UTC),
             total_us=time.time_ns() // 1000 - head.received,
             trace_id=head.traceparent[3:35],
+            replay_of=head.replay_of,
         )
         await self._bus.client.publish(subjects.record(call.organisation, call.playbook), encode_record(record))
 
