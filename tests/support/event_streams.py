@@ -41,6 +41,14 @@ def events_in(text: str) -> list[Event]:
     return found
 
 
+def answered(response: httpx2.Response) -> dict[str, Any]:
+    """The answer to a request: the body, or the last message of a stream, which an answer that takes long becomes."""
+    if response.headers["content-type"].startswith("text/event-stream"):
+        return events_in(response.text)[-1].message
+    found: dict[str, Any] = response.json()
+    return found
+
+
 class Reading:
     """A stream that is being read: its events so far, and whether it is over."""
 
