@@ -10,6 +10,7 @@ from callboard.contracts.events import Event, EventMeta, Recorded
 from callboard.contracts.problems import Problem
 from callboard.platform.event_store import EventStore, StreamMoved, Write
 from callboard.platform.log_follower import LogFollower
+from callboard_router.playbooks.drift_found import with_drift
 from callboard_router.state import Organisation, RouterState
 
 ATTEMPTS = 8
@@ -54,7 +55,7 @@ class Decisions:
             state = await self.current(organisation)
             writes = [
                 Write(stream, tuple(events), state.streams.get(stream, 0))
-                for stream, events in decide(state).items()
+                for stream, events in with_drift(state, decide(state)).items()
                 if events
             ]
             if not writes and not remember:

@@ -101,6 +101,18 @@ class StoredPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     arguments: tuple[PromptArgument, ...] = ()
 
 
+class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What becomes of a tool or prompt that its server changes, adds or removes after a version pinned it.
+
+    "hold" hides it until somebody approves; with `approver`, the name of a client, only that one may.
+    """
+
+    changed: Literal["hold", "accept"] = "hold"
+    added: Literal["hold", "accept"] = "accept"
+    removed: Literal["hold", "accept"] = "accept"
+    approver: str = ""
+
+
 class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a person writes of a playbook: servers by name, filters, stored prompts, who may connect."""
 
@@ -110,6 +122,12 @@ class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     access: Access = "token"
     servers: dict[str, PlaybookServer] = {}
     prompts: dict[str, StoredPrompt] = {}
+    drift: DriftPolicy | None = None
+
+    @property
+    def drift_policy(self) -> DriftPolicy:
+        """What is said of drift, or the default."""
+        return self.drift or DriftPolicy()
 
 
 class Exposed(msgspec.Struct, frozen=True, kw_only=True):

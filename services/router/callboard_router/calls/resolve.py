@@ -15,6 +15,7 @@ from callboard.kernel.plain_json import plain
 from callboard.kernel.prompt_template import fill
 from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
 from callboard_router.catalogue.deadlines import Limits
+from callboard_router.catalogue.drift import refuse_held
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -132,6 +133,7 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     call = _call_params(params)
     route = playbook.tools.get(call.name)
     if route is None:
+        refuse_held("tool", call.name, playbook.held)
         raise Problem("tool.unknown", f"Unknown tool: {call.name}", tool=call.name)
     arguments: Any = plain(call.arguments)
     if not isinstance(arguments, dict):
@@ -169,6 +171,7 @@ def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
     wanted = _prompt_params(params)
     entry = playbook.prompts.get(wanted.name)
     if entry is None:
+        refuse_held("prompt", wanted.name, playbook.held)
         raise Problem("prompt.unknown", f"Unknown prompt: {wanted.name}", prompt=wanted.name)
     if entry.stored is None:
         limits = playbook.limits(entry.server)
@@ -187,6 +190,7 @@ def _completion(era: str, params: bytes, playbook: CompiledPlaybook) -> Target |
     if reference.type == "ref/prompt":
         entry = playbook.prompts.get(reference.name)
         if entry is None:
+            refuse_held("prompt", reference.name, playbook.held)
             raise Problem("prompt.unknown", f"Unknown prompt: {reference.name}", prompt=reference.name)
         if entry.stored is not None:
             tail = b',"resultType":"complete"}' if era == MODERN else b"}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from callboard_router.catalogue.caching import caching_of
 from callboard_router.catalogue.capabilities import capabilities_of, declared_by, tasks_of
 from callboard_router.catalogue.deadlines import Limits, limits_of, of_tool
 from callboard_router.catalogue.domain import Collision, Entry, app_of, expose, template_pattern
+from callboard_router.catalogue.drift import Definitions, differences, held_of, without
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
 
@@ -78,8 +79,12 @@ class CompiledPlaybook:
         deadlines: Mapping[str, Deadlines] | None = None,
         defaults: Limits = DEFAULT_LIMITS,
         place: str = "",
+        definitions: Definitions | None = None,
     ) -> None:
-        self.exposure = exposure = expose(content.definition, catalogues, content)
+        found = expose(content.definition, catalogues, content)
+        drifts = held_of(differences(found, content, catalogues, definitions or {}))
+        self.held = {key: drift.brief for key, drift in drifts.items()}
+        self.exposure = exposure = without(found, self.held)
         self.name = place.rpartition("/")[2]
         self.version = version
         self._defaults = defaults
@@ -138,11 +143,14 @@ class CompiledPlaybook:
             tasks=msgspec.Raw(msgspec.json.encode(tasks)),
         )
 
-    def under(self, tools: Mapping[str, str], prompts: Mapping[str, str]) -> CompiledPlaybook:
+    def under(
+        self, tools: Mapping[str, str], prompts: Mapping[str, str], rename: Callable[[str], str]
+    ) -> CompiledPlaybook:
         """The same playbook where its tools and prompts have other names. Both: name there -> name here."""
         other = copy.copy(self)
         other.tools = {there: self.tools[here] for there, here in tools.items()}
         other.prompts = {there: self.prompts[here] for there, here in prompts.items()}
+        other.held = {(kind, rename(name)): drift for (kind, name), drift in self.held.items()}
         return other
 
     def _tool_limits(self, entry: Entry) -> Limits:

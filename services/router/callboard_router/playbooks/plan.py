@@ -15,7 +15,9 @@ from callboard.kernel.definition_rules import all_faults
 from callboard.kernel.diff import Definitions, changes_between
 from callboard_router.catalogue.domain import Exposure, content_of, expose
 from callboard_router.catalogue.served import catalogues_of
+from callboard_router.playbooks.decide_drift import refuse_other_policy
 from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook
+from callboard_router.playbooks.drifted import Drifted
 from callboard_router.servers.domain import SERVER, DefineServer
 from callboard_router.state import Organisation
 
@@ -49,7 +51,7 @@ def plan(command: ApplyOrganisation, organisation: Organisation, probes: Mapping
     lines: list[PlannedChange] = []
     writes: dict[str, tuple[Event, ...]] = {}
     catalogues = catalogues_of(organisation)
-    definitions = definitions_of(catalogues.values())
+    definitions = organisation.definitions | definitions_of(catalogues.values())
     for name, definition in command.servers.items():
         line, events, catalogue = _server(name, definition, organisation, probes.get(name))
         lines.append(line)
@@ -104,16 +106,27 @@ def _playbook(
     exposure = expose(wanted, catalogues)
     content = content_of(wanted, exposure)
     comment = command.comment if not command.dry_run else command.comment or "dry run"
-    events = tuple(PLAYBOOK.decide(PublishPlaybook(playbook=name, content=content, comment=comment), state))
+    refuse_other_policy(name, state.content(), wanted, command.actor)
+    drift = Drifted(organisation, name, catalogues)
+    if not command.accept_drift:
+        content = drift.approved_only(content, exposure)
+    publish = PublishPlaybook(playbook=name, content=content, comment=comment)
+    events: tuple[Event, ...] = tuple(PLAYBOOK.decide(publish, state))
+    if command.accept_drift and drift.held:
+        drift.refuse_other_approver(command.actor)
+        if not events:
+            approval = drift.approval()
+            events, content = (approval,), approval.content
+    notes = drift.notes(content, exposure)
     if not events:
-        return PlannedChange(subject=f"playbook {name}", action="unchanged", version=state.current), ()
+        return PlannedChange(subject=f"playbook {name}", action="unchanged", version=state.current, notes=notes), ()
     _refuse_collisions(name, exposure)
     line = PlannedChange(
         subject=f"playbook {name}",
         action="publish",
         version=state.current + 1,
         changes=changes_between(state.content(), content, definitions),
-        notes=tuple(_unseen(wanted, catalogues)),
+        notes=(*_unseen(wanted, catalogues), *notes),
     )
     return line, events
 
