@@ -307,3 +307,110 @@ async def test_a_union_of_playbooks_refuses_a_held_tool_by_its_name_there(stack:
         assert "p__mark" in await at.tools(union)
         assert "p__echo" not in await at.tools(union)
         assert (await at.call("p__echo", union))["error"]["data"]["code"] == "tool.held"
+
+
+OVERRIDES = """\
+version: 1
+organisation: {organisation}
+servers:
+  up: {{url: "{url}"}}
+playbooks:
+  p:
+    drift: {{changed: {changed}}}
+    servers:
+      up:
+        names: bare
+        tools:
+          override:
+            echo: {override}
+"""
+
+
+async def overriding(at: Scene, override: dict[str, Any], *more: str, changed: str = "hold") -> Any:
+    """Apply the playbook with this override of `echo`."""
+    values = {"organisation": at.organisation, "url": at.upstream.url, "changed": changed}
+    done = await at.stack.apply(OVERRIDES.format(override=json.dumps(override), **values), "an override", *more)
+    at.token = at.token or await at.stack.token(at.organisation)
+    return done
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_agents_see_the_override_and_the_server_gets_what_it_adds(
+    stack: Stack, tmp_path: Path, mode: str
+) -> None:
+    ledger = tmp_path / "ledger"
+    async with scene(stack, tmp_path, "--ledger", str(ledger)) as at:
+        override = {
+            "name": "say",
+            "title": "Say it",
+            "description": "Says what was agreed",
+            "annotations": {"openWorldHint": False},
+            "pins": {"text": "agreed"},
+        }
+        await overriding(at, override)
+        async with agent(at.url, at.token, mode) as client:
+            shown = {tool.name: tool for tool in (await client.list_tools()).tools}["say"]
+            assert (shown.title, shown.description) == ("Say it", "Says what was agreed")
+            assert shown.annotations is not None
+            assert (shown.annotations.open_world_hint, shown.annotations.read_only_hint) == (False, True)
+            assert shown.input_schema["properties"] == {}
+            for arguments in ({}, {"text": "something else"}):
+                result = await client.call_tool("say", arguments)
+                assert result.content[0].text == "agreed"  # type: ignore[union-attr]  # it is text
+        await overriding(at, {"defaults": {"text": "when nothing is said"}})
+        async with agent(at.url, at.token, mode) as client:
+            for given, heard in (({}, "when nothing is said"), ({"text": "mine"}, "mine")):
+                result = await client.call_tool("echo", given)
+                assert result.content[0].text == heard  # type: ignore[union-attr]  # it is text
+
+
+async def test_an_override_that_does_not_fit_the_tool_is_refused_with_its_line(stack: Stack, tmp_path: Path) -> None:
+    async with scene(stack, tmp_path) as at:
+        for override, fault in (({"pins": {"txt": "x"}}, "no such argument"), ({"defaults": {"text": 5}}, "'text'")):
+            file = tmp_path / "bad.yaml"
+            values = {"organisation": at.organisation, "url": at.upstream.url, "changed": "hold"}
+            file.write_text(OVERRIDES.format(override=json.dumps(override), **values))
+            code, _, err = await stack.cli("apply", "-f", str(file), "-m", "x", ok=False)
+            assert (code, fault in err, "bad.yaml:13" in err) == (2, True, True), err
+
+
+async def test_an_override_is_kept_over_what_the_server_changes_elsewhere(stack: Stack, tmp_path: Path) -> None:
+    async with scene(stack, tmp_path) as at:
+        await overriding(at, {"description": "ours", "pins": {"text": "x"}}, changed="accept")
+        at.says({"echo": {"title": "Theirs"}})
+
+        async def merged() -> bool:
+            shown = (await at.tools())["echo"]
+            assert (shown.get("title"), shown["description"]) == ("Theirs", "ours")
+            return True
+
+        await eventually(merged, within=20)
+
+
+async def test_what_both_changed_is_held_whatever_the_policy_until_somebody_decides(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with scene(stack, tmp_path) as at:
+        await overriding(at, {"description": "ours"}, changed="accept")
+        at.says(SLY)
+        await at.until(hidden=("echo",))
+        assert (await at.held())["echo"]["drift"]["conflicts"] == [
+            "description is overridden, and the server changed it"
+        ]
+        _, out, _ = await stack.cli("drift", "show", at.name)
+        assert "conflict: description is overridden" in out
+        await stack.cli("drift", "approve", at.name, "echo", "-m", "ours still says it")
+        assert (await at.tools())["echo"]["description"] == "ours"
+
+
+async def test_a_pin_whose_argument_is_gone_can_only_be_changed(stack: Stack, tmp_path: Path) -> None:
+    async with scene(stack, tmp_path) as at:
+        await overriding(at, {"pins": {"text": "x"}}, changed="accept")
+        words = {"type": "object", "properties": {"words": {"type": "string"}}}
+        at.says({"echo": {"inputSchema": words}})
+        await at.until(hidden=("echo",))
+        code, _, err = await stack.cli("drift", "approve", at.name, "echo", "-m", "x", ok=False)
+        assert (code, "override.conflict" in err) == (1, True), err
+        assert "does not fit it" in (await at.call("echo"))["error"]["message"]
+        await overriding(at, {"pins": {"words": "x"}}, changed="accept")
+        assert (await at.tools())["echo"]["inputSchema"]["properties"] == {}

@@ -55,6 +55,8 @@ def show(args: Namespace, out: Output) -> int:
         out.text(f"{drift.kind} {drift.name}: {drift.change} by server {drift.server}, {_state(thing)}")
         for line in change_lines(thing.changes):
             out.text(f"  {line}")
+        for conflict in drift.conflicts:
+            out.text(f"  conflict: {conflict}")
         if thing.approver:
             out.text(f"  only {thing.approver} may approve this")
     for note in found.notes:

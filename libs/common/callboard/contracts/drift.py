@@ -22,7 +22,8 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `before` and `after` are digests, `old` and `new` the definitions (JSON texts). "arrived": the server had not
     answered when the version was published, so what comes first is taken, and stands in its catalogue. "settled": the
-    server says again what is pinned, or the playbook does not show the thing any more.
+    server says again what is pinned, or the playbook does not show the thing any more. `conflicts`: why the
+    playbook's override of the tool cannot simply be kept; held whatever the policy says.
     """
 
     kind: DriftKind
@@ -35,6 +36,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after: str = ""
     old: str = ""
     new: str = ""
+    conflicts: tuple[str, ...] = ()
 
     @property
     def brief(self) -> Drift:

@@ -56,6 +56,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     "header.mismatch": (-32020, 400, "Send the headers that mirror the body, or none."),
     "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),
     "method.unknown": (-32601, 404, "The playbook's servers do not offer this method."),
+    "override.conflict": (-32602, 409, "Change the override in the file so that it fits the tool, and apply it."),
     "organisation.exists": (-32602, 409, "Choose another name."),
     "organisation.unknown": (-32602, 404, "List them with `callboard status`."),
     "payload.too_large": (-32600, 413, "Send a smaller body, or raise CALLBOARD_EDGE_MAX_BODY_BYTES."),

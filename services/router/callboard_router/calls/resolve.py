@@ -22,7 +22,8 @@ class Target(msgspec.Struct, frozen=True):
     """Where a request goes. `wire_name`: the playbook's own name for it, also where several are served as one.
 
     `holder`: the worker that holds the call which this request goes on with. `is_task`: it is about a task, whose
-    server need not be one of the playbook's any more.
+    server need not be one of the playbook's any more. `params`: sent instead of the client's, where the
+    playbook adds to them.
     """
 
     server: str
@@ -32,6 +33,7 @@ class Target(msgspec.Struct, frozen=True):
     limits: Limits
     holder: str = ""
     is_task: bool = False
+    params: bytes = b""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -142,10 +144,15 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
         fault = route.mirror_fault(arguments, head.param_headers or {})
         if fault is not None:
             raise Problem("header.mismatch", fault, tool=call.name)
+    filled = b""
+    if route.filling is not None:
+        filled, given = route.filling.filled(params)
+        arguments = plain(given)
     faults = route.faults(arguments)
     if faults:
         return _invalid_arguments(head, call.name, route, faults)
-    return Target(route.server, route.name, route.wire, route.digest, route.limits, _holder(call.state))
+    holder = _holder(call.state)
+    return Target(route.server, route.name, route.wire, route.digest, route.limits, holder, params=filled)
 
 
 def _holder(state: str) -> str:

@@ -14,7 +14,9 @@ from callboard.contracts.drift import Drift, DriftChange, DriftKind, Verdict
 from callboard.contracts.problems import Problem
 from callboard.kernel.definition_diff import nobody_notices
 from callboard.kernel.names import allowed
+from callboard.kernel.overrides import both_changed, misfits
 from callboard_router.catalogue.domain import STORED, Entry, Exposure
+from callboard_router.catalogue.schema import value_faults
 
 Definitions = Mapping[str, bytes]
 """Digest -> the definition that had it, of what versions pin."""
@@ -53,17 +55,19 @@ def _of(
         if entry.server == STORED or (pin is not None and same(pin.digest, entry, definitions)):
             continue
         change: DriftChange = "changed" if pin is not None else "added" if entry.server in seen else "arrived"
+        conflicts = conflicts_of(entry, definitions.get(pin.digest) if pin is not None else None)
         yield Drift(
             kind=kind,
             name=name,
             server=entry.server,
             item=entry.item.name,
             change=change,
-            verdict=_verdict(change, policy),
+            verdict="held" if conflicts else _verdict(change, policy),
             before=pin.digest if pin is not None else "",
             after=entry.item.digest,
             old=_text(definitions.get(pin.digest, b"")) if pin is not None else "",
-            new="" if change == "arrived" else _text(bytes(entry.item.raw)),
+            new="" if change == "arrived" and not conflicts else _text(bytes(entry.item.raw)),
+            conflicts=conflicts,
         )
     for name in pins.keys() - entries.keys():
         pin = pins[name]
@@ -78,6 +82,15 @@ def _of(
                 before=pin.digest,
                 old=_text(definitions.get(pin.digest, b"")),
             )
+
+
+def conflicts_of(entry: Entry, base: bytes | None) -> tuple[str, ...]:
+    """Why the override of a tool cannot be kept over what its server says now; `base` is what the version pinned."""
+    if entry.override is None:
+        return ()
+    theirs = bytes(entry.item.raw)
+    found = misfits(entry.override, theirs, value_faults)
+    return (*found, *(both_changed(entry.override, base, theirs) if base is not None else ()))
 
 
 def _verdict(change: DriftChange, policy: DriftPolicy) -> Verdict:
@@ -120,6 +133,8 @@ def why_held(drift: Drift) -> str:
             reason = f"server {drift.server!r} offers {drift.item!r} since the version was published"
         case _:
             reason = f"server {drift.server!r} does not offer {drift.item!r} any more"
+    if drift.conflicts:
+        reason += f", and the playbook's override does not fit it: {drift.conflicts[0]}"
     return f"{drift.kind} {drift.name!r} is held until an operator approves: {reason}"
 
 
@@ -181,7 +196,9 @@ def _approved(
         elif known is None:
             if policy.added == "accept" or (item.server, item.name) not in unapproved:
                 found[name] = item
-        elif policy.changed == "accept" or same(known, entries[name], definitions):
+        elif same(known, entries[name], definitions) or (
+            policy.changed == "accept" and not conflicts_of(entries[name], definitions.get(known))
+        ):
             found[name] = item
         else:
             found[name] = msgspec.structs.replace(item, digest=known)

@@ -75,7 +75,7 @@ class RpcEntry:
                     idle_ms=limits.idle,
                     ask_progress=limits.ask_progress,
                 ),
-                params,
+                outcome.params or params,
                 outcome.holder,
             )
         except Problem as problem:

@@ -11,6 +11,8 @@ from callboard.contracts.drift import ApproveDrift, Drift, DriftChoice, DriftDec
 from callboard.contracts.events import Event, PlaybookDriftApproved, PlaybookDriftRejected
 from callboard.contracts.problems import Problem
 from callboard.kernel.digest import digest_of_struct
+from callboard.kernel.overrides import misfits, override_of
+from callboard_router.catalogue.schema import value_faults
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.playbooks.drift_found import held_in
 from callboard_router.state import Organisation
@@ -45,6 +47,8 @@ async def _decide(
             raise Problem("comment.required", "every change of a playbook says why")
         refuse_other_approver(command.playbook, pinned.definition, command.actor)
         drifts = chosen(command.things, held.values())
+        if isinstance(command, ApproveDrift):
+            refuse_misfits(pinned.definition, drifts)
         events = (decided(command.playbook, organisation.playbook(command.playbook).current, pinned, drifts),)
         return {f"playbook-{command.playbook}": events}
 
@@ -92,6 +96,19 @@ def chosen(things: Sequence[DriftChoice], held: Collection[Drift]) -> tuple[Drif
             raise Problem("drift.stale", f"{thing.kind} {thing.name!r} is another one now", after=drift.after)
         found.append(drift)
     return tuple(found)
+
+
+def refuse_misfits(definition: PlaybookDefinition, drifts: Iterable[Drift]) -> None:
+    """`override.conflict` where no approval can help: the override itself has to change.
+
+    An override of what the server changed too can be approved: then it stays as it is, over what is new.
+    """
+    for drift in drifts:
+        if drift.conflicts and drift.new:
+            override = override_of(definition.servers[drift.server].tools, drift.item)
+            found = misfits(override, drift.new.encode(), value_faults) if override is not None else []
+            if found:
+                raise Problem("override.conflict", f"tool {drift.name!r}: {found[0]}", name=drift.name, faults=found)
 
 
 def refuse_other_approver(playbook: str, definition: PlaybookDefinition, actor: str) -> None:

@@ -8,7 +8,7 @@ from callboard.contracts.definitions import Catalogue, PlaybookContent
 from callboard.contracts.events import PlaybookDriftApproved
 from callboard_router.catalogue.domain import Exposure
 from callboard_router.catalogue.drift import approved_only, differences, held_of, why_held
-from callboard_router.playbooks.decide_drift import approval, refuse_other_approver
+from callboard_router.playbooks.decide_drift import approval, refuse_misfits, refuse_other_approver
 from callboard_router.playbooks.drift_found import found_in
 from callboard_router.state import Organisation
 
@@ -30,6 +30,7 @@ class Drifted:
     def approval(self) -> PlaybookDriftApproved:
         """The version that pins all that is held now, under the definition of before."""
         assert self._pinned is not None  # something is held
+        refuse_misfits(self._pinned.definition, self.held.values())
         current = self._organisation.playbook(self._playbook).current
         return approval(self._playbook, current, self._pinned, tuple(self.held.values()))
 
