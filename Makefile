@@ -26,7 +26,7 @@ check: .venv/installed-dev
 	$(BIN)/vulture
 	$(BIN)/pytest -q tests/architecture
 
-# The table of the official conformance suite.  make conformance CONFORMANCE_ARGS="--only 2026-07-28 --why"
+# The tables of the official conformance suite.  make conformance CONFORMANCE_ARGS="--leg client --only 2026-07-28 --why"
 conformance: .venv/installed-dev
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_ARGS)
 

@@ -119,6 +119,7 @@ def all_heads() -> list[msgspec.Struct]:
             "id", "tools/call", "o", "p", 1, "s", "u", "w", "d", "r", calls.LEGACY, "cl", "pr", 5, 6, 7, "8", "se", "tp"
         ),
         calls.ReplyHead("id", calls.ERROR, "server.unavailable", 4),
+        calls.PostedHead("se", "pr", "o", "p", 5),
     ]
 
 

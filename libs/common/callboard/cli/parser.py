@@ -67,7 +67,12 @@ def _run(commands: Commands) -> None:
     up.add_argument("--host", default="127.0.0.1", help="address the edge listens on (default: %(default)s)")
     up.add_argument("--port", type=int, default=8700, help="port of the first edge (default: %(default)s)")
     up.add_argument("--file", metavar="FILE", help="apply this file instead of the demo")
-    up.add_argument("--replicas", type=int, default=1, metavar="N", help="processes of each service (default: 1)")
+    up.add_argument(
+        "--replicas",
+        default="1",
+        metavar="N[,SERVICE=N...]",
+        help="processes of each service, and of single ones, for example 2,connectors=3 (default: 1)",
+    )
     up.add_argument("--nats-url", metavar="URL", help="use this NATS instead of starting one")
     up.add_argument("--nats-credentials", metavar="DIR", help="with --nats-url: DIR/<service>.creds for each service")
     up.add_argument("--database-url", metavar="URL", help="use this Postgres instead of starting one")
@@ -170,7 +175,7 @@ def _mcp(commands: Commands) -> None:
     call.add_argument("--arg", action="append", default=[], metavar="KEY=VALUE", help="one argument; repeat it")
     call.add_argument("--json-args", metavar="JSON", default="{}", help="arguments as a JSON object")
     bridge = _command(commands, "bridge", "bridge:bridge", "be a stdio MCP server that forwards to an MCP endpoint")
-    bridge.add_argument("url", metavar="URL", help="a playbook's MCP URL, or any Streamable HTTP endpoint")
+    bridge.add_argument("url", metavar="URL", help="http(s) or ws(s) URL of a playbook, or of any such endpoint")
     bridge.add_argument("--token-file", metavar="FILE", help="default: CALLBOARD_TOKEN, else the keyring")
     keep = bridge.add_mutually_exclusive_group()
     keep.add_argument("--store-token", action="store_true", help="put a token, read from stdin, into the keyring")

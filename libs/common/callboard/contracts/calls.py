@@ -26,8 +26,10 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     """edge > router on `cb.rpc.<organisation>.<playbook>`; the body is the raw `params`.
 
     `deadline` is in epoch milliseconds, `received` in epoch microseconds. `request_id` is the client's
-    JSON-RPC id as raw JSON text. `version` 0 means the current one. `selection`: the request is to all playbooks
-    that these globs select (`kernel.permissions.selection_of`), and the subject names `subjects.SEVERAL`.
+    JSON-RPC id as raw JSON text. `version` 0 means the current one. `param_headers`: the `Mcp-Param-*` headers of
+    a request of the stateless era; None where its carrier has no headers (WebSocket), and in the other era.
+    `selection`: the request is to all playbooks that these globs select (`kernel.permissions.selection_of`), and the
+    subject names `subjects.SEVERAL`.
     """
 
     call_id: str
@@ -84,7 +86,7 @@ class CallHead(msgspec.Struct, frozen=True, array_like=True):
     ask_progress: bool = False
 
 
-RESULT, ERROR, NOTIFICATION, CHUNK, REQUEST = 0, 1, 2, 3, 4
+RESULT, ERROR, NOTIFICATION, CHUNK, REQUEST, PAUSED = 0, 1, 2, 3, 4, 5
 
 
 class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
@@ -94,6 +96,7 @@ class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
     raw JSON-RPC notification. CHUNK: a piece of the RESULT, ERROR or NOTIFICATION that follows, for bodies over the
     bus's limit.
     REQUEST: a whole JSON-RPC request to a handshake client; its id is a question token (see `AnswerHead`).
+    PAUSED: the upstream closed its stream, to be asked again; the body is the milliseconds it named, as digits.
     RESULT and ERROR are the last message of a call. `problem` is Callboard's code when the error is ours.
     """
 
@@ -112,6 +115,20 @@ class AnswerHead(msgspec.Struct, frozen=True, array_like=True):
     token: str
     session: str
     principal: str
+
+
+class PostedHead(msgspec.Struct, frozen=True, array_like=True):
+    """edge > the edge that holds the stream, on `cb.posted.<holder>`; the body is the raw message of the client.
+
+    `session` is the id of an HTTP+SSE session, `principal` the key id of the token it was posted with; the rest is
+    the playbook of the path. The answer is empty when the message was taken, else a problem.
+    """
+
+    session: str
+    principal: str
+    organisation: str
+    playbook: str
+    version: int
 
 
 HELD_PREFIX = "cb1."
@@ -212,6 +229,7 @@ _unpack_rpc = msgspec.msgpack.Decoder(RpcHead).decode
 _unpack_call = msgspec.msgpack.Decoder(CallHead).decode
 _unpack_reply = msgspec.msgpack.Decoder(ReplyHead).decode
 _unpack_answer = msgspec.msgpack.Decoder(AnswerHead).decode
+_unpack_posted = msgspec.msgpack.Decoder(PostedHead).decode
 
 
 def frame(head: msgspec.Struct, body: bytes) -> bytes:
@@ -247,6 +265,12 @@ def unframe_answer(data: bytes) -> tuple[AnswerHead, bytes]:
     """Decode a payload of `cb.answer.*`."""
     head, body = _split(data)
     return _unpack_answer(head), body
+
+
+def unframe_posted(data: bytes) -> tuple[PostedHead, bytes]:
+    """Decode a payload of `cb.posted.*`."""
+    head, body = _split(data)
+    return _unpack_posted(head), body
 
 
 def frames(head: ReplyHead, body: bytes, limit: int) -> Iterator[bytes]:
