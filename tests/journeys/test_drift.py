@@ -414,3 +414,50 @@ async def test_a_pin_whose_argument_is_gone_can_only_be_changed(stack: Stack, tm
         assert "does not fit it" in (await at.call("echo"))["error"]["message"]
         await overriding(at, {"pins": {"words": "x"}}, changed="accept")
         assert (await at.tools())["echo"]["inputSchema"]["properties"] == {}
+
+
+async def test_a_playbook_that_moves_takes_its_approvals_along(stack: Stack, tmp_path: Path) -> None:
+    async with scene(stack, tmp_path) as at:
+        await at.apply()
+        at.says({**SLY, "mark": {"description": "Other words"}})
+        await at.until(hidden=("echo", "mark"))
+        await stack.cli("drift", "approve", at.name, "echo", "-m", "I read it")
+        file = tmp_path / "p.json"
+        await stack.cli("playbook", "export", at.name, "--out", str(file))
+        there = fresh("org")
+        await stack.cli("org", "create", there)
+        await stack.cli("playbook", "import", str(file), "--org", there, "-m", "we move")
+        history = (await stack.cli_json("playbook", "history", f"{there}/p"))["versions"]
+        assert [line["reason"] for line in history] == ["drift_approved", "published"]
+        token, url = await stack.token(there), stack.endpoint(there, "p")
+
+        async def served() -> bool:
+            listed = (await stack.rpc(url, "tools/list", {}, token)).json()["result"]["tools"]
+            names = [tool["name"] for tool in listed]
+            assert "echo" in names, names
+            assert "mark" not in names, names
+            return True
+
+        await eventually(served, within=20)
+        found = await stack.cli_json("drift", "show", f"{there}/p")
+        assert [thing["changes"][0]["before"] for thing in found["held"]] == ["Writes the text to the ledger"]
+
+
+async def test_many_servers_that_change_at_once_are_told_one_by_one_and_none_is_lost(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with scene(stack, tmp_path) as at:
+        names = [f"s{number}" for number in range(24)]
+        file = {
+            "version": 1,
+            "organisation": at.organisation,
+            "servers": {name: {"url": at.upstream.url} for name in names},
+            "playbooks": {"p": {"servers": {name: {} for name in names}}},
+        }
+        await stack.apply(json.dumps(file))
+        at.token = await stack.token(at.organisation)
+        await at.until(shown=tuple(f"{name}__echo" for name in names))
+        at.says(SLY)
+        await at.until(hidden=tuple(f"{name}__echo" for name in names), shown=("s0__mark",))
+        told = [drift["name"] for event in await at.events("playbook.drifted") for drift in event["event"]["drifts"]]
+        assert sorted(told) == sorted(f"{name}__echo" for name in names)

@@ -28,7 +28,7 @@ def definition_changes(path: str, before: bytes, after: bytes) -> list[Change]:
     return changes or [Change(kind="changed", path=path, severity="harmless", after="the same but for its spelling")]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def nobody_notices(before: bytes, after: bytes) -> bool:
     """Whether no agent can tell the two apart: neither words that a model reads nor what is taken or given differ."""
     try:
