@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from callboard.contracts import calls, events
+from callboard.contracts import calls, drift, events
 from callboard.contracts import definitions as d
 
 FOLDER = Path(__file__).parent / "golden"
@@ -31,6 +31,21 @@ def _content() -> d.PlaybookContent:
     exposed = d.Exposed(server="git", name="git_log", digest="sha256:1")
     return d.PlaybookContent(
         definition=definition, tools={"history": exposed}, prompts={}, resources={"a://b": exposed}
+    )
+
+
+def _drift() -> drift.Drift:
+    return drift.Drift(
+        kind="tool",
+        name="history",
+        server="git",
+        item="git_log",
+        change="changed",
+        verdict="held",
+        before="sha256:1",
+        after="sha256:2",
+        old='{"name":"log"}',
+        new='{"name":"log","description":"d"}',
     )
 
 
@@ -64,6 +79,11 @@ def all_events() -> list[events.Event]:
             made_at=WHEN,
             definitions={"sha256:1": '{"name":"log"}'},
         ),
+        events.PlaybookDrifted(playbook="start", version=1, drifts=(_drift(),)),
+        events.PlaybookDriftApproved(
+            playbook="start", version=2, content=_content(), content_digest="sha256:4", approved=(_drift().brief,)
+        ),
+        events.PlaybookDriftRejected(playbook="start", rejected=(_drift().brief,)),
         events.PlaybookRetired(playbook="start"),
         events.ClientTokenIssued(client="c", key_id="k", scopes=("use",), playbooks=("start",), expires_at=WHEN),
         events.ClientTokenRevoked(client="c", key_id="k"),

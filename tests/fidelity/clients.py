@@ -132,7 +132,9 @@ def events(body: bytes) -> list[bytes]:
         if name == b"data":
             data.append(value.removeprefix(b" "))
         elif not line and data:
-            found.append(b"\n".join(data))
+            # An event without data is dispatched to nobody: it only says from where a stream can be resumed.
+            if any(data):
+                found.append(b"\n".join(data))
             data = []
     return found
 

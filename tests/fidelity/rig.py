@@ -129,8 +129,10 @@ async def _running(directory: Path) -> AsyncIterator[tuple[Stack, list[Leg]]]:
             urls[era] = upstream.url
             servers[f"http-{era}"] = {"url": upstream.url}
             servers[f"stdio-{era}"] = {"command": command("scripted", "--era", era, "--stdio")}
-        playbooks = {name: {"access": "anonymous", "servers": {name: {}}} for name in servers}
-        playbooks |= {f"{name}-bare": {"access": "anonymous", "servers": {name: {"names": "bare"}}} for name in servers}
+        # What is listed here changes all the time, and shall be seen.
+        common = {"access": "anonymous", "drift": {"changed": "accept"}}
+        playbooks = {name: {**common, "servers": {name: {}}} for name in servers}
+        playbooks |= {f"{name}-bare": {**common, "servers": {name: {"names": "bare"}}} for name in servers}
         stack = await leaving.enter_async_context(running_stack(directory / "data"))
         text = {"version": 1, "organisation": ORGANISATION, "servers": servers, "playbooks": playbooks}
         await stack.apply(json.dumps(text))

@@ -16,13 +16,14 @@ from nats.aio.subscription import Subscription
 from callboard.contracts import subjects
 from callboard.contracts.events import Recorded
 from callboard.contracts.playbooks import CatalogueChanged
-from callboard.contracts.status import InstanceStatus, LogHint
+from callboard.contracts.status import HeldStatus, InstanceStatus, LogHint
 from callboard.platform.bus import Bus
 from callboard.platform.event_store import EventStore
 from callboard.platform.log_follower import LogFollower
 from callboard.platform.postgres import open_pool
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard_router.catalogue.deadlines import Limits
+from callboard_router.catalogue.drift import why_held
 from callboard_router.catalogue.served import Served, announcement
 from callboard_router.decisions import Decisions
 from callboard_router.entry.commands import register_commands
@@ -96,7 +97,12 @@ class Router:
             for (organisation, playbook), compiled in served.items()
             for collision in compiled.collisions
         ]
-        return self._clock.status(ready=self._ready, figures=figures, problem="; ".join(hidden))
+        held = tuple(
+            HeldStatus(playbook=f"{organisation}/{playbook}", thing=f"{drift.kind} {drift.name}", why=why_held(drift))
+            for (organisation, playbook), compiled in served.items()
+            for drift in compiled.held.values()
+        )
+        return self._clock.status(ready=self._ready, figures=figures, problem="; ".join(hidden), held=held)
 
     async def _apply(self, batch: list[Recorded]) -> None:
         for changed in self._served.compile(self._state.apply(batch)):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 
 import msgspec
 
@@ -10,6 +13,7 @@ from callboard.contracts.events import Event, EventMeta, Recorded
 from callboard.contracts.problems import Problem
 from callboard.platform.event_store import EventStore, StreamMoved, Write
 from callboard.platform.log_follower import LogFollower
+from callboard_router.playbooks.drift_found import with_drift
 from callboard_router.state import Organisation, RouterState
 
 ATTEMPTS = 8
@@ -24,6 +28,7 @@ class Decisions:
         self._follower = follower
         self._state = state
         self._producer = producer
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def current(self, organisation: str) -> Organisation:
         """The organisation as of now."""
@@ -50,19 +55,22 @@ class Decisions:
         `remember`: a command that changes nothing is remembered too, so that its repeat changes nothing either.
         """
         meta = EventMeta(actor=actor, comment=comment, correlation=command_id, producer=self._producer)
-        for _ in range(ATTEMPTS):
-            state = await self.current(organisation)
-            writes = [
-                Write(stream, tuple(events), state.streams.get(stream, 0))
-                for stream, events in decide(state).items()
-                if events
-            ]
-            if not writes and not remember:
-                return 0
-            try:
-                appended = await self._store.append(organisation, command_id, request, meta, writes)
-            except StreamMoved:
-                continue
-            await self._follower.catch_up(organisation)
-            return appended.last_seq if writes else 0
+        for attempt in range(ATTEMPTS):
+            # Who lost once waits for its turn: of many that decide about one playbook at once (their servers changed
+            # together) each is then disturbed by the other routers only.
+            async with self._turns[organisation] if attempt else nullcontext():
+                state = await self.current(organisation)
+                writes = [
+                    Write(stream, tuple(events), state.streams.get(stream, 0))
+                    for stream, events in with_drift(state, decide(state)).items()
+                    if events
+                ]
+                if not writes and not remember:
+                    return 0
+                try:
+                    appended = await self._store.append(organisation, command_id, request, meta, writes)
+                except StreamMoved:
+                    continue
+                await self._follower.catch_up(organisation)
+                return appended.last_seq if writes else 0
         raise Problem("playbook.revision_stale", "others change the same things at the same time; try again")

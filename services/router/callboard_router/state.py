@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
+
+from callboard.contracts.definitions import Exposed, PlaybookContent
 from callboard.contracts.events import (
+    Event,
     OrganisationCreated,
+    PlaybookDriftApproved,
+    PlaybookDrifted,
+    PlaybookDriftRejected,
     PlaybookPublished,
     PlaybookRetired,
     PlaybookRolledBack,
@@ -15,18 +23,32 @@ from callboard.contracts.events import (
     ServerRetired,
 )
 from callboard.contracts.problems import Problem
+from callboard_router.playbooks import drift_state
 from callboard_router.playbooks.domain import PLAYBOOK, Playbook
+from callboard_router.playbooks.drift_state import DriftState
 from callboard_router.servers.domain import SERVER, Server
 
 
 class Organisation:
-    """One organisation; `streams` holds the version each stream is at, for expected versions."""
+    """One organisation; `streams` holds the version each stream is at, for expected versions.
+
+    `definitions`: digest -> definition, of the tools and prompts that any version pins.
+    """
 
     def __init__(self) -> None:
         self.created = False
         self.servers: dict[str, Server] = {}
         self.playbooks: dict[str, Playbook] = {}
         self.streams: dict[str, int] = {}
+        self.definitions: dict[str, bytes] = {}
+        self._drifts: dict[str, DriftState] = {}
+
+    def copy(self) -> Organisation:
+        """The same state, to fold into what has not happened yet."""
+        other = copy.copy(self)
+        other.servers, other.playbooks = dict(self.servers), dict(self.playbooks)
+        other.definitions, other._drifts = dict(self.definitions), dict(self._drifts)
+        return other
 
     def server(self, name: str) -> Server:
         """The state of a server, also of one that never was."""
@@ -35,6 +57,15 @@ class Organisation:
     def playbook(self, name: str) -> Playbook:
         """The state of a playbook, also of one that never was."""
         return self.playbooks.get(name, PLAYBOOK.initial)
+
+    def drift(self, name: str) -> DriftState:
+        """What the log says of the drift of a playbook."""
+        return self._drifts.get(name, NO_DRIFT)
+
+    def pinned(self, name: str) -> PlaybookContent | None:
+        """The current version of a playbook with what was accepted since; None before the first."""
+        content = self.playbook(name).content()
+        return self.drift(name).baseline(content) if content is not None else None
 
     def registered(self) -> list[str]:
         """Names of the servers that are registered now."""
@@ -51,18 +82,47 @@ class Organisation:
     def apply(self, recorded: Recorded) -> set[str]:
         """Fold one event; returns the playbooks whose exposure may be another one now."""
         self.streams[recorded.stream] = recorded.version
-        match recorded.event:
+        return self.fold(recorded.event)
+
+    def fold(self, event: Event) -> set[str]:
+        """The state after the event; returns what `apply` returns."""
+        match event:
             case OrganisationCreated():
                 self.created = True
                 return set()
-            case ServerRegistered() | ServerReconfigured() | ServerRetired() | ServerCatalogueDiscovered() as event:
-                self.servers[event.server] = SERVER.evolve(self.server(event.server), event)
-                return set(self.users_of(event.server))
-            case PlaybookPublished() | PlaybookRolledBack() | PlaybookVersionImported() | PlaybookRetired() as change:
+            case ServerRegistered() | ServerReconfigured() | ServerRetired() | ServerCatalogueDiscovered() as told:
+                self.servers[told.server] = SERVER.evolve(self.server(told.server), told)
+                return set(self.users_of(told.server))
+            case PlaybookDrifted() | PlaybookDriftRejected() as drifted:
+                self._drifts[drifted.playbook] = drift_state.evolve(self.drift(drifted.playbook), drifted)
+                self._remember(self.drift(drifted.playbook).later.values())
+                return {drifted.playbook}
+            case (
+                PlaybookPublished() | PlaybookRolledBack() | PlaybookVersionImported() | PlaybookDriftApproved()
+            ) as version:
+                self._drifts[version.playbook] = drift_state.evolve(self.drift(version.playbook), version)
+                self.playbooks[version.playbook] = PLAYBOOK.evolve(self.playbook(version.playbook), version)
+                if isinstance(version, PlaybookVersionImported):
+                    self.definitions |= {digest: text.encode() for digest, text in version.definitions.items()}
+                self._remember([*version.content.tools.values(), *version.content.prompts.values()])
+                return {version.playbook}
+            case PlaybookRetired() as change:
                 self.playbooks[change.playbook] = PLAYBOOK.evolve(self.playbook(change.playbook), change)
                 return {change.playbook}
             case _:
                 return set()
+
+    def _remember(self, pinned: Iterable[Exposed]) -> None:
+        """Keep the definitions of what was pinned just now: servers may say something else tomorrow."""
+        missing = {item.digest: item.server for item in pinned if item.digest not in self.definitions}
+        for server in set(missing.values()):
+            catalogue = self.server(server).catalogue
+            for item in (*catalogue.tools, *catalogue.prompts) if catalogue is not None else ():
+                if item.digest in missing:
+                    self.definitions[item.digest] = bytes(item.raw)
+
+
+NO_DRIFT = DriftState()
 
 
 class RouterState:

@@ -1,7 +1,7 @@
 """A cheap MCP upstream for benchmarks and tests, both eras, over HTTP, the old HTTP+SSE, WebSocket or stdio.
 
     python -m tests.support.upstreams.echo --port 0 [--ledger FILE] [--era both|2025|2026]
-        [--tools N] [--page-size N] [--sse] [--stdio | --websocket]
+        [--tools N] [--page-size N] [--patch FILE] [--sse] [--stdio | --websocket]
 
 Over HTTP, /mcp is Streamable HTTP and /sse the older transport; over WebSocket every path is the endpoint.
 
@@ -9,17 +9,20 @@ Tools: `echo {text}`, `mark {text}`, `slow {seconds, text}`, `fail {}`, `rpc_err
 `progress {steps, interval, seconds, text}` (after the steps it is silent for `seconds`). `mark`, `slow` and `progress`
 append `text` and a newline to the ledger when they start, and a cancelled one of the last two `cancelled:text`.
 `--tools N` adds N copies of echo, `echo_00001` and so on.
-SIGUSR1 adds the tool `extra` and announces it.
+SIGUSR1 adds the tool `extra` and announces it. SIGUSR2 reads `--patch FILE` (JSON: tool -> members to replace, or null
+to take the tool away; what it does not name is as it was at the start) and announces that.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -98,6 +101,13 @@ class EchoTools(Tools):
         if "extra" not in self._handlers:
             self._handlers["extra"] = _echo
             self.tools.append(tool("extra", "Came later", _TEXT, ["text"], _READ_ONLY))
+
+    def patch(self, file: str) -> None:
+        """What is listed from now on."""
+        patches = json.loads(Path(file).read_text())
+        listed = {one["name"]: one for one in _catalogue(0)}
+        patched = {name: {**one, **(patches.get(name) or {})} for name, one in listed.items()}
+        self.tools = [one for name, one in patched.items() if patches.get(name, {}) is not None]
 
     def _mark(self, arguments: Arguments, reply: Reply) -> None:
         text = _string(arguments.text)
@@ -182,6 +192,7 @@ def _arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--page-size", type=int, default=0)
     parser.add_argument("--sse", action="store_true", help="send every result as SSE")
     parser.add_argument("--stdio", action="store_true")
+    parser.add_argument("--patch", metavar="FILE", help="read at SIGUSR2")
     parser.add_argument("--websocket", action="store_true", help="instead of HTTP")
     return parser.parse_args(argv)
 
@@ -194,7 +205,12 @@ async def main(options: argparse.Namespace) -> None:
         tools.add_extra()
         peer.tools_changed()
 
+    def patched() -> None:
+        tools.patch(options.patch)
+        peer.tools_changed()
+
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, changed)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, patched)
     if options.stdio:
         await serve_stdio(Channel(peer, write_line))
         return

@@ -27,14 +27,21 @@ _DONE: Final = {
 
 
 def apply(args: Namespace, out: Output) -> int:
-    """`apply -f FILE -m WHY [--dry-run] [--prune]`."""
+    """`apply -f FILE -m WHY [--dry-run] [--prune] [--accept-drift]`."""
     if not args.message and not args.dry_run:
         raise WrongUsage("say why with -m WHY (or look first with --dry-run)")
     name, text = read_file(args.file)
     wanted = parse(text, name)
     with connect(args) as callboard:
         applied = apply_file(
-            callboard, wanted, name, args.message, dry_run=args.dry_run, prune=args.prune, say=out.talk
+            callboard,
+            wanted,
+            name,
+            args.message,
+            dry_run=args.dry_run,
+            prune=args.prune,
+            accept_drift=args.accept_drift,
+            say=out.talk,
         )
     if out.as_json:
         out.json(applied)

@@ -58,6 +58,7 @@ def _print_status(found: SystemStatus, out: Output) -> None:
         out.text("")
         out.table(_SERVER_COLUMNS, sorted(servers, key=str))
     _print_quarantined(found, out)
+    _print_held(found, out)
     if any(instance.projections for instance in found.instances):
         out.text("")
         _print_projections(found, out)
@@ -74,6 +75,14 @@ def _print_quarantined(found: SystemStatus, out: Output) -> None:
     if rows:
         out.text("")
         out.table(("server", "quarantined", "why"), sorted(rows))
+
+
+def _print_held(found: SystemStatus, out: Output) -> None:
+    """What is hidden because its server changed it; every router says the same."""
+    rows = {(held.playbook, held.thing, held.why) for instance in found.instances for held in instance.held}
+    if rows:
+        out.text("")
+        out.table(("playbook", "held", "why"), sorted(rows))
 
 
 def _service_row(i: InstanceStatus) -> tuple[object, ...]:

@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"callboard {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_run, _apply, _organisations, _playbooks, _mcp, _records, _access, _installation, _tools):
+    for add in (_run, _apply, _organisations, _playbooks, _drift, _mcp, _records, _access, _installation, _tools):
         add(commands)
     return parser
 
@@ -96,6 +96,7 @@ def _apply(commands: Commands) -> None:
     _why(apply, required=False)
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     _exit_code(apply)
+    apply.add_argument("--accept-drift", action="store_true", help="also show what servers changed since")
     apply.add_argument("--prune", action="store_true", help="retire what is not in the file")
 
 
@@ -149,6 +150,23 @@ def _rollbacks(group: Commands) -> None:
         _why(parser, required=False)
         parser.add_argument("--dry-run", action="store_true", help="only say what would change, and whom it hurts")
         _exit_code(parser)
+
+
+def _drift(commands: Commands) -> None:
+    drift = _group(commands, "drift", "what servers changed since it was published")
+    listing = _command(drift, "ls", "drift:list_held", "list what is held back", org=True)
+    _exit_code(listing)
+    show = _command(drift, "show", "drift:show", "show what is different, and who called it lately", org=True)
+    show.add_argument("name", metavar=_REFERENCE)
+    show.add_argument("tools", metavar="TOOL", nargs="*", help="default: all that is held back")
+    approve = _command(drift, "approve", "drift:approve", "publish a version that shows it as it is now", org=True)
+    reject = _command(drift, "reject", "drift:reject", "leave it hidden", org=True)
+    for parser in (approve, reject):
+        parser.add_argument("name", metavar=_REFERENCE)
+        parser.add_argument("tools", metavar="TOOL", nargs="*", help="by the name that agents see")
+        parser.add_argument("--all", action="store_true", help="all that is held back")
+        parser.add_argument("--digest", metavar="DIGEST", help="refuse unless this is what the server says now")
+        _why(parser)
 
 
 def _mcp(commands: Commands) -> None:

@@ -19,6 +19,7 @@ def apply_file(
     *,
     dry_run: bool = False,
     prune: bool = False,
+    accept_drift: bool = False,
     say: Callable[[str], None],
 ) -> Applied:
     """Apply a parsed file, making its organisation first; raises `FileRefused`, `Problem` or `Unreachable`."""
@@ -30,7 +31,15 @@ def apply_file(
         callboard.create_organisation(organisation)
         say(f"created organisation {organisation}")
     try:
-        return callboard.apply(organisation, wanted.servers, wanted.playbooks, comment, dry_run=dry_run, prune=prune)
+        return callboard.apply(
+            organisation,
+            wanted.servers,
+            wanted.playbooks,
+            comment,
+            dry_run=dry_run,
+            prune=prune,
+            accept_drift=accept_drift,
+        )
     except Problem as problem:
         faults = list(_faults(problem, wanted))
         if not faults:

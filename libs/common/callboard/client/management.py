@@ -17,8 +17,10 @@ from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, To
 from callboard.contracts.audit import Anchor, AuditVerdict, LogRows, Witness
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+from callboard.contracts.drift import DriftChoice, DriftDecided, HeldThings
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.management import (
+    DecideDrift,
     Import,
     NewConsumer,
     NewOrganisation,
@@ -96,9 +98,17 @@ class Callboard:
         *,
         dry_run: bool = False,
         prune: bool = False,
+        accept_drift: bool = False,
     ) -> Applied:
         """Make the organisation look like this; `dry_run` only says what would change."""
-        body = WantedState(servers=servers, playbooks=playbooks, comment=comment, dry_run=dry_run, prune=prune)
+        body = WantedState(
+            servers=servers,
+            playbooks=playbooks,
+            comment=comment,
+            dry_run=dry_run,
+            prune=prune,
+            accept_drift=accept_drift,
+        )
         return self._post(f"{_organisation(organisation)}/apply", body, Applied, timeout=_SLOW_SECONDS)
 
     # --- servers and playbooks -------------------------------------------------------------------------
@@ -157,6 +167,25 @@ class Callboard:
     def retire_playbook(self, organisation: str, playbook: str, comment: str) -> Done:
         """Stop serving a playbook; its versions stay."""
         return self._delete(_playbook(organisation, playbook), comment=comment)
+
+    def held(self, organisation: str, playbook: str = "") -> HeldThings:
+        """What is held back, of one playbook (then with its callers) or of all."""
+        place = _playbook(organisation, playbook) if playbook else _organisation(organisation)
+        return self._get(f"{place}/drift", HeldThings)
+
+    def approve_drift(
+        self, organisation: str, playbook: str, things: tuple[DriftChoice, ...], comment: str
+    ) -> DriftDecided:
+        """Publish a version that shows these as they are now."""
+        body = DecideDrift(things=things, comment=comment)
+        return self._post(f"{_playbook(organisation, playbook)}/drift/approve", body, DriftDecided)
+
+    def reject_drift(
+        self, organisation: str, playbook: str, things: tuple[DriftChoice, ...], comment: str
+    ) -> DriftDecided:
+        """Leave these hidden."""
+        body = DecideDrift(things=things, comment=comment)
+        return self._post(f"{_playbook(organisation, playbook)}/drift/reject", body, DriftDecided)
 
     # --- the log and the calls -------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ resource definitions, which are kept as the raw JSON bytes the upstream sent.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -59,10 +59,26 @@ class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return self.transport == "websocket" or (self.url or "").lower().startswith(("ws:", "wss:"))
 
 
+class ToolOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a playbook says of one tool instead of its server; what is left out is the server's.
+
+    `annotations` replace the server's one by one. `defaults` are given to calls that leave the argument out; `pins` are
+    given to all calls, and agents do not see the argument.
+    """
+
+    name: str | None = None
+    title: str | None = None
+    description: str | None = None
+    annotations: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    pins: dict[str, Any] = {}
+
+
 class ToolRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which tools of a server a playbook shows, and how. Globs; deny wins; no `allow` means all.
 
-    All keys are the server's own names. Of the globs in `deadlines` the exact name counts, else the longest.
+    All keys are the server's own names. Of the globs in `deadlines` the exact name counts, else the longest. `rename`
+    and `describe` are older words for what `override` can say too.
     """
 
     allow: tuple[str, ...] | None = None
@@ -70,6 +86,7 @@ class ToolRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rename: dict[str, str] = {}
     describe: dict[str, str] = {}
     deadlines: dict[str, Deadlines] = {}
+    override: dict[str, ToolOverride] = {}
 
 
 class PlaybookServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -114,6 +131,18 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_bytes: int = 65536
 
 
+class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What becomes of a tool or prompt that its server changes, adds or removes after a version pinned it.
+
+    "hold" hides it until somebody approves; with `approver`, the name of a client, only that one may.
+    """
+
+    changed: Literal["hold", "accept"] = "hold"
+    added: Literal["hold", "accept"] = "accept"
+    removed: Literal["hold", "accept"] = "accept"
+    approver: str = ""
+
+
 class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a person writes of a playbook: servers by name, filters, stored prompts, who may connect, what is kept."""
 
@@ -124,6 +153,12 @@ class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     servers: dict[str, PlaybookServer] = {}
     prompts: dict[str, StoredPrompt] = {}
     record: Recording | None = None
+    drift: DriftPolicy | None = None
+
+    @property
+    def drift_policy(self) -> DriftPolicy:
+        """What is said of drift, or the default."""
+        return self.drift or DriftPolicy()
 
 
 class Exposed(msgspec.Struct, frozen=True, kw_only=True):

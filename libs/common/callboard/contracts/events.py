@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from callboard.contracts.definitions import Catalogue, PlaybookContent, ServerDefinition
+from callboard.contracts.drift import Drift
 
 
 class OrganisationCreated(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.created", tag_field="type"):
@@ -90,6 +91,31 @@ class PlaybookVersionImported(
     definitions: dict[str, str] = {}
 
 
+class PlaybookDrifted(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.drifted", tag_field="type"):
+    """Servers say otherwise what version `version` shows of them; each with both definitions and what becomes of it."""
+
+    playbook: str
+    version: int
+    drifts: tuple[Drift, ...]
+
+
+class PlaybookDriftApproved(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.drift_approved", tag_field="type"):
+    """Version `version` pins what was held back as it is now, and is the current one."""
+
+    playbook: str
+    version: int
+    content: PlaybookContent
+    content_digest: str
+    approved: tuple[Drift, ...]
+
+
+class PlaybookDriftRejected(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.drift_rejected", tag_field="type"):
+    """What was held back stays hidden, because somebody decided so."""
+
+    playbook: str
+    rejected: tuple[Drift, ...]
+
+
 class PlaybookRetired(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.retired", tag_field="type"):
     """The playbook is no longer served; its versions stay readable."""
 
@@ -149,6 +175,9 @@ Event = (
     | PlaybookPublished
     | PlaybookRolledBack
     | PlaybookVersionImported
+    | PlaybookDrifted
+    | PlaybookDriftApproved
+    | PlaybookDriftRejected
     | PlaybookRetired
     | ClientTokenIssued
     | ClientTokenRevoked

@@ -11,6 +11,7 @@ import msgspec
 
 from callboard.contracts.audit import Witness
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+from callboard.contracts.drift import DriftChoice
 from callboard.contracts.playbooks import ExportedPlaybook
 from callboard.contracts.status import InstanceStatus
 
@@ -33,6 +34,7 @@ class WantedState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     comment: str = ""
     dry_run: bool = False
     prune: bool = False
+    accept_drift: bool = False
     command_id: str | None = None
 
 
@@ -58,6 +60,14 @@ class ReplayCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     unsafe: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     ignore_times: bool = False
+
+
+class DecideDrift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/playbooks/{name}/drift/approve` and `…/reject`."""
+
+    things: tuple[DriftChoice, ...]
+    comment: str
+    command_id: str | None = None
 
 
 class Import(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,7 +15,10 @@ from callboard.contracts.definitions import Catalogue, PlaybookContent, Playbook
 
 
 class ApplyOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.apply", tag_field="type"):
-    """Make servers and playbooks look like this, in one transaction. `dry_run` only says what would change."""
+    """Make servers and playbooks look like this, in one transaction. `dry_run` only says what would change.
+
+    `accept_drift`: these playbooks pin what servers say now, also where it was held back.
+    """
 
     command_id: str
     organisation: str
@@ -25,6 +28,7 @@ class ApplyOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organisa
     actor: str = ""
     dry_run: bool = False
     prune: bool = False
+    accept_drift: bool = False
 
 
 Kind = Literal["added", "removed", "changed", "renamed", "narrowed", "widened"]

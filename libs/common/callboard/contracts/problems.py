@@ -48,6 +48,8 @@ CODES: dict[str, tuple[int, int, str]] = {
     "cursor.invalid": (-32602, 400, "The list has changed since; ask for its first page again."),
     "database.unavailable": (-32603, 503, "Postgres is down or restarting; try again in a moment."),
     "definition.unknown": (-32602, 404, "`callboard calls show ID` and `playbook show` print digests."),
+    "drift.stale": (-32602, 409, "It changed once more; look with `callboard drift show` and decide again."),
+    "drift.unknown": (-32602, 404, "List what is held with `callboard drift ls`."),
     "endpoint.unreachable": (
         -32603,
         503,
@@ -57,6 +59,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     "header.mismatch": (-32020, 400, "Send the headers that mirror the body, or none."),
     "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),
     "method.unknown": (-32601, 404, "The playbook's servers do not offer this method."),
+    "override.conflict": (-32602, 409, "Change the override in the file so that it fits the tool, and apply it."),
     "organisation.exists": (-32602, 409, "Choose another name."),
     "organisation.unknown": (-32602, 404, "List them with `callboard status`."),
     "payload.too_large": (-32600, 413, "Send a smaller body, or raise CALLBOARD_EDGE_MAX_BODY_BYTES."),
@@ -72,6 +75,11 @@ CODES: dict[str, tuple[int, int, str]] = {
     "playbook.version_unknown": (-32602, 404, "List the versions with `callboard playbook history`."),
     "projection.unknown": (-32602, 404, "List them with `callboard status`."),
     "projection.rebuilding": (-32602, 409, "Wait until the running rebuild has ended."),
+    "prompt.held": (
+        -32602,
+        409,
+        "The server changed it; an operator looks with `callboard drift show` and decides with `drift approve`.",
+    ),
     "prompt.unknown": (-32602, 404, "List them with prompts/list."),
     "resource.unknown": (-32602, 404, "List them with resources/list."),
     "route.unknown": (-32601, 404, "Look at /docs for the routes there are."),
@@ -89,6 +97,11 @@ CODES: dict[str, tuple[int, int, str]] = {
         "The task expired, is another caller's, or its server was removed; make the call again if you need its result.",
     ),
     "token.unknown": (-32602, 404, "List them with `callboard token ls`."),
+    "tool.held": (
+        -32602,
+        409,
+        "The server changed it; an operator looks with `callboard drift show` and decides with `drift approve`.",
+    ),
     "tool.unknown": (-32602, 404, "List them with `callboard tools ls`."),
     "tool.quarantined": (-32602, 409, "The tool's definition is not valid; `callboard status` says why."),
 }

@@ -32,6 +32,14 @@ class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
 
 
+class HeldStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a playbook does not show because its server changed it; `playbook` is `ORGANISATION/NAME`."""
+
+    playbook: str
+    thing: str
+    why: str
+
+
 class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One projection: `lag` is the number of events of the log it has not folded yet."""
 
@@ -55,6 +63,7 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True, tag="status", ta
     servers: tuple[ServerStatus, ...] = ()
     projections: tuple[ProjectionStatus, ...] = ()
     figures: dict[str, float] = {}
+    held: tuple[HeldStatus, ...] = ()
 
 
 class LogHint(msgspec.Struct, frozen=True, kw_only=True, tag="log.hint", tag_field="type"):

@@ -25,6 +25,9 @@ NEWS = "cb.ask.edge.news"  # cb.ask.edge.news.<edge>  edge > the edge that held 
 APPLY = "cb.cmd.organisation.apply"
 ROLL_BACK = "cb.cmd.playbook.roll_back"
 IMPORT_PLAYBOOK = "cb.cmd.playbook.import"
+APPROVE_DRIFT = "cb.cmd.playbook.approve_drift"
+REJECT_DRIFT = "cb.cmd.playbook.reject_drift"
+DRIFT = "cb.ask.router.drift"
 RETIRE_PLAYBOOK = "cb.cmd.playbook.retire"
 RETIRE_SERVER = "cb.cmd.server.retire"
 RECORD_CATALOGUE = "cb.cmd.server.record_catalogue"
@@ -196,6 +199,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.projection.>",
             "cb.ask.authsvc.>",
             "cb.ask.projections.>",
+            DRIFT,
             STATUS,
             SESSION_ENDED,
             SESSION_CHANGED,
@@ -236,6 +240,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.organisation.apply",
             "cb.cmd.playbook.>",
             "cb.cmd.server.>",
+            "cb.ask.router.>",
             f"{HINT}.>",
             STATUS,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from callboard.contracts.playbooks import Change, Kind, Severity
@@ -25,6 +26,19 @@ def definition_changes(path: str, before: bytes, after: bytes) -> list[Change]:
                 _schema(f"{path} {name}", old.get(key, True), new.get(key, True), output=key != "inputSchema")
             )
     return changes or [Change(kind="changed", path=path, severity="harmless", after="the same but for its spelling")]
+
+
+@lru_cache(maxsize=8192)
+def nobody_notices(before: bytes, after: bytes) -> bool:
+    """Whether no agent can tell the two apart: neither words that a model reads nor what is taken or given differ."""
+    try:
+        changes = definition_changes("", before, after)
+    except (ValueError, RecursionError):
+        return False  # bounds of the reader (a number of thousands of digits): then it may be anything
+    return all(
+        change.severity == "harmless" and change.kind not in ("narrowed", "widened") and not change.warnings
+        for change in changes
+    )
 
 
 def _members(path: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Change]:

@@ -14,6 +14,8 @@ from callboard.contracts.definitions import (
     Recording,
     ServerDefinition,
     StoredPrompt,
+    ToolOverride,
+    ToolRules,
 )
 from callboard.kernel.names import is_slug
 from callboard.kernel.prompt_template import placeholders
@@ -145,7 +147,10 @@ def _use_faults(where: tuple[str, ...], use: PlaybookServer) -> Iterator[Fault]:
     if not _PREFIX.fullmatch(use.names):
         text = "`names` is double_underscore, dot, slash, none, or a prefix of at most 48 letters, digits, _ . / -"
         yield Fault((*where, "names"), text)
-    targets = list(use.tools.rename.values())
+    for tool, override in use.tools.override.items():
+        yield from _override_faults((*where, "tools", "override", tool), tool, override, use.tools)
+    renamed = {**use.tools.rename, **{t: o.name for t, o in use.tools.override.items() if o.name is not None}}
+    targets = list(renamed.values())
     for target in {t for t in targets if targets.count(t) > 1}:
         yield Fault((*where, "tools", "rename"), f"two tools are renamed to {target!r}")
     for target in targets:
@@ -154,6 +159,20 @@ def _use_faults(where: tuple[str, ...], use: PlaybookServer) -> Iterator[Fault]:
             yield Fault((*where, "tools", "rename"), message)
     for pattern, wanted in use.tools.deadlines.items():
         yield from _deadline_faults((*where, "tools", "deadlines", pattern), wanted)
+
+
+def _override_faults(at: tuple[str, ...], tool: str, override: ToolOverride, rules: ToolRules) -> Iterator[Fault]:
+    if override == ToolOverride():
+        yield Fault(at, f"the override of {tool!r} says nothing")
+    for key, older, value in (("name", "rename", rules.rename), ("description", "describe", rules.describe)):
+        said = getattr(override, key)
+        if said is not None and value.get(tool, said) != said:
+            yield Fault((*at, key), f"`{older}` says otherwise of {tool!r}: leave one of them out")
+    for name in override.defaults.keys() & override.pins.keys():
+        yield Fault((*at, "pins", name), f"argument {name!r} of {tool!r} has a default and a pin: leave one out")
+    for key, said in override.annotations.items():
+        if key.endswith("Hint") and not isinstance(said, bool):
+            yield Fault((*at, "annotations", key), f"annotation {key!r} is true or false")
 
 
 def _prompt_faults(at: tuple[str, ...], name: str, prompt: StoredPrompt) -> Iterator[Fault]:

@@ -56,6 +56,7 @@ async def apply(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, data:
         actor=caller.actor,
         dry_run=data.dry_run,
         prune=data.prune,
+        accept_drift=data.accept_drift,
     )
     return await bus.ask(subjects.APPLY, command, Applied, within=APPLY_SECONDS)
 

@@ -15,13 +15,15 @@ from callboard.kernel.plain_json import plain
 from callboard.kernel.prompt_template import fill
 from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
 from callboard_router.catalogue.deadlines import Limits
+from callboard_router.catalogue.drift import refuse_held
 
 
 class Target(msgspec.Struct, frozen=True):
     """Where a request goes. `wire_name`: the playbook's own name for it, also where several are served as one.
 
     `holder`: the worker that holds the call which this request goes on with. `is_task`: it is about a task, whose
-    server need not be one of the playbook's any more.
+    server need not be one of the playbook's any more. `params`: sent instead of the client's, where the
+    playbook adds to them.
     """
 
     server: str
@@ -31,6 +33,7 @@ class Target(msgspec.Struct, frozen=True):
     limits: Limits
     holder: str = ""
     is_task: bool = False
+    params: bytes = b""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -132,6 +135,7 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     call = _call_params(params)
     route = playbook.tools.get(call.name)
     if route is None:
+        refuse_held("tool", call.name, playbook.held)
         raise Problem("tool.unknown", f"Unknown tool: {call.name}", tool=call.name)
     arguments: Any = plain(call.arguments)
     if not isinstance(arguments, dict):
@@ -140,10 +144,15 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
         fault = route.mirror_fault(arguments, head.param_headers)
         if fault is not None:
             raise Problem("header.mismatch", fault, tool=call.name)
+    filled = b""
+    if route.filling is not None:
+        filled, given = route.filling.filled(params)
+        arguments = plain(given)
     faults = route.faults(arguments)
     if faults:
         return _invalid_arguments(head, call.name, route, faults)
-    return Target(route.server, route.name, route.wire, route.digest, route.limits, _holder(call.state))
+    holder = _holder(call.state)
+    return Target(route.server, route.name, route.wire, route.digest, route.limits, holder, params=filled)
 
 
 def _holder(state: str) -> str:
@@ -169,6 +178,7 @@ def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
     wanted = _prompt_params(params)
     entry = playbook.prompts.get(wanted.name)
     if entry is None:
+        refuse_held("prompt", wanted.name, playbook.held)
         raise Problem("prompt.unknown", f"Unknown prompt: {wanted.name}", prompt=wanted.name)
     if entry.stored is None:
         limits = playbook.limits(entry.server)
@@ -187,6 +197,7 @@ def _completion(era: str, params: bytes, playbook: CompiledPlaybook) -> Target |
     if reference.type == "ref/prompt":
         entry = playbook.prompts.get(reference.name)
         if entry is None:
+            refuse_held("prompt", reference.name, playbook.held)
             raise Problem("prompt.unknown", f"Unknown prompt: {reference.name}", prompt=reference.name)
         if entry.stored is not None:
             tail = b',"resultType":"complete"}' if era == MODERN else b"}"

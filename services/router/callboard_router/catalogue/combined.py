@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -43,6 +44,7 @@ class Part:
         self.owner = compiled.under(
             {wire_name(self.prefix, name): name for name in compiled.exposure.tools},
             {wire_name(self.prefix, name): name for name in compiled.exposure.prompts},
+            partial(wire_name, self.prefix),
         )
 
     def _renamed(self, entries: Mapping[str, Entry]) -> Iterator[tuple[str, bytes]]:
@@ -61,6 +63,10 @@ class CombinedPlaybooks:
         prompts = _unambiguous("prompt", organisation, (part.prompts for part in self._parts))
         self.tools = {name: part.owner for part in self._parts for name, _ in part.tools if name in tools}
         self.prompts = {name: part.owner for part in self._parts for name, _ in part.prompts if name in prompts}
+        for part in self._parts:
+            for kind, name in part.owner.held:
+                # So that a caller who knows the name learns from its owner why it is not there.
+                (self.tools if kind == "tool" else self.prompts).setdefault(name, part.owner)
         self._resources, resources = self._verbatim("resources")
         self._templates, templates = self._verbatim("templates")
         self.lists = {

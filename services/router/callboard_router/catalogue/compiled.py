@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,12 +13,14 @@ from callboard.contracts.definitions import Catalogue, Deadlines, PlaybookConten
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.extensions import TASKS
+from callboard.kernel.overrides import filling_of
 from callboard.kernel.param_headers import ANNOTATION, mirror_fault
 from callboard.kernel.plain_json import plain
 from callboard_router.catalogue.caching import caching_of
 from callboard_router.catalogue.capabilities import capabilities_of, declared_by, tasks_of
 from callboard_router.catalogue.deadlines import Limits, limits_of, of_tool
 from callboard_router.catalogue.domain import Collision, Entry, app_of, expose, template_pattern
+from callboard_router.catalogue.drift import Definitions, differences, held_of, without
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
 
@@ -34,10 +36,11 @@ class _Definition(msgspec.Struct):
 class ToolRoute:
     """Where a call of one tool goes; the schema is compiled at the first call and kept.
 
-    `wire` is its name in the playbook, `name` the one at its server.
+    `wire` is its name in the playbook, `name` the one at its server. `filling`: what the playbook adds to its
+    arguments.
     """
 
-    __slots__ = ("_check", "_raw", "digest", "limits", "mirrored", "name", "server", "wire")
+    __slots__ = ("_check", "_raw", "_shown", "digest", "filling", "limits", "mirrored", "name", "server", "wire")
 
     def __init__(self, entry: Entry, limits: Limits) -> None:
         self.wire = entry.wire
@@ -46,21 +49,24 @@ class ToolRoute:
         self.name = entry.item.name
         self.digest = entry.item.digest
         self._raw = entry.item.raw
+        self.filling = filling_of(entry.override)
+        self._shown = self._raw if self.filling is None else msgspec.Raw(definition_bytes(entry))
         self._check: ArgumentCheck | None = None
-        self.mirrored = ANNOTATION.encode() in bytes(entry.item.raw)
+        self.mirrored = ANNOTATION.encode() in bytes(self._shown)
 
     def mirror_fault(self, arguments: Any, headers: Mapping[str, str]) -> str | None:
         """Why the `Mcp-Param-*` headers of a request do not mirror its arguments; None when they do."""
-        return mirror_fault(self._schema(), arguments, headers)
-
-    def _schema(self) -> Any:
-        return plain(msgspec.json.decode(self._raw, type=_Definition).inputSchema)
+        return mirror_fault(_schema_of(self._shown), arguments, headers)
 
     def faults(self, arguments: Any) -> list[str]:
-        """What is wrong with the arguments; empty when nothing is."""
+        """What is wrong with the arguments, as the server gets them; empty when nothing is."""
         if self._check is None:
-            self._check = ArgumentCheck(self._schema())
+            self._check = ArgumentCheck(_schema_of(self._raw))
         return self._check.faults(arguments)
+
+
+def _schema_of(definition: msgspec.Raw) -> Any:
+    return plain(msgspec.json.decode(definition, type=_Definition).inputSchema)
 
 
 class CompiledPlaybook:
@@ -78,8 +84,12 @@ class CompiledPlaybook:
         deadlines: Mapping[str, Deadlines] | None = None,
         defaults: Limits = DEFAULT_LIMITS,
         place: str = "",
+        definitions: Definitions | None = None,
     ) -> None:
-        self.exposure = exposure = expose(content.definition, catalogues, content)
+        found = expose(content.definition, catalogues, content)
+        drifts = held_of(differences(found, content, catalogues, definitions or {}))
+        self.held = {key: drift.brief for key, drift in drifts.items()}
+        self.exposure = exposure = without(found, self.held)
         self.name = place.rpartition("/")[2]
         self.version = version
         self._defaults = defaults
@@ -140,11 +150,14 @@ class CompiledPlaybook:
             tasks=msgspec.Raw(msgspec.json.encode(tasks)),
         )
 
-    def under(self, tools: Mapping[str, str], prompts: Mapping[str, str]) -> CompiledPlaybook:
+    def under(
+        self, tools: Mapping[str, str], prompts: Mapping[str, str], rename: Callable[[str], str]
+    ) -> CompiledPlaybook:
         """The same playbook where its tools and prompts have other names. Both: name there -> name here."""
         other = copy.copy(self)
         other.tools = {there: self.tools[here] for there, here in tools.items()}
         other.prompts = {there: self.prompts[here] for there, here in prompts.items()}
+        other.held = {(kind, rename(name)): drift for (kind, name), drift in self.held.items()}
         return other
 
     def _tool_limits(self, entry: Entry) -> Limits:

@@ -18,9 +18,11 @@ from callboard.contracts.definitions import (
     PlaybookDefinition,
     PlaybookServer,
     StoredPrompt,
+    ToolOverride,
 )
 from callboard.kernel.digest import digest_of_struct
 from callboard.kernel.names import allowed, prefix_of, wire_name
+from callboard.kernel.overrides import override_of
 
 STORED = ""
 """The `server` of what lives in the playbook itself."""
@@ -32,7 +34,7 @@ class Entry(msgspec.Struct, frozen=True):
     wire: str
     server: str
     item: CatalogueItem
-    description: str | None = None
+    override: ToolOverride | None = None
     stored: StoredPrompt | None = None
 
     @property
@@ -141,8 +143,9 @@ def _named(kind: str, definition: PlaybookDefinition, catalogues: Mapping[str, C
             if kind == "prompts":
                 yield Entry(wire_name(prefix, item.name), server, item)
             elif allowed(item.name, use.tools.allow, use.tools.deny):
-                shown = use.tools.rename.get(item.name, item.name)
-                yield Entry(wire_name(prefix, shown), server, item, use.tools.describe.get(item.name))
+                override = override_of(use.tools, item.name)
+                shown = override.name or item.name if override is not None else item.name
+                yield Entry(wire_name(prefix, shown), server, item, override)
 
 
 def _verbatim(kind: str, definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> Iterator[Entry]:

@@ -14,6 +14,7 @@ import msgspec
 from callboard.contracts.calls import MODERN
 from callboard.contracts.definitions import CacheHint
 from callboard.contracts.problems import Problem
+from callboard.kernel.overrides import overridden
 from callboard_router.catalogue.domain import Entry
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -58,12 +59,12 @@ def _page(key: str, items: list[bytes], following: str) -> bytes:
 
 
 def definition_bytes(entry: Entry) -> bytes:
-    """The definition as agents see it: the upstream's bytes, with the name (and description) of the playbook."""
+    """The definition as agents see it: the upstream's bytes, with the name and the override of the playbook."""
     raw = bytes(entry.item.raw)
-    if entry.wire == entry.item.name and entry.description is None:
+    if entry.override is not None:
+        return overridden(raw, entry.wire, entry.override)
+    if entry.wire == entry.item.name:
         return raw
     members = _members(raw)
     members["name"] = msgspec.Raw(_encode(entry.wire))
-    if entry.description is not None:
-        members["description"] = msgspec.Raw(_encode(entry.description))
     return _encode(members)

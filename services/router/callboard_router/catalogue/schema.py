@@ -36,6 +36,14 @@ class ArgumentCheck:
             return []
 
 
+def value_faults(schema: Any, value: Any) -> list[str]:
+    """The same for a schema that is looked at once; nothing is known of one that cannot be compiled."""
+    try:
+        return ArgumentCheck(schema).faults(value)
+    except ValueError:
+        return []
+
+
 def _sentence(error: jsonschema_rs.ValidationError) -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.instance_path)
     message = error.message if len(error.message) <= 300 else error.message[:300] + "…"

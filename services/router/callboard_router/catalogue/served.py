@@ -91,6 +91,7 @@ class Served:
             deadlines,
             self._limits,
             f"{organisation}/{playbook}",
+            owner.definitions,
         )
 
     def is_registered(self, organisation: str, server: str) -> bool:
@@ -113,7 +114,7 @@ class Served:
             self._combined.pop(organisation, None)
             owner = self._state.organisations[organisation]
             playbook = owner.playbook(name)
-            content = playbook.content()
+            content = owner.pinned(name)
             if content is None or not playbook.served:
                 if before is not None:
                     changed.append(CatalogueChanged(organisation=organisation, playbook=name, version=0, etags={}))

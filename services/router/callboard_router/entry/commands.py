@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts import subjects
+from callboard.contracts.drift import ApproveDrift, AskDrift, DriftDecided, HeldThings, RejectDrift
 from callboard.contracts.playbooks import (
     Applied,
     ApplyOrganisation,
@@ -17,6 +18,7 @@ from callboard.contracts.playbooks import (
 )
 from callboard.platform.bus import Bus, register
 from callboard_router.decisions import Decisions
+from callboard_router.playbooks import decide_drift, drift_report
 from callboard_router.playbooks import import_playbook as playbook_import
 from callboard_router.playbooks import retire as playbook_retire
 from callboard_router.playbooks.apply import Apply
@@ -46,12 +48,24 @@ def register_commands(bus: Bus, decisions: Decisions, inquiries: Inquiries) -> N
     async def retire_server(command: RetireServer) -> Done:
         return await server_retire.retire(command, decisions)
 
+    async def approve_drift(command: ApproveDrift) -> DriftDecided:
+        return await decide_drift.approve(command, decisions)
+
+    async def reject_drift(command: RejectDrift) -> DriftDecided:
+        return await decide_drift.reject(command, decisions)
+
+    async def drift(question: AskDrift) -> HeldThings:
+        return await drift_report.report(question, decisions, inquiries)
+
     async def record_catalogue(command: RecordCatalogue) -> Done:
         return await server_record_catalogue.record_catalogue(command, decisions)
 
     register(bus, subjects.APPLY, apply_organisation)
     register(bus, subjects.ROLL_BACK, roll_back_playbook)
     register(bus, subjects.IMPORT_PLAYBOOK, import_playbook)
+    register(bus, subjects.APPROVE_DRIFT, approve_drift)
+    register(bus, subjects.REJECT_DRIFT, reject_drift)
+    register(bus, subjects.DRIFT, drift)
     register(bus, subjects.RETIRE_PLAYBOOK, retire_playbook)
     register(bus, subjects.RETIRE_SERVER, retire_server)
     register(bus, subjects.RECORD_CATALOGUE, record_catalogue)

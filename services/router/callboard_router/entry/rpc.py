@@ -62,7 +62,7 @@ class RpcEntry:
         if outcome.is_task and not self._served.is_registered(organisation, outcome.server):
             raise unknown_task()
         call = _call_of(head, organisation, playbook, outcome, reply)
-        await self.forwarder.forward(call, params, outcome.holder)
+        await self.forwarder.forward(call, outcome.params or params, outcome.holder)
 
     def _found(self, organisation: str, playbook: str, head: RpcHead, params: bytes) -> CompiledPlaybook | bytes:
         """The playbook that resolves this, or the result for several."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from callboard.contracts.events import (
+    PlaybookDriftApproved,
     PlaybookPublished,
     PlaybookRetired,
     Recorded,
@@ -75,7 +76,10 @@ def _as_before(command: ApplyOrganisation, events: list[Recorded]) -> Applied:
                 lines.append(PlannedChange(subject=f"server {name}", action="register"))
             case ServerReconfigured(server=name):
                 lines.append(PlannedChange(subject=f"server {name}", action="reconfigure"))
-            case PlaybookPublished(playbook=name, version=version):
+            case (
+                PlaybookPublished(playbook=name, version=version)
+                | PlaybookDriftApproved(playbook=name, version=version)
+            ):
                 lines.append(PlannedChange(subject=f"playbook {name}", action="publish", version=version))
             case PlaybookRetired(playbook=name):
                 lines.append(PlannedChange(subject=f"playbook {name}", action="retire"))

@@ -9,6 +9,7 @@ import msgspec
 
 from callboard.contracts.definitions import PlaybookContent
 from callboard.contracts.events import (
+    PlaybookDriftApproved,
     PlaybookPublished,
     PlaybookRetired,
     PlaybookRolledBack,
@@ -20,7 +21,7 @@ from callboard.kernel.decider import Decider
 from callboard.kernel.digest import digest_of_struct
 from callboard.kernel.playbook_export import digests_of
 
-Event = PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported | PlaybookRetired
+Event = PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported | PlaybookDriftApproved | PlaybookRetired
 
 
 class PublishPlaybook(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +162,7 @@ def evolve(state: Playbook, event: Event) -> Playbook:
             PlaybookPublished(content=content)
             | PlaybookRolledBack(content=content)
             | PlaybookVersionImported(content=content)
+            | PlaybookDriftApproved(content=content)
         ):
             return Playbook(versions=(*state.versions, content))
         case PlaybookRetired():

@@ -8,6 +8,9 @@ from callboard.contracts.definitions import Catalogue, Exposed, PlaybookContent,
 from callboard.contracts.playbooks import Change
 from callboard.contracts.upstreams import Probed
 from callboard.kernel.diff import changes_between
+from callboard_router.catalogue.domain import expose
+from callboard_router.catalogue.drift import differences as differences_of
+from callboard_router.catalogue.drift import held_of, why_held
 from callboard_router.catalogue.served import catalogues_of
 from callboard_router.playbooks.plan import definitions_of
 from callboard_router.state import Organisation
@@ -15,13 +18,22 @@ from callboard_router.state import Organisation
 
 def differences(now: PlaybookContent | None, then: PlaybookContent, organisation: Organisation) -> tuple[Change, ...]:
     """From what is served to what would be served."""
-    return changes_between(now, then, definitions_of(catalogues_of(organisation).values()))
+    known = organisation.definitions | definitions_of(catalogues_of(organisation).values())
+    return changes_between(now, then, known)
 
 
 def servers_of(content: PlaybookContent, organisation: Organisation) -> dict[str, ServerDefinition]:
     """The servers of a version that are registered, to be probed."""
     found = {name: organisation.server(name).definition for name in content.definition.servers}
     return {name: definition for name, definition in found.items() if definition is not None}
+
+
+def held_notes(then: PlaybookContent, organisation: Organisation) -> Iterator[str]:
+    """What the version would not show."""
+    catalogues = catalogues_of(organisation)
+    drifts = differences_of(expose(then.definition, catalogues, then), then, catalogues, organisation.definitions)
+    for drift in held_of(drifts).values():
+        yield why_held(drift)
 
 
 def drift_notes(then: PlaybookContent, catalogues: Mapping[str, Catalogue]) -> Iterator[str]:

@@ -6,16 +6,20 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from callboard.contracts.definitions import Catalogue, PlaybookDefinition, ServerDefinition
+from callboard.contracts.definitions import Catalogue, PlaybookContent, PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import Event
 from callboard.contracts.playbooks import ApplyOrganisation, Change, PlannedChange, RetirePlaybook, RetireServer
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstreams import Probed
 from callboard.kernel.definition_rules import all_faults
 from callboard.kernel.diff import Definitions, changes_between
+from callboard.kernel.overrides import misfits
 from callboard_router.catalogue.domain import Exposure, content_of, expose
+from callboard_router.catalogue.schema import value_faults
 from callboard_router.catalogue.served import catalogues_of
+from callboard_router.playbooks.decide_drift import refuse_other_policy
 from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook
+from callboard_router.playbooks.drifted import Drifted
 from callboard_router.servers.domain import SERVER, DefineServer
 from callboard_router.state import Organisation
 
@@ -49,7 +53,7 @@ def plan(command: ApplyOrganisation, organisation: Organisation, probes: Mapping
     lines: list[PlannedChange] = []
     writes: dict[str, tuple[Event, ...]] = {}
     catalogues = catalogues_of(organisation)
-    definitions = definitions_of(catalogues.values())
+    definitions = organisation.definitions | definitions_of(catalogues.values())
     for name, definition in command.servers.items():
         line, events, catalogue = _server(name, definition, organisation, probes.get(name))
         lines.append(line)
@@ -104,16 +108,28 @@ def _playbook(
     exposure = expose(wanted, catalogues)
     content = content_of(wanted, exposure)
     comment = command.comment if not command.dry_run else command.comment or "dry run"
-    events = tuple(PLAYBOOK.decide(PublishPlaybook(playbook=name, content=content, comment=comment), state))
+    refuse_other_policy(name, state.content(), wanted, command.actor)
+    drift = Drifted(organisation, name, catalogues)
+    if not command.accept_drift:
+        content = drift.approved_only(content, exposure)
+    publish = PublishPlaybook(playbook=name, content=content, comment=comment)
+    events: tuple[Event, ...] = tuple(PLAYBOOK.decide(publish, state))
+    if command.accept_drift and drift.held:
+        drift.refuse_other_approver(command.actor)
+        if not events:
+            approval = drift.approval()
+            events, content = (approval,), approval.content
+    notes = drift.notes(content, exposure)
     if not events:
-        return PlannedChange(subject=f"playbook {name}", action="unchanged", version=state.current), ()
+        return PlannedChange(subject=f"playbook {name}", action="unchanged", version=state.current, notes=notes), ()
     _refuse_collisions(name, exposure)
+    _refuse_misfits(name, exposure, content, definitions)
     line = PlannedChange(
         subject=f"playbook {name}",
         action="publish",
         version=state.current + 1,
         changes=changes_between(state.content(), content, definitions),
-        notes=tuple(_unseen(wanted, catalogues)),
+        notes=(*_unseen(wanted, catalogues), *notes),
     )
     return line, events
 
@@ -143,6 +159,20 @@ def _refuse_collisions(playbook: str, exposure: Exposure) -> None:
         path = ["playbooks", playbook, "servers", first.second.server]
         faults = [{"path": path, "message": text} for text in listed]
         raise Problem("playbook.collision", f"playbook {playbook!r}: {listed[0]}", faults=faults)
+
+
+def _refuse_misfits(playbook: str, exposure: Exposure, content: PlaybookContent, definitions: Definitions) -> None:
+    """An override fits the definition that the version pins. One that fits only what its server says now, which is
+    held, waits with it."""
+    for name, entry in exposure.tools.items():
+        if entry.override is None or name not in content.tools:
+            continue
+        now, pinned = bytes(entry.item.raw), definitions.get(content.tools[name].digest)
+        found = misfits(entry.override, now, value_faults)
+        if found and (pinned is None or pinned == now or misfits(entry.override, pinned, value_faults)):
+            path = ["playbooks", playbook, "servers", entry.server, "tools", "override", entry.item.name]
+            faults = [{"path": path, "message": f"tool {entry.item.name!r}: {text}"} for text in found]
+            raise Problem("file.invalid", f"playbook {playbook!r}: tool {entry.item.name!r}: {found[0]}", faults=faults)
 
 
 def _absent(

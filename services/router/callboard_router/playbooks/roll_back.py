@@ -13,9 +13,10 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.digest import digest_of_struct
 from callboard_router.catalogue.served import catalogues_of
 from callboard_router.decisions import Decisions, Writes
+from callboard_router.playbooks.decide_drift import refuse_other_policy
 from callboard_router.playbooks.domain import PLAYBOOK, Event, Playbook
 from callboard_router.playbooks.inquiries import Inquiries
-from callboard_router.playbooks.look_back import differences, drift_notes, probe_notes, servers_of
+from callboard_router.playbooks.look_back import differences, drift_notes, held_notes, probe_notes, servers_of
 from callboard_router.state import Organisation
 
 
@@ -59,14 +60,17 @@ class RollBack:
         changes = differences(playbook.content(), then, organisation)
         probes = await self._inquiries.probe(command.organisation, servers_of(then, organisation))
         told, notes = await self._inquiries.concerning(command.organisation, command.playbook, changes)
-        drift = drift_notes(then, catalogues_of(organisation))
+        drift = (*drift_notes(then, catalogues_of(organisation)), *held_notes(then, organisation))
         return msgspec.structs.replace(answer, changes=told, notes=(*probe_notes(probes), *drift, *notes))
 
 
 def _decided(command: RollBackPlaybook, organisation: Organisation) -> tuple[RolledBack, Sequence[Event]]:
     playbook = organisation.playbook(command.playbook)
     events = PLAYBOOK.decide(command, playbook)
-    refuse_unregistered(command.playbook, playbook.content(command.to), organisation)
+    then = playbook.content(command.to)
+    refuse_unregistered(command.playbook, then, organisation)
+    if then is not None:
+        refuse_other_policy(command.playbook, playbook.content(), then.definition, command.actor)
     return _answer(command, playbook, events), events
 
 
@@ -108,6 +112,5 @@ def _as_before(command: RollBackPlaybook, events: list[Recorded], playbook: Play
     """The answer that this command got before."""
     if not events:
         return _answer(command, playbook, ())
-    event = events[-1].event
-    assert isinstance(event, PlaybookRolledBack)
-    return msgspec.structs.replace(_answer(command, playbook, (event,)), seq=events[-1].seq)
+    told = [recorded.event for recorded in events if isinstance(recorded.event, PlaybookRolledBack)]
+    return msgspec.structs.replace(_answer(command, playbook, told), seq=events[-1].seq)
