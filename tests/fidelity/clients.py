@@ -87,6 +87,9 @@ class Http:
         self._session = got[b"mcp-session-id"].decode()
         said = {**headers, "Mcp-Session-Id": self._session}
         await self._post(said, b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+        # Everything: a client that names no level hears less once another one of the same server has named one.
+        level = b'{"jsonrpc":"2.0","id":0,"method":"logging/setLevel","params":{"level":"debug"}}'
+        await self._post(said, level)
 
     async def _post(self, headers: dict[str, str], body: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
         lines = [f"POST {self._path} HTTP/1.1", f"Host: {self._at[0]}:{self._at[1]}", f"Content-Length: {len(body)}"]
