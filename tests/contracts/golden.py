@@ -65,6 +65,8 @@ def all_events() -> list[events.Event]:
             definitions={"sha256:1": '{"name":"log"}'},
         ),
         events.PlaybookRetired(playbook="start"),
+        events.ClientPinned(playbook="start", client="c", version=1),
+        events.ClientUnpinned(playbook="start", client="c"),
         events.ClientTokenIssued(client="c", key_id="k", scopes=("use",), playbooks=("start",), expires_at=WHEN),
         events.ClientTokenRevoked(client="c", key_id="k"),
         events.SecretStored(secret="s", version=2),

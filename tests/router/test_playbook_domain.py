@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+from callboard.contracts.assignments import PinClient, UnpinClient
 from callboard.contracts.definitions import Exposed, PlaybookContent, PlaybookDefinition, PlaybookServer
-from callboard.contracts.events import PlaybookPublished, PlaybookRetired, PlaybookRolledBack
+from callboard.contracts.events import (
+    ClientPinned,
+    ClientUnpinned,
+    PlaybookPublished,
+    PlaybookRetired,
+    PlaybookRolledBack,
+)
 from callboard.contracts.playbooks import RetirePlaybook, RollBackPlaybook
 from callboard.kernel.digest import digest_of_struct
 from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook
@@ -73,3 +80,51 @@ def test_a_retired_playbook_can_be_published_again_with_the_next_version() -> No
     given(PLAYBOOK, published(1, ONE), PlaybookRetired(playbook="start")).when(
         PublishPlaybook(playbook="start", content=ONE, comment="back")
     ).then(published(2, ONE))
+
+
+def pin(version: int, client: str = "ann", comment: str = "why") -> PinClient:
+    return PinClient(
+        command_id="1", organisation="acme", playbook="start", client=client, version=version, comment=comment
+    )
+
+
+def unpin(client: str = "ann") -> UnpinClient:
+    return UnpinClient(command_id="1", organisation="acme", playbook="start", client=client, comment="why")
+
+
+def pinned(version: int, client: str = "ann") -> ClientPinned:
+    return ClientPinned(playbook="start", client=client, version=version)
+
+
+def test_a_client_is_pinned_to_any_version_that_exists() -> None:
+    history = (published(1, ONE), published(2, TWO))
+    given(PLAYBOOK, *history).when(pin(1)).then(pinned(1))
+    given(PLAYBOOK, *history).when(pin(2)).then(pinned(2))
+    given(PLAYBOOK, *history, pinned(1)).when(pin(2)).then(pinned(2))
+    given(PLAYBOOK, *history).when(pin(3)).then_refused("playbook.version_unknown")
+    given(PLAYBOOK, *history).when(pin(0)).then_refused("playbook.version_unknown")
+    given(PLAYBOOK).when(pin(1)).then_refused("playbook.unknown")
+
+
+def test_a_pin_says_why_and_names_a_client() -> None:
+    given(PLAYBOOK, published(1, ONE)).when(pin(1, comment=" ")).then_refused("comment.required")
+    given(PLAYBOOK, published(1, ONE)).when(pin(1, client="Not A Name")).then_refused("argument.invalid")
+
+
+def test_a_pin_that_is_there_and_the_end_of_one_that_is_not_change_nothing() -> None:
+    given(PLAYBOOK, published(1, ONE), pinned(1)).when(pin(1)).then_nothing()
+    given(PLAYBOOK, published(1, ONE)).when(unpin()).then_nothing()
+    given(PLAYBOOK, published(1, ONE), pinned(1, "bob")).when(unpin()).then_nothing()
+
+
+def test_a_pin_holds_until_it_is_taken_away_and_through_every_publish() -> None:
+    history = (published(1, ONE), pinned(1), published(2, TWO))
+    given(PLAYBOOK, *history).when(pin(1)).then_nothing()
+    given(PLAYBOOK, *history).when(unpin()).then(ClientUnpinned(playbook="start", client="ann"))
+    given(PLAYBOOK, *history, ClientUnpinned(playbook="start", client="ann")).when(unpin()).then_nothing()
+
+
+def test_retiring_a_playbook_ends_its_pins() -> None:
+    retired = (published(1, ONE), pinned(1), PlaybookRetired(playbook="start"))
+    given(PLAYBOOK, *retired).when(unpin()).then_refused("playbook.unknown")
+    given(PLAYBOOK, *retired, published(2, ONE)).when(unpin()).then_nothing()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from callboard.contracts.events import (
+    ClientPinned,
+    ClientUnpinned,
     OrganisationCreated,
     PlaybookPublished,
     PlaybookRetired,
@@ -40,12 +44,18 @@ class Organisation:
         """Names of the servers that are registered now."""
         return [name for name, server in self.servers.items() if server.definition is not None]
 
-    def users_of(self, server: str) -> list[str]:
-        """Playbooks whose current version uses the server."""
+    def users_of(self, server: str, replaced: Collection[str] = ()) -> list[str]:
+        """Playbooks that use the server in a version which somebody is served: the current one, or a pinned one.
+
+        `replaced`: playbooks whose current version does not count.
+        """
         return [
             name
             for name, playbook in self.playbooks.items()
-            if playbook.served and server in playbook.versions[-1].definition.servers
+            if any(
+                server in playbook.versions[number - 1].definition.servers
+                for number in (playbook.pins.values() if name in replaced else playbook.in_use)
+            )
         ]
 
     def apply(self, recorded: Recorded) -> set[str]:
@@ -58,7 +68,14 @@ class Organisation:
             case ServerRegistered() | ServerReconfigured() | ServerRetired() | ServerCatalogueDiscovered() as event:
                 self.servers[event.server] = SERVER.evolve(self.server(event.server), event)
                 return set(self.users_of(event.server))
-            case PlaybookPublished() | PlaybookRolledBack() | PlaybookVersionImported() | PlaybookRetired() as change:
+            case (
+                PlaybookPublished()
+                | PlaybookRolledBack()
+                | PlaybookVersionImported()
+                | PlaybookRetired()
+                | ClientPinned()
+                | ClientUnpinned()
+            ) as change:
                 self.playbooks[change.playbook] = PLAYBOOK.evolve(self.playbook(change.playbook), change)
                 return {change.playbook}
             case _:

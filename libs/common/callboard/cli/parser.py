@@ -119,6 +119,7 @@ def _playbooks(commands: Commands) -> None:
     diff.add_argument("--days", type=int, default=7, metavar="N", help="name the callers of so many days (default: 7)")
     _exit_code(diff)
     _rollbacks(group)
+    _assignments(group)
     export = _command(group, "export", "exchange:export", "print a playbook with its whole history", org=True)
     export.add_argument("name", metavar=_REFERENCE)
     export.add_argument("--out", metavar="FILE", help="write to a new file instead")
@@ -142,6 +143,20 @@ def _rollbacks(group: Commands) -> None:
         _why(parser, required=False)
         parser.add_argument("--dry-run", action="store_true", help="only say what would change, and whom it hurts")
         _exit_code(parser)
+
+
+def _assignments(group: Commands) -> None:
+    pin = _command(group, "pin", "pins:pin", "serve one client a version of its own", org=True)
+    pin.add_argument("name", metavar=_REFERENCE)
+    pin.add_argument("client", metavar="CLIENT", help="the name that its tokens were issued for")
+    pin.add_argument("version", metavar="@N", help="the version; a URL with @N still wins")
+    _why(pin)
+    unpin = _command(group, "unpin", "pins:unpin", "serve one client what everybody is served", org=True)
+    unpin.add_argument("name", metavar=_REFERENCE)
+    unpin.add_argument("client", metavar="CLIENT")
+    _why(unpin)
+    pins = _command(group, "pins", "pins:list_pins", "list the clients that have a version of their own", org=True)
+    pins.add_argument("name", metavar=_REFERENCE, nargs="?", help="default: all playbooks")
 
 
 def _mcp(commands: Commands) -> None:

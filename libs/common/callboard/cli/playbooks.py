@@ -11,6 +11,7 @@ from callboard.cli.changes import change_lines
 from callboard.cli.exit_codes import NOT_AS_EXPECTED, OK
 from callboard.cli.moments import moment_of
 from callboard.cli.output import Output, moment
+from callboard.cli.pins import clients_of
 from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect, organisation_of, reference_of
 from callboard.client import Callboard
@@ -42,7 +43,7 @@ def history(args: Namespace, out: Output) -> int:
     if out.as_json:
         out.json(found)
     else:
-        columns = ("version", "when", "who", "what", "tools", "content", "why")
+        columns = ("version", "when", "who", "what", "tools", "content", "pinned", "why")
         rows = [
             (
                 v.version,
@@ -51,6 +52,7 @@ def history(args: Namespace, out: Output) -> int:
                 _reason(v.reason, v.rolled_back_to),
                 v.tools,
                 v.content_digest[:19],
+                clients_of(found.pins, v.version) or None,
                 v.comment,
             )
             for v in found.versions
@@ -85,6 +87,8 @@ def _print_version(found: Version, out: Output) -> None:
     out.text(
         f"{_reason(line.reason, line.rolled_back_to)} by {line.actor} at {moment(line.recorded_at)}: {line.comment}"
     )
+    for pin in found.pins:
+        out.text(f"  serves client {pin.client}, pinned by {pin.pinned_by} at {moment(pin.pinned_at)}: {pin.comment}")
     for kind, items in (("tool", content.tools), ("prompt", content.prompts), ("resource", content.resources)):
         for name, item in items.items():
             out.text(f"  {kind} {name}  ({item.server} {item.name}, {item.digest[:19]})")

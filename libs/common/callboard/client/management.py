@@ -14,6 +14,7 @@ import msgspec
 from callboard.client.mcp import McpEndpoint
 from callboard.client.transport import Transport
 from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, TokenIssued, Tokens
+from callboard.contracts.assignments import Pins
 from callboard.contracts.audit import Anchor, AuditVerdict, LogRows, Witness
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
@@ -23,6 +24,7 @@ from callboard.contracts.management import (
     NewConsumer,
     NewOrganisation,
     NewToken,
+    Pin,
     RollBack,
     Scope,
     SecretValue,
@@ -154,6 +156,20 @@ class Callboard:
     def retire_playbook(self, organisation: str, playbook: str, comment: str) -> Done:
         """Stop serving a playbook; its versions stay."""
         return self._delete(_playbook(organisation, playbook), comment=comment)
+
+    def pins(self, organisation: str, playbook: str = "") -> Pins:
+        """Which clients are served a version of their own; of every playbook when none is named."""
+        base = _playbook(organisation, playbook) if playbook else _organisation(organisation)
+        return self._get(f"{base}/pins", Pins)
+
+    def pin(self, organisation: str, playbook: str, client: str, version: int, comment: str) -> Done:
+        """Serve a client this version from now on; `seq` 0 when that is how it was."""
+        path = f"{_playbook(organisation, playbook)}/pins/{_part(client)}"
+        return self._change("PUT", path, Done, Pin(version=version, comment=comment))
+
+    def unpin(self, organisation: str, playbook: str, client: str, comment: str) -> Done:
+        """Serve a client what everybody is served; `seq` 0 when it was not pinned."""
+        return self._delete(f"{_playbook(organisation, playbook)}/pins/{_part(client)}", comment=comment)
 
     # --- the log and the calls -------------------------------------------------------------------------
 

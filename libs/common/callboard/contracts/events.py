@@ -96,6 +96,21 @@ class PlaybookRetired(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.r
     playbook: str
 
 
+class ClientPinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.client_pinned", tag_field="type"):
+    """The client is served this version from here on, whichever is the current one."""
+
+    playbook: str
+    client: str
+    version: int
+
+
+class ClientUnpinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.client_unpinned", tag_field="type"):
+    """The client is served what everybody is served again."""
+
+    playbook: str
+    client: str
+
+
 class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_issued", tag_field="type"):
     """A client got a token; only its id is here, the verifier is in the vault's table."""
 
@@ -150,6 +165,8 @@ Event = (
     | PlaybookRolledBack
     | PlaybookVersionImported
     | PlaybookRetired
+    | ClientPinned
+    | ClientUnpinned
     | ClientTokenIssued
     | ClientTokenRevoked
     | SecretStored

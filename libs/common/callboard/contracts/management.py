@@ -46,6 +46,14 @@ class RollBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     command_id: str | None = None
 
 
+class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `PUT …/playbooks/{name}/pins/{client}`."""
+
+    version: int
+    comment: str
+    command_id: str | None = None
+
+
 class Import(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST …/playbooks/{name}/import`: what `GET …/playbooks/{name}/export` answered elsewhere."""
 

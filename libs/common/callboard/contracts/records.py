@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from callboard.contracts.assignments import PinLine
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
@@ -83,10 +84,11 @@ class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.history", tag_field="type"):
-    """Answer to `AskHistory`."""
+    """Answer to `AskHistory`; `pins` are all of the playbook."""
 
     playbook: str
     versions: tuple[VersionLine, ...]
+    pins: tuple[PinLine, ...] = ()
 
 
 class AskVersion(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version?", tag_field="type"):
@@ -99,12 +101,13 @@ class AskVersion(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.versio
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version", tag_field="type"):
-    """Answer to `AskVersion`."""
+    """Answer to `AskVersion`; `pins` are those of clients that are served this version now."""
 
     organisation: str
     playbook: str
     line: VersionLine
     content: PlaybookContent
+    pins: tuple[PinLine, ...] = ()
 
 
 class AskDiff(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.diff?", tag_field="type"):

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Asker, Place
 
 MAX_SAID = 1000
 
@@ -28,23 +28,31 @@ class Listener:
     def __init__(
         self,
         place: Place,
+        asker: Asker,
         kinds: frozenset[str],
         etags: dict[str, str],
         watched: dict[str, str] | None = None,
-        session: str = "",
-        key_id: str = "",
     ) -> None:
         self.place = place
-        self.key_id = key_id
+        self.asker = asker
         self.kinds = kinds
         self.watched = dict(watched or {})
-        self.session = session
         self._etags = dict(etags)
         self._changed: set[str] = set()
         self._updated: dict[str, None] = {}
         self._said: deque[bytes] = deque(maxlen=MAX_SAID)
         self._wake = asyncio.Event()
         self.closed = False
+
+    @property
+    def session(self) -> str:
+        """The session whose stream this is; empty in the stateless era."""
+        return self.asker.session
+
+    @property
+    def key_id(self) -> str:
+        """The token that opened it."""
+        return self.asker.principal
 
     def offer(self, etags: dict[str, str]) -> None:
         """The lists are these now."""

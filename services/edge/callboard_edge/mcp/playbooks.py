@@ -18,7 +18,7 @@ from callboard.contracts.calls import RESULT, RpcHead
 from callboard.contracts.playbooks import CatalogueChanged, Opened, ResourceOwner
 from callboard.contracts.problems import CODES, Problem
 from callboard_edge.mcp.calls import Calls
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Asker, Place
 from callboard_edge.mcp.listener import Listener
 
 log = structlog.get_logger()
@@ -42,34 +42,38 @@ class Playbooks:
         self._doubted: set[tuple[str, str]] = set()
         self._comparing: asyncio.Task[None] | None = None
 
-    async def open(self, place: Place, *, anonymous: bool) -> Opened:
+    async def open(self, place: Place, asker: Asker) -> Opened:
         """Title, capabilities and instructions of a playbook; a `Problem` when it cannot be entered."""
-        kept = self._opened.get((place, anonymous))
+        kept = self._opened.get((place, asker.anonymous))
         if kept is not None and time.monotonic() - kept[1] < KEEP:
             return kept[0]
-        return await self._open_anew(place, anonymous)
+        return await self._open_anew(place, asker)
 
-    async def _open_anew(self, place: Place, anonymous: bool) -> Opened:
-        opened = _opened(await self._ask("callboard/open", place, b"{}", anonymous))
-        self._opened[(place, anonymous)] = (opened, time.monotonic())
+    async def _open_anew(self, place: Place, asker: Asker) -> Opened:
+        opened = _opened(await self._ask("callboard/open", place, b"{}", asker))
+        if opened.divided:
+            self._opened.pop((place, asker.anonymous), None)
+        else:
+            self._opened[(place, asker.anonymous)] = (opened, time.monotonic())
         return opened
 
-    async def owner(self, place: Place, uri: str, *, anonymous: bool) -> str:
+    async def owner(self, place: Place, uri: str, asker: Asker) -> str:
         """Whose resource this is; `resource.unknown` when it is nobody's."""
-        return _owner(await self._ask("callboard/owner", place, _encode({"uri": uri}), anonymous)).server
+        return _owner(await self._ask("callboard/owner", place, _encode({"uri": uri}), asker)).server
 
-    async def _ask(self, method: str, place: Place, params: bytes, anonymous: bool) -> bytes:
+    async def _ask(self, method: str, place: Place, params: bytes, asker: Asker) -> bytes:
         now = time.time_ns() // 1000
         head = RpcHead(
             call_id=self._calls.new_id(now),
             method=method,
             era="",
-            client="",
-            principal="",
+            client=asker.client,
+            principal=asker.principal,
             deadline=now // 1000 + 10_000,
             received=now,
+            session=asker.session,
             version=place.version,
-            anonymous=anonymous,
+            anonymous=asker.anonymous,
             selection=place.selection,
         )
         call = await self._calls.send(head, place.organisation, place.playbook, params)
@@ -89,15 +93,23 @@ class Playbooks:
         organisation, playbook = change.organisation, change.playbook
         for key in [k for k in self._opened if k[0].organisation == organisation and k[0].shows(playbook)]:
             del self._opened[key]
-        for listener in self._listeners.get((organisation, playbook), ()) if change.version else ():
-            # A pinned version's own definition never changes, but the catalogues behind it may.
-            listener.offer(change.etags)
+        if change.version and self._listeners.get((organisation, playbook)):
+            if change.divided:
+                self._compare_soon((organisation, playbook))
+            else:
+                self._offer(organisation, playbook, change.etags)
         several = (organisation, subjects.SEVERAL)
         if any(listener.place.shows(playbook) for listener in self._listeners.get(several, ())):
             self._compare_soon(several)
 
+    def _offer(self, organisation: str, playbook: str, etags: dict[str, str]) -> None:
+        for listener in self._listeners.get((organisation, playbook), ()):
+            # A pinned version's own definition never changes, but the catalogues behind it may.
+            listener.offer(etags)
+
     def _compare_soon(self, key: tuple[str, str]) -> None:
-        """One playbook changed, but the lists that these agents see are those of several: ask for them."""
+        """Not every one of these agents sees the lists that changed (they see several playbooks, or are served another
+        version): ask for theirs."""
         self._doubted.add(key)
         if self._comparing is None or self._comparing.done():
             self._comparing = asyncio.create_task(self._compare_doubted())
@@ -114,14 +126,17 @@ class Playbooks:
             await self._compare(key)
 
     async def _compare(self, key: tuple[str, str]) -> None:
-        for place in {listener.place for listener in self._listeners.get(key, ())}:
+        common: dict[tuple[Place, bool], Opened] = {}
+        for place, asker in {(listener.place, listener.asker) for listener in self._listeners.get(key, ())}:
             try:
-                opened = await self._open_anew(place, anonymous=False)
+                opened = common.get((place, asker.anonymous)) or await self._open_anew(place, asker)
             except Problem as problem:
                 log.info("refresh_failed", playbook="/".join(key), reason=problem.code)
                 continue
+            if not opened.divided:
+                common[(place, asker.anonymous)] = opened
             for listener in self._listeners.get(key, ()):
-                if listener.place == place:
+                if (listener.place, listener.asker) == (place, asker):
                     listener.offer(opened.etags)
 
     def listen(self, listener: Listener) -> None:

@@ -24,7 +24,7 @@ from callboard_edge.mcp.answers import (
 )
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Place, asker_of
 from callboard_edge.mcp.handshake import server_info
 from callboard_edge.mcp.modern import ROUTED, SUPPORTED, check
 from callboard_edge.mcp.playbooks import Playbooks
@@ -84,7 +84,7 @@ class Stateless:
             problem = await relay(self._calls, call, message, receive, send, modern=True)
             self._metrics.request(method, MODERN, problem, received)
             return
-        opened = await self._playbooks.open(place, anonymous=principal.organisation == "")
+        opened = await self._playbooks.open(place, asker_of(principal))
         if method == "server/discover":
             await send_json(send, 200, result_message(message.raw_id, _discovered(opened)))
         elif method == "subscriptions/listen":

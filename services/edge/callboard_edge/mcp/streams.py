@@ -15,7 +15,7 @@ from callboard.platform.bus import Bus
 from callboard_edge.mcp.answers import PING, Receive, Send, send_event, start_sse
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import Message, Refused
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Asker, Place
 from callboard_edge.mcp.listener import Listener
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.sessions import Session
@@ -85,7 +85,7 @@ class Streams:
             self._playbooks.leave(listener)
             watcher.cancel()
 
-    async def serve_get(self, place: Place, session: Session, receive: Receive, send: Send) -> None:
+    async def serve_get(self, place: Place, asker: Asker, session: Session, receive: Receive, send: Send) -> None:
         """The GET stream of a session; what changed since the session began is told at once.
 
         A session has one, at whatever edge: the newest, because no message may be sent on two
@@ -93,15 +93,8 @@ class Streams:
         """
         self.close_session(session.id)
         await self._bus.tell(subjects.STREAM_OPENED, StreamOpened(session=session.id, edge=self._bus.instance))
-        opened = await self._playbooks.open(place, anonymous=False)
-        listener = Listener(
-            place,
-            frozenset(KINDS),
-            session.etags or opened.etags,
-            session.subscriptions,
-            session.id,
-            session.principal,
-        )
+        opened = await self._playbooks.open(place, asker)
+        listener = Listener(place, asker, frozenset(KINDS), session.etags or opened.etags, session.subscriptions)
         listener.offer(opened.etags)
         await start_sse(send)
         await send({"type": "http.response.body", "body": PING, "more_body": True})
@@ -152,8 +145,9 @@ class Streams:
             raise Refused(-32602, f"params of subscriptions/listen: {error}", message.raw_id) from None
         wanted = asked.notifications
         kinds = [kind for kind in KINDS if getattr(wanted, f"{kind}_list_changed")]
-        watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], head.anonymous)
-        listener = Listener(place, frozenset(kinds), opened.etags, watched, key_id=head.principal)
+        asker = Asker(head.client, head.principal, head.anonymous)
+        watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], asker)
+        listener = Listener(place, asker, frozenset(kinds), opened.etags, watched)
         tasks = TaskNews(self._calls, place, head, bytes(asked.meta), listener, message.raw_id)
         try:
             heard = await tasks.begin(wanted.task_ids) if wanted.task_ids else []
@@ -170,12 +164,12 @@ class Streams:
         ended = b'{"jsonrpc":"2.0","id":' + message.raw_id + b',"result":{"resultType":"complete",' + meta + b"}}"
         await send_event(send, ended, last=True)
 
-    async def _owned(self, place: Place, uris: list[str], anonymous: bool) -> dict[str, str]:
+    async def _owned(self, place: Place, uris: list[str], asker: Asker) -> dict[str, str]:
         """URI -> server; a resource that is nobody's is left out of what is honoured."""
         owned: dict[str, str] = {}
         for uri in dict.fromkeys(uris):
             try:
-                owned[uri] = await self._playbooks.owner(place, uri, anonymous=anonymous)
+                owned[uri] = await self._playbooks.owner(place, uri, asker)
             except Problem as problem:
                 if problem.code != "resource.unknown":
                     raise

@@ -11,6 +11,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
+from callboard.contracts.assignments import PinLine, Pins
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.playbooks import EXPORT_FORMAT, Caller, ExportedPlaybook, ExportedVersion
@@ -74,10 +75,22 @@ class Reads:
         rows = await self._fetch("ask_history", organisation, playbook)
         if not rows:
             raise _unknown_playbook(organisation, playbook)
-        return History(playbook=playbook, versions=tuple(_version_line(row) for row in rows))
+        pins = (await self.pins(organisation, playbook)).pins
+        return History(playbook=playbook, versions=tuple(_version_line(row) for row in rows), pins=pins)
+
+    async def pins(self, organisation: str, playbook: str) -> Pins:
+        """The pins of a playbook; of all of them when none is named."""
+        await self._fresh("assignments", organisation)
+        rows = await self._fetch("ask_pins", organisation, playbook)
+        return Pins(pins=tuple(PinLine(**row) for row in rows))
 
     async def version(self, organisation: str, playbook: str, version: int, at: datetime | None = None) -> Version:
         """One version whole, 0 the current one (`at` that time); raises `playbook.unknown` or `.version_unknown`."""
+        found = await self._version_at(organisation, playbook, version, at)
+        pins = (await self.pins(organisation, playbook)).pins
+        return msgspec.structs.replace(found, pins=tuple(pin for pin in pins if pin.version == found.line.version))
+
+    async def _version_at(self, organisation: str, playbook: str, version: int, at: datetime | None) -> Version:
         await self._fresh("playbooks", organisation)
         if version == 0 and at is not None:
             rows = await self._fetch("ask_version_at", organisation, playbook, at)

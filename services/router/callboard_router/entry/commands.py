@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts import subjects
+from callboard.contracts.assignments import PinClient, UnpinClient
 from callboard.contracts.playbooks import (
     Applied,
     ApplyOrganisation,
@@ -18,6 +19,7 @@ from callboard.contracts.playbooks import (
 from callboard.platform.bus import Bus, register
 from callboard_router.decisions import Decisions
 from callboard_router.playbooks import import_playbook as playbook_import
+from callboard_router.playbooks import pin as playbook_pin
 from callboard_router.playbooks import retire as playbook_retire
 from callboard_router.playbooks.apply import Apply
 from callboard_router.playbooks.inquiries import Inquiries
@@ -40,6 +42,12 @@ def register_commands(bus: Bus, decisions: Decisions, inquiries: Inquiries) -> N
     async def import_playbook(command: ImportPlaybook) -> ImportedPlaybook:
         return await playbook_import.import_playbook(command, decisions)
 
+    async def pin_client(command: PinClient) -> Done:
+        return await playbook_pin.pin(command, decisions)
+
+    async def unpin_client(command: UnpinClient) -> Done:
+        return await playbook_pin.pin(command, decisions)
+
     async def retire_playbook(command: RetirePlaybook) -> Done:
         return await playbook_retire.retire(command, decisions)
 
@@ -52,6 +60,8 @@ def register_commands(bus: Bus, decisions: Decisions, inquiries: Inquiries) -> N
     register(bus, subjects.APPLY, apply_organisation)
     register(bus, subjects.ROLL_BACK, roll_back_playbook)
     register(bus, subjects.IMPORT_PLAYBOOK, import_playbook)
+    register(bus, subjects.PIN_CLIENT, pin_client)
+    register(bus, subjects.UNPIN_CLIENT, unpin_client)
     register(bus, subjects.RETIRE_PLAYBOOK, retire_playbook)
     register(bus, subjects.RETIRE_SERVER, retire_server)
     register(bus, subjects.RECORD_CATALOGUE, record_catalogue)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 import msgspec
 
+from callboard.contracts.assignments import PinClient, UnpinClient
 from callboard.contracts.definitions import PlaybookContent
 from callboard.contracts.events import (
+    ClientPinned,
+    ClientUnpinned,
     PlaybookPublished,
     PlaybookRetired,
     PlaybookRolledBack,
@@ -18,9 +21,12 @@ from callboard.contracts.playbooks import ImportPlaybook, RetirePlaybook, RollBa
 from callboard.contracts.problems import Problem
 from callboard.kernel.decider import Decider
 from callboard.kernel.digest import digest_of_struct
+from callboard.kernel.names import is_slug
 from callboard.kernel.playbook_export import digests_of
 
-Event = PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported | PlaybookRetired
+Event = (
+    PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported | PlaybookRetired | ClientPinned | ClientUnpinned
+)
 
 
 class PublishPlaybook(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,10 +38,11 @@ class PublishPlaybook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Playbook(msgspec.Struct, frozen=True, kw_only=True):
-    """State: the content of every version, oldest first (version n stands at n - 1)."""
+    """State: the content of every version, oldest first (version n stands at n - 1); `pins`: client -> version."""
 
     versions: tuple[PlaybookContent, ...] = ()
     retired: bool = False
+    pins: Mapping[str, int] = {}
 
     @property
     def current(self) -> int:
@@ -47,13 +54,18 @@ class Playbook(msgspec.Struct, frozen=True, kw_only=True):
         """Whether agents can connect."""
         return bool(self.versions) and not self.retired
 
+    @property
+    def in_use(self) -> set[int]:
+        """The versions that some caller is served without naming one."""
+        return {self.current, *self.pins.values()} if self.served else set()
+
     def content(self, version: int = 0) -> PlaybookContent | None:
         """The content of a version (0: the current one); None for one that does not exist."""
         number = version or self.current
         return self.versions[number - 1] if 1 <= number <= self.current else None
 
 
-Command = PublishPlaybook | RollBackPlaybook | ImportPlaybook | RetirePlaybook
+Command = PublishPlaybook | RollBackPlaybook | ImportPlaybook | RetirePlaybook | PinClient | UnpinClient
 
 
 def decide(command: Command, state: Playbook) -> Sequence[Event]:
@@ -69,6 +81,12 @@ def decide(command: Command, state: Playbook) -> Sequence[Event]:
             _must_be_served(playbook, state)
             _must_say_why(command.comment)
             return [PlaybookRetired(playbook=playbook)]
+        case PinClient():
+            return _pin(command, state)
+        case UnpinClient(playbook=playbook, client=client):
+            _must_be_served(playbook, state)
+            _must_say_why(command.comment)
+            return [ClientUnpinned(playbook=playbook, client=client)] if client in state.pins else []
         case _:
             assert_never(command)
 
@@ -97,13 +115,7 @@ def _roll_back(command: RollBackPlaybook, state: Playbook) -> Sequence[Event]:
             f"playbook {command.playbook!r} is at version {state.current}, not {command.expected}",
             current=state.current,
         )
-    content = state.content(command.to) if command.to > 0 else None
-    if content is None:
-        raise Problem(
-            "playbook.version_unknown",
-            f"playbook {command.playbook!r} has no version {command.to}; the newest is {state.current}",
-            current=state.current,
-        )
+    content = _existing(command.playbook, command.to, state)
     if content == state.content():
         return []
     return [
@@ -144,6 +156,28 @@ def _import(command: ImportPlaybook, state: Playbook) -> Sequence[Event]:
     return events
 
 
+def _pin(command: PinClient, state: Playbook) -> Sequence[Event]:
+    _must_be_served(command.playbook, state)
+    _must_say_why(command.comment)
+    if not is_slug(command.client):
+        raise Problem("argument.invalid", f"{command.client!r} is not the name of a client", argument="client")
+    _existing(command.playbook, command.version, state)
+    if state.pins.get(command.client) == command.version:
+        return []
+    return [ClientPinned(playbook=command.playbook, client=command.client, version=command.version)]
+
+
+def _existing(playbook: str, version: int, state: Playbook) -> PlaybookContent:
+    content = state.content(version) if version > 0 else None
+    if content is None:
+        raise Problem(
+            "playbook.version_unknown",
+            f"playbook {playbook!r} has no version {version}; the newest is {state.current}",
+            current=state.current,
+        )
+    return content
+
+
 def _must_be_served(playbook: str, state: Playbook) -> None:
     if not state.served:
         raise Problem("playbook.unknown", f"there is no playbook {playbook!r}", playbook=playbook)
@@ -162,9 +196,14 @@ def evolve(state: Playbook, event: Event) -> Playbook:
             | PlaybookRolledBack(content=content)
             | PlaybookVersionImported(content=content)
         ):
-            return Playbook(versions=(*state.versions, content))
+            return msgspec.structs.replace(state, versions=(*state.versions, content), retired=False)
         case PlaybookRetired():
-            return msgspec.structs.replace(state, retired=True)
+            return Playbook(versions=state.versions, retired=True)
+        case ClientPinned(client=client, version=version):
+            return msgspec.structs.replace(state, pins={**state.pins, client: version})
+        case ClientUnpinned(client=client):
+            left = {name: version for name, version in state.pins.items() if name != client}
+            return msgspec.structs.replace(state, pins=left)
         case _:
             assert_never(event)
 

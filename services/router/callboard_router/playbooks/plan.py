@@ -175,5 +175,5 @@ def _users_afterwards(
     server: str, command: ApplyOrganisation, organisation: Organisation, retired: list[str]
 ) -> set[str]:
     """Playbooks that use a server once the command took effect."""
-    kept = set(organisation.users_of(server)) - set(retired) - set(command.playbooks)
+    kept = set(organisation.users_of(server, command.playbooks)) - set(retired)
     return kept | {name for name, wanted in command.playbooks.items() if server in wanted.servers}
