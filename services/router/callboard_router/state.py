@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from callboard.contracts.events import (
+    CanaryEnded,
+    CanaryPromoted,
+    CanaryStarted,
     ClientPinned,
     ClientUnpinned,
     OrganisationCreated,
@@ -45,7 +48,7 @@ class Organisation:
         return [name for name, server in self.servers.items() if server.definition is not None]
 
     def users_of(self, server: str, replaced: Collection[str] = ()) -> list[str]:
-        """Playbooks that use the server in a version which somebody is served: the current one, or a pinned one.
+        """Playbooks that use the server in a version which somebody is served: current, pinned or tried.
 
         `replaced`: playbooks whose current version does not count.
         """
@@ -75,6 +78,9 @@ class Organisation:
                 | PlaybookRetired()
                 | ClientPinned()
                 | ClientUnpinned()
+                | CanaryStarted()
+                | CanaryPromoted()
+                | CanaryEnded()
             ) as change:
                 self.playbooks[change.playbook] = PLAYBOOK.evolve(self.playbook(change.playbook), change)
                 return {change.playbook}

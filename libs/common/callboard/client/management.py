@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -20,7 +20,9 @@ from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.management import (
+    Comment,
     Import,
+    NewCanary,
     NewConsumer,
     NewOrganisation,
     NewToken,
@@ -33,6 +35,7 @@ from callboard.contracts.management import (
     WhichChain,
 )
 from callboard.contracts.playbooks import Applied, Done, ExportedPlaybook, ImportedPlaybook, RolledBack
+from callboard.contracts.previews import Explanation, Preview
 from callboard.contracts.records import (
     Calls,
     Diff,
@@ -170,6 +173,52 @@ class Callboard:
     def unpin(self, organisation: str, playbook: str, client: str, comment: str) -> Done:
         """Serve a client what everybody is served; `seq` 0 when it was not pinned."""
         return self._delete(f"{_playbook(organisation, playbook)}/pins/{_part(client)}", comment=comment)
+
+    def start_canary(
+        self,
+        organisation: str,
+        playbook: str,
+        version: int,
+        comment: str,
+        *,
+        percent: float,
+        until: datetime,
+        condition: str,
+        min_calls: int = 50,
+    ) -> Done:
+        """Try a version on a share of the callers until a time, or until `condition` (like `errors > 2%`) holds."""
+        body = NewCanary(
+            version=version, percent=percent, until=until, condition=condition, min_calls=min_calls, comment=comment
+        )
+        return self._post(f"{_playbook(organisation, playbook)}/canary", body, Done)
+
+    def promote_canary(self, organisation: str, playbook: str, comment: str) -> Done:
+        """Publish the content of the version that is tried."""
+        return self._post(f"{_playbook(organisation, playbook)}/canary/promote", Comment(comment=comment), Done)
+
+    def stop_canary(self, organisation: str, playbook: str, comment: str) -> Done:
+        """Serve everybody the current version again."""
+        return self._post(f"{_playbook(organisation, playbook)}/canary/stop", Comment(comment=comment), Done)
+
+    def preview(
+        self,
+        organisation: str,
+        playbook: str,
+        client: str,
+        era: Literal["2026", "2025"] = "2026",
+        version: int = 0,
+        at: datetime | None = None,
+    ) -> Preview:
+        """What this client's list requests return, now or `at` a time, and what is hidden and why."""
+        query = {"client": client, "era": era, "version": version}
+        moment = {"at": at.isoformat()} if at is not None else {}
+        path = f"{_playbook(organisation, playbook)}/preview"
+        return self._transport.ask("GET", API + path, Preview, query={**query, **moment}, timeout=_SLOW_SECONDS)
+
+    def explain(self, organisation: str, playbook: str, tool: str, version: int = 0) -> Explanation:
+        """Which rules show, hide or rename a tool."""
+        query = {"tool": tool, "version": version}
+        return self._get(f"{_playbook(organisation, playbook)}/explain", Explanation, query)
 
     # --- the log and the calls -------------------------------------------------------------------------
 

@@ -23,6 +23,9 @@ ROLL_BACK = "cb.cmd.playbook.roll_back"
 IMPORT_PLAYBOOK = "cb.cmd.playbook.import"
 PIN_CLIENT = "cb.cmd.playbook.pin"
 UNPIN_CLIENT = "cb.cmd.playbook.unpin"
+START_CANARY = "cb.cmd.playbook.start_canary"
+PROMOTE_CANARY = "cb.cmd.playbook.promote_canary"
+END_CANARY = "cb.cmd.playbook.end_canary"
 RETIRE_PLAYBOOK = "cb.cmd.playbook.retire"
 RETIRE_SERVER = "cb.cmd.server.retire"
 RECORD_CATALOGUE = "cb.cmd.server.record_catalogue"
@@ -46,6 +49,8 @@ PLAYBOOKS = "cb.ask.projections.playbooks"
 HISTORY = "cb.ask.projections.history"
 VERSION = "cb.ask.projections.version"
 DIFF = "cb.ask.projections.diff"
+PREVIEW = "cb.ask.router.preview"
+EXPLAIN = "cb.ask.router.explain"
 PINS = "cb.ask.projections.pins"
 EXPORT_PLAYBOOK = "cb.ask.projections.export"
 CALLERS = "cb.ask.projections.callers"
@@ -173,6 +178,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.projection.>",
             "cb.ask.authsvc.>",
             "cb.ask.projections.>",
+            "cb.ask.router.>",
             STATUS,
             SESSION_ENDED,
             SESSION_CHANGED,
@@ -200,6 +206,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.organisation.apply",
             "cb.cmd.playbook.>",
             "cb.cmd.server.>",
+            "cb.ask.router.>",
             f"{HINT}.>",
             STATUS,
         ),
@@ -258,6 +265,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             STATUS,
             f"{EVENT}.>",
+            PROMOTE_CANARY,
+            END_CANARY,
             "$JS.API.>",
             f"$JS.ACK.{STREAM_CALLS}.>",
             f"$JS.FC.{STREAM_CALLS}.>",

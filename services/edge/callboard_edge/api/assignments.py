@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import msgspec
-from litestar import delete, get, put
+from litestar import delete, get, post, put
 
 from callboard.contracts import subjects
-from callboard.contracts.assignments import AskPins, PinClient, Pins, UnpinClient
-from callboard.contracts.management import Pin
+from callboard.contracts.assignments import AskPins, EndCanary, PinClient, Pins, PromoteCanary, StartCanary, UnpinClient
+from callboard.contracts.management import Comment, NewCanary, Pin
 from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
 
 _ALL = "/organisations/{organisation:str}/pins"
+_CANARY = "/organisations/{organisation:str}/playbooks/{name:str}/canary"
 _PINS = "/organisations/{organisation:str}/playbooks/{name:str}/pins"
 
 
@@ -66,4 +67,51 @@ async def unpin_client(
     return await bus.ask(subjects.UNPIN_CLIENT, command, Done)
 
 
-ROUTES = [list_pins, playbook_pins, pin_client, unpin_client]
+@post(_CANARY, summary="Try a version on a share of the callers", status_code=200)
+async def start_canary(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: NewCanary) -> Done:
+    """Judged from the call records: promoted when its time is over, ended as soon as `condition` holds."""
+    caller.require("manage", organisation, name)
+    command = StartCanary(
+        command_id=stamp.command_id(data.command_id),
+        organisation=organisation,
+        playbook=name,
+        version=data.version,
+        percent=data.percent,
+        until=data.until,
+        condition=data.condition,
+        min_calls=data.min_calls,
+        comment=data.comment,
+        actor=caller.actor,
+    )
+    return await bus.ask(subjects.START_CANARY, command, Done)
+
+
+@post(_CANARY + "/promote", summary="Publish what is tried now", status_code=200)
+async def promote_canary(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: Comment) -> Done:
+    """The content of the version that is tried becomes the next version."""
+    caller.require("manage", organisation, name)
+    command = PromoteCanary(
+        command_id=stamp.command_id(data.command_id),
+        organisation=organisation,
+        playbook=name,
+        comment=data.comment,
+        actor=caller.actor,
+    )
+    return await bus.ask(subjects.PROMOTE_CANARY, command, Done)
+
+
+@post(_CANARY + "/stop", summary="Stop trying a version", status_code=200)
+async def stop_canary(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: Comment) -> Done:
+    """Everybody is served the current version again."""
+    caller.require("manage", organisation, name)
+    command = EndCanary(
+        command_id=stamp.command_id(data.command_id),
+        organisation=organisation,
+        playbook=name,
+        comment=data.comment,
+        actor=caller.actor,
+    )
+    return await bus.ask(subjects.END_CANARY, command, Done)
+
+
+ROUTES = [list_pins, playbook_pins, pin_client, unpin_client, start_canary, promote_canary, stop_canary]

@@ -10,7 +10,7 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from callboard.platform.bus import Bus
-from callboard_edge.api import access, assignments, audit, organisations, playbooks, records, servers, system
+from callboard_edge.api import access, assignments, audit, organisations, playbooks, previews, records, servers, system
 from callboard_edge.api.caller import Authenticate, provide_caller, provide_stamp
 from callboard_edge.api.tail import Tails
 from callboard_edge.problems import api_problem
@@ -20,6 +20,7 @@ _SECTIONS = {
     "servers": servers.ROUTES,
     "playbooks": playbooks.ROUTES,
     "assignments": assignments.ROUTES,
+    "previews": previews.ROUTES,
     "records": records.ROUTES,
     "access": access.ROUTES,
     "audit": audit.ROUTES,

@@ -1,8 +1,16 @@
-"""Projection `assignments`: which clients are served another version than the current one, and since when."""
+"""Projection `assignments`: which callers are served another version than the current one, and since when."""
 
 from __future__ import annotations
 
-from callboard.contracts.events import ClientPinned, ClientUnpinned, PlaybookRetired, Recorded
+from callboard.contracts.events import (
+    CanaryEnded,
+    CanaryPromoted,
+    CanaryStarted,
+    ClientPinned,
+    ClientUnpinned,
+    PlaybookRetired,
+    Recorded,
+)
 from callboard_projections.history.projection import Effect, Projection, storable
 
 
@@ -15,10 +23,30 @@ def _effects(recorded: Recorded) -> list[Effect]:
             return [Effect("client_pinned", pin, _row(playbook))]
         case ClientUnpinned(playbook=playbook, client=client):
             return [Effect("client_unpinned", (organisation, playbook, client), _row(playbook))]
+        case CanaryStarted() as event:
+            return [Effect("canary_started", _started(recorded, event), ("canary", event.playbook), "none")]
+        case CanaryPromoted(playbook=playbook) | CanaryEnded(playbook=playbook):
+            return [Effect("canary_ended", (organisation, playbook), ("canary", playbook), "none")]
         case PlaybookRetired(playbook=playbook):
             return [Effect("pins_ended", (organisation, playbook), _row(playbook), "none")]
         case _:
             return []
+
+
+def _started(recorded: Recorded, event: CanaryStarted) -> tuple[object, ...]:
+    return (
+        recorded.organisation,
+        event.playbook,
+        storable(event.canary),
+        event.version,
+        event.percent,
+        event.until,
+        storable(event.condition),
+        event.min_calls,
+        storable(recorded.meta.actor),
+        storable(recorded.meta.comment),
+        recorded.recorded_at,
+    )
 
 
 def _row(playbook: str) -> tuple[str, ...]:
@@ -29,7 +57,14 @@ def _row(playbook: str) -> tuple[str, ...]:
 ASSIGNMENTS = Projection(
     name="assignments",
     layout=1,
-    tables=("pin",),
-    kinds=("playbook.client_pinned", "playbook.client_unpinned", "playbook.retired"),
+    tables=("pin", "canary"),
+    kinds=(
+        "playbook.client_pinned",
+        "playbook.client_unpinned",
+        "playbook.canary_started",
+        "playbook.canary_promoted",
+        "playbook.canary_ended",
+        "playbook.retired",
+    ),
     effects=_effects,
 )

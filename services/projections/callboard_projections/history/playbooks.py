@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from callboard.contracts.events import (
+    CanaryPromoted,
     PlaybookPublished,
     PlaybookRetired,
     PlaybookRolledBack,
@@ -22,6 +23,8 @@ def _effects(recorded: Recorded) -> list[Effect]:
             return _new_version(recorded, event, "published", None)
         case PlaybookRolledBack() as event:
             return _new_version(recorded, event, "rolled_back", event.to_version)
+        case CanaryPromoted() as event:
+            return _new_version(recorded, event, "promoted", event.tried)
         case PlaybookVersionImported() as event:
             return _new_version(recorded, event, event.reason, event.rolled_back_to)
         case PlaybookRetired() as event:
@@ -33,7 +36,7 @@ def _effects(recorded: Recorded) -> list[Effect]:
 
 def _new_version(
     recorded: Recorded,
-    event: PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported,
+    event: PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported | CanaryPromoted,
     reason: str,
     to_version: int | None,
 ) -> list[Effect]:
@@ -76,6 +79,12 @@ PLAYBOOKS = Projection(
     name="playbooks",
     layout=1,
     tables=("playbook", "playbook_version"),
-    kinds=("playbook.published", "playbook.rolled_back", "playbook.version_imported", "playbook.retired"),
+    kinds=(
+        "playbook.published",
+        "playbook.rolled_back",
+        "playbook.version_imported",
+        "playbook.canary_promoted",
+        "playbook.retired",
+    ),
     effects=_effects,
 )

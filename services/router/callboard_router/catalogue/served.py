@@ -39,6 +39,10 @@ class Served:
         self._parts: dict[tuple[str, str, int], Part] = {}
         self._combined: dict[str, dict[tuple[object, ...], CombinedPlaybooks]] = {}
 
+    def like(self, state: RouterState) -> Served:
+        """One with the same settings over another state; nothing is compiled yet."""
+        return Served(state, self._page_size, self._limits)
+
     def find(self, organisation: str, playbook: str, head: RpcHead) -> CompiledPlaybook:
         """The playbook to answer with; `playbook.unknown` or `playbook.version_unknown` when there is none."""
         found = self._current.get((organisation, playbook))
@@ -135,8 +139,8 @@ class Served:
                     changed.append(CatalogueChanged(organisation=organisation, playbook=name, version=0, etags={}))
                 continue
             after = self._compiled(organisation, name, playbook.current, content, owner)
-            if playbook.pins:
-                after = after.divided_by(Division(playbook.pins))
+            if playbook.pins or playbook.canary is not None:
+                after = after.divided_by(Division(playbook.pins, playbook.canary))
             self._current[(organisation, name)] = after
             if before is None or _is_news(before, after):
                 changed.append(announcement(organisation, name, after))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from callboard.contracts import subjects
-from callboard.contracts.assignments import PinClient, UnpinClient
+from callboard.contracts.assignments import EndCanary, PinClient, PromoteCanary, StartCanary, UnpinClient
 from callboard.contracts.playbooks import (
     Applied,
     ApplyOrganisation,
@@ -18,6 +20,7 @@ from callboard.contracts.playbooks import (
 )
 from callboard.platform.bus import Bus, register
 from callboard_router.decisions import Decisions
+from callboard_router.playbooks import canary as playbook_canary
 from callboard_router.playbooks import import_playbook as playbook_import
 from callboard_router.playbooks import pin as playbook_pin
 from callboard_router.playbooks import retire as playbook_retire
@@ -48,6 +51,15 @@ def register_commands(bus: Bus, decisions: Decisions, inquiries: Inquiries) -> N
     async def unpin_client(command: UnpinClient) -> Done:
         return await playbook_pin.pin(command, decisions)
 
+    async def start_canary(command: StartCanary) -> Done:
+        return await playbook_canary.start(command, decisions, datetime.now(UTC))
+
+    async def promote_canary(command: PromoteCanary) -> Done:
+        return await playbook_canary.end(command, decisions)
+
+    async def end_canary(command: EndCanary) -> Done:
+        return await playbook_canary.end(command, decisions)
+
     async def retire_playbook(command: RetirePlaybook) -> Done:
         return await playbook_retire.retire(command, decisions)
 
@@ -62,6 +74,9 @@ def register_commands(bus: Bus, decisions: Decisions, inquiries: Inquiries) -> N
     register(bus, subjects.IMPORT_PLAYBOOK, import_playbook)
     register(bus, subjects.PIN_CLIENT, pin_client)
     register(bus, subjects.UNPIN_CLIENT, unpin_client)
+    register(bus, subjects.START_CANARY, start_canary)
+    register(bus, subjects.PROMOTE_CANARY, promote_canary)
+    register(bus, subjects.END_CANARY, end_canary)
     register(bus, subjects.RETIRE_PLAYBOOK, retire_playbook)
     register(bus, subjects.RETIRE_SERVER, retire_server)
     register(bus, subjects.RECORD_CATALOGUE, record_catalogue)
