@@ -38,11 +38,18 @@ async def versions(stack: Stack, url: str, *tools: dict[str, Any]) -> str:
     return organisation
 
 
-async def start(stack: Stack, organisation: str, *more: str, percent: str = "50", until: str = "1h") -> None:
+async def start(
+    stack: Stack,
+    organisation: str,
+    condition: str = "errors > 10%",
+    percent: int = 50,
+    until: str = "1h",
+    calls: int = 5,
+) -> None:
     """Version 1 is tried."""
     await stack.cli(
-        "playbook", "canary", f"{organisation}/start", "@1", "--percent", percent, "--until", until, "-m", "a try",
-        "--min-calls", "5", "--rollback-if", *(more or ("errors > 10%",)),
+        "playbook", "canary", f"{organisation}/start", "@1", "--percent", str(percent), "--until", until,
+        "--rollback-if", condition, "--min-calls", str(calls), "-m", "a try",
     )  # fmt: skip
 
 
@@ -71,7 +78,7 @@ async def one_of_each(stack: Stack, organisation: str) -> tuple[str, str]:
 async def test_a_faulty_version_is_ended_by_itself_with_the_figures_in_the_log(stack: Stack) -> None:
     async with running("echo") as upstream:
         organisation = await versions(stack, upstream.url, FAULTY, ECHO)
-        await start(stack, organisation)
+        await start(stack, organisation, calls=40)
         chosen, other = await one_of_each(stack, organisation)
 
         async def is_tried() -> bool:
@@ -82,6 +89,9 @@ async def test_a_faulty_version_is_ended_by_itself_with_the_figures_in_the_log(s
         for number in range(8):
             assert "error" in await call(stack, organisation, chosen, number % stack.replicas)
             assert "error" not in await call(stack, organisation, other, number % stack.replicas)
+
+        for _ in range(32):
+            await call(stack, organisation, chosen)
 
         async def is_ended() -> list[dict[str, Any]]:
             return await events(stack, organisation, "canary_ended")
@@ -104,7 +114,7 @@ async def test_a_faulty_version_is_ended_by_itself_with_the_figures_in_the_log(s
 async def test_a_version_that_did_well_is_promoted_by_itself_when_its_time_is_over(stack: Stack) -> None:
     async with running("echo") as upstream:
         organisation = await versions(stack, upstream.url, MARK, ECHO)
-        await start(stack, organisation, "errors > 10% or p99 > 60000ms", percent="100", until="6s")
+        await start(stack, organisation, "errors > 10% or p99 > 60000ms", percent=100, until="6s")
         token = await stack.token(organisation)
         for _ in range(6):
             assert "error" not in await call(stack, organisation, token)
@@ -137,7 +147,7 @@ async def test_a_version_that_nobody_called_is_not_promoted(stack: Stack) -> Non
 async def test_the_share_of_many_clients_is_about_the_percentage_and_each_stays_where_it_is(stack: Stack) -> None:
     async with running("echo") as upstream:
         organisation = await versions(stack, upstream.url, {"allow": ["mark"]}, ECHO)
-        await start(stack, organisation, percent="40")
+        await start(stack, organisation, percent=40)
         (started,) = await events(stack, organisation, "canary_started")
 
         async def version(client: str) -> int:
@@ -170,7 +180,7 @@ async def test_a_pin_wins_over_a_canary_and_a_url_over_both(stack: Stack) -> Non
     async with running("echo") as upstream:
         organisation = await versions(stack, upstream.url, {"allow": ["mark"]}, ECHO)
         name = f"{organisation}/start"
-        await start(stack, organisation, percent="100")
+        await start(stack, organisation, percent=100)
         await stack.cli("playbook", "pin", name, "ann", "@2", "-m", "not she")
 
         def tools(client: str, version: str = "") -> Any:

@@ -131,6 +131,20 @@ async def test_a_listening_client_hears_when_it_is_pinned_and_others_do_not(stac
             assert len(to_bob) == 1
 
 
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_listener_at_a_fixed_version_is_not_told_of_others(stack: Stack, mode: str) -> None:
+    async with running("echo") as upstream:
+        organisation = await two_versions(stack, upstream.url)
+        token = await stack.token(organisation)
+        plain, fixed = (stack.endpoint(organisation, f"start{suffix}") for suffix in ("", "@1"))
+        async with following(plain, token, mode) as (_, told), following(fixed, token, mode) as (_, told_fixed):
+            await stack.apply(FILE.format(organisation=organisation, url=upstream.url, allow='["*"]'))
+            await eventually(lambda: len(told) == 1, within=10)
+            await stack.cli("playbook", "undo", f"{organisation}/start", "-m", "why")
+            await eventually(lambda: len(told) == 2, within=10)
+        assert told_fixed == []
+
+
 @asynccontextmanager
 async def following(url: str, token: str, mode: str) -> AsyncIterator[tuple[Client, list[object]]]:
     """A client that knows its tools, and what it is told of their list from then on."""

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 
 import msgspec
 import structlog
@@ -93,19 +94,20 @@ class Playbooks:
         organisation, playbook = change.organisation, change.playbook
         for key in [k for k in self._opened if k[0].organisation == organisation and k[0].shows(playbook)]:
             del self._opened[key]
-        if change.version and self._listeners.get((organisation, playbook)):
-            if change.divided:
-                self._compare_soon((organisation, playbook))
-            else:
-                self._offer(organisation, playbook, change.etags)
+        if change.version:
+            self._offer(change)
         several = (organisation, subjects.SEVERAL)
         if any(listener.place.shows(playbook) for listener in self._listeners.get(several, ())):
             self._compare_soon(several)
 
-    def _offer(self, organisation: str, playbook: str, etags: dict[str, str]) -> None:
-        for listener in self._listeners.get((organisation, playbook), ()):
-            # A pinned version's own definition never changes, but the catalogues behind it may.
-            listener.offer(etags)
+    def _offer(self, change: CatalogueChanged) -> None:
+        """To whoever is served the current version; what the others see has to be asked for."""
+        key = (change.organisation, change.playbook)
+        for listener in self._listeners.get(key, ()):
+            if change.divided or listener.place.version not in (0, change.version):
+                self._compare_soon(key)
+            else:
+                listener.offer(change.etags)
 
     def _compare_soon(self, key: tuple[str, str]) -> None:
         """Not every one of these agents sees the lists that changed (they see several playbooks, or are served another
@@ -126,18 +128,24 @@ class Playbooks:
             await self._compare(key)
 
     async def _compare(self, key: tuple[str, str]) -> None:
-        common: dict[tuple[Place, bool], Opened] = {}
-        for place, asker in {(listener.place, listener.asker) for listener in self._listeners.get(key, ())}:
+        places: dict[Place, dict[Asker, list[Listener]]] = {}
+        for listener in self._listeners.get(key, ()):
+            places.setdefault(listener.place, {}).setdefault(listener.asker, []).append(listener)
+        for place, askers in places.items():
+            await self._compare_at(place, askers)
+
+    async def _compare_at(self, place: Place, askers: dict[Asker, list[Listener]]) -> None:
+        """Ask for each of them, or for the first one only when all of them see the same."""
+        for asker, listeners in askers.items():
             try:
-                opened = common.get((place, asker.anonymous)) or await self._open_anew(place, asker)
+                opened = await self._open_anew(place, asker)
             except Problem as problem:
-                log.info("refresh_failed", playbook="/".join(key), reason=problem.code)
+                log.info("refresh_failed", playbook=f"{place.organisation}/{place.playbook}", reason=problem.code)
                 continue
+            for listener in listeners if opened.divided else chain.from_iterable(askers.values()):
+                listener.offer(opened.etags)
             if not opened.divided:
-                common[(place, asker.anonymous)] = opened
-            for listener in self._listeners.get(key, ()):
-                if (listener.place, listener.asker) == (place, asker):
-                    listener.offer(opened.etags)
+                return
 
     def listen(self, listener: Listener) -> None:
         """A stream was opened."""
