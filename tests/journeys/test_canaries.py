@@ -111,6 +111,32 @@ async def test_a_faulty_version_is_ended_by_itself_with_the_figures_in_the_log(s
         assert [line["version"] for line in history] == [2, 1], "nothing was published"
 
 
+async def test_a_canary_goes_on_after_every_router_and_projections_was_killed(stack: Stack) -> None:
+    async with running("echo") as upstream:
+        organisation = await versions(stack, upstream.url, FAULTY, ECHO)
+        await start(stack, organisation, calls=30)
+        chosen, other = await one_of_each(stack, organisation)
+        for name in stack.pids():
+            if name.startswith(("router", "projections")):
+                stack.kill(name)
+        await stack.ready(30)
+
+        async def is_tried() -> bool:
+            answers = [await call(stack, organisation, token) for token in (chosen, other)]
+            return ["error" in answer for answer in answers] == [True, False]
+
+        for _ in range(4):
+            await eventually(is_tried, within=20, every=0.2)
+
+        async def is_ended() -> list[dict[str, Any]]:
+            for _ in range(10):
+                await call(stack, organisation, chosen)
+            return await events(stack, organisation, "canary_ended")
+
+        (ended,) = await eventually(is_ended, within=40, every=0.5)
+        assert ended["event"]["reason"] == "failed"
+
+
 async def test_a_version_that_did_well_is_promoted_by_itself_when_its_time_is_over(stack: Stack) -> None:
     async with running("echo") as upstream:
         organisation = await versions(stack, upstream.url, MARK, ECHO)

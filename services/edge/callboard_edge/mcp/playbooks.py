@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 import msgspec
@@ -40,7 +40,7 @@ class Playbooks:
         self._calls = calls
         self._opened: dict[tuple[Place, bool], tuple[Opened, float]] = {}
         self._listeners: dict[tuple[str, str], set[Listener]] = defaultdict(set)
-        self._doubted: set[tuple[str, str]] = set()
+        self._doubted: set[Place] = set()
         self._comparing: asyncio.Task[None] | None = None
 
     async def open(self, place: Place, asker: Asker) -> Opened:
@@ -96,24 +96,23 @@ class Playbooks:
             del self._opened[key]
         if change.version:
             self._offer(change)
-        several = (organisation, subjects.SEVERAL)
-        if any(listener.place.shows(playbook) for listener in self._listeners.get(several, ())):
-            self._compare_soon(several)
+        several = self._listeners.get((organisation, subjects.SEVERAL), ())
+        self._compare_soon(listener.place for listener in several if listener.place.shows(playbook))
 
     def _offer(self, change: CatalogueChanged) -> None:
         """To whoever is served the current version; what the others see has to be asked for."""
-        key = (change.organisation, change.playbook)
-        for listener in self._listeners.get(key, ()):
-            if change.divided or listener.place.version not in (0, change.version):
-                self._compare_soon(key)
-            else:
+        listeners = self._listeners.get((change.organisation, change.playbook), ())
+        others = {one.place for one in listeners if change.divided or one.place.version not in (0, change.version)}
+        for listener in listeners:
+            if listener.place not in others:
                 listener.offer(change.etags)
+        self._compare_soon(others)
 
-    def _compare_soon(self, key: tuple[str, str]) -> None:
-        """Not every one of these agents sees the lists that changed (they see several playbooks, or are served another
+    def _compare_soon(self, places: Iterable[Place]) -> None:
+        """Not every listener at these sees the lists that changed (it sees several playbooks, or is served another
         version): ask for theirs."""
-        self._doubted.add(key)
-        if self._comparing is None or self._comparing.done():
+        self._doubted.update(places)
+        if self._doubted and (self._comparing is None or self._comparing.done()):
             self._comparing = asyncio.create_task(self._compare_doubted())
 
     async def _compare_doubted(self) -> None:
@@ -124,18 +123,15 @@ class Playbooks:
     async def refresh(self) -> None:
         """The bus was away and a change may have been missed: compare every stream with what is now."""
         self._opened.clear()
-        for key in list(self._listeners):
-            await self._compare(key)
+        for place in {listener.place for listener in self.listeners()}:
+            await self._compare(place)
 
-    async def _compare(self, key: tuple[str, str]) -> None:
-        places: dict[Place, dict[Asker, list[Listener]]] = {}
-        for listener in self._listeners.get(key, ()):
-            places.setdefault(listener.place, {}).setdefault(listener.asker, []).append(listener)
-        for place, askers in places.items():
-            await self._compare_at(place, askers)
-
-    async def _compare_at(self, place: Place, askers: dict[Asker, list[Listener]]) -> None:
-        """Ask for each of them, or for the first one only when all of them see the same."""
+    async def _compare(self, place: Place) -> None:
+        """Ask for each of the listeners there, or for the first one only when all of them see the same."""
+        askers: dict[Asker, list[Listener]] = {}
+        for listener in self._listeners.get(place[:2], ()):
+            if listener.place == place:
+                askers.setdefault(listener.asker, []).append(listener)
         for asker, listeners in askers.items():
             try:
                 opened = await self._open_anew(place, asker)
