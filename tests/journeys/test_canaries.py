@@ -236,6 +236,8 @@ async def test_an_operator_stops_or_promotes_a_canary_and_sees_it_meanwhile(stac
         again = ("@1", "--percent", "1", "--until", "1h", "--rollback-if", "errors > 1%", "-m", "x")
         code, _, err = await stack.cli("playbook", "canary", name, *again, ok=False)
         assert (code, "canary.running" in err) == (1, True)
+        planned = await stack.cli_json("playbook", "rollback", name, "--to", "1", "--dry-run")
+        assert any(note.startswith("the canary of version 1 ends") for note in planned["notes"])
         await stack.cli("playbook", "canary", name, "--stop", "-m", "enough")
         code, _, err = await stack.cli("playbook", "canary", name, "--promote", "-m", "x", ok=False)
         assert (code, "canary.unknown" in err) == (1, True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from callboard.contracts.definitions import Catalogue, PlaybookDefinition, ServerDefinition
-from callboard.contracts.events import Event
+from callboard.contracts.events import CanaryEnded, Event
 from callboard.contracts.playbooks import ApplyOrganisation, Change, PlannedChange, RetirePlaybook, RetireServer
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstreams import Probed
@@ -113,7 +113,7 @@ def _playbook(
         action="publish",
         version=state.current + 1,
         changes=changes_between(state.content(), content, definitions),
-        notes=tuple(_unseen(wanted, catalogues)),
+        notes=(*_unseen(wanted, catalogues), *ending_notes(events)),
     )
     return line, events
 
@@ -126,6 +126,15 @@ def definitions_of(catalogues: Iterable[Catalogue]) -> dict[str, bytes]:
         for items in (catalogue.tools, catalogue.prompts, catalogue.resources)
         for item in items
     }
+
+
+def ending_notes(events: Iterable[Event]) -> list[str]:
+    """What else ends when these events happen."""
+    return [
+        f"the canary of version {event.tried} ends: what it is compared with is no longer current"
+        for event in events
+        if isinstance(event, CanaryEnded)
+    ]
 
 
 def _unseen(definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> list[str]:
