@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 SOAK_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: up test check conformance soak bench clean
+.PHONY: up test check conformance soak bench bench-log clean
 .DEFAULT_GOAL := up
 
 # exec: Ctrl-C goes to Callboard itself, and its exit code is this command's.
@@ -26,7 +26,7 @@ check: .venv/installed-dev
 	$(BIN)/vulture
 	$(BIN)/pytest -q tests/architecture
 
-# The table of the official conformance suite.  make conformance CONFORMANCE_ARGS="--only 2026-07-28 --why"
+# The tables of the official conformance suite.  make conformance CONFORMANCE_ARGS="--leg client --only 2026-07-28 --why"
 conformance: .venv/installed-dev
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_ARGS)
 
@@ -36,6 +36,10 @@ soak: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+# The log, the read models and the call log against their figures.  make bench-log BENCH_ARGS="--only calls"
+bench-log: .venv/installed-dev
+	$(BIN)/python -m bench.log $(BENCH_ARGS)
 
 # The stamps make a warm start need no network: they are newer than what they were made from until that changes.
 .venv/installed: pyproject.toml uv.lock bin/install

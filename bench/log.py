@@ -1,6 +1,6 @@
 """`make bench-log`: the log and what is made of it, against the figures that it has to reach.
 
-    python -m bench.log [--secs 4] [--json FILE] [--only append,replay,visible,compile]
+    python -m bench.log [--secs 4] [--json FILE] [--only append,replay,visible,compile,calls]
 
 A real Postgres as `callboard up` runs it (every commit is on the disk before it is acknowledged, the hash chain is on),
 and for `visible` a real `callboard up` with two of every service.
@@ -18,13 +18,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 import httpx2
 import msgspec
 
 from bench.big import big_catalogues, big_content, other_content
+from bench.calls import run as call_log_figures
+from bench.figures import Figure
 from callboard.contracts.events import EventMeta, OrganisationCreated, PlaybookPublished
 from callboard.kernel.diff import changes_between
 from callboard.local.postgres_server import EmbeddedPostgres
@@ -46,26 +48,6 @@ HEADERS = {
     "Mcp-Method": "prompts/list",
     "Accept": "application/json, text/event-stream",
 }
-
-
-class Figure(NamedTuple):
-    """One measured figure and what it has to be."""
-
-    name: str
-    value: float
-    unit: str
-    goal: float
-    at_least: bool
-
-    @property
-    def reached(self) -> bool:
-        """Whether the figure is on the right side of its goal."""
-        return self.value >= self.goal if self.at_least else self.value <= self.goal
-
-    def __str__(self) -> str:
-        sign = ">=" if self.at_least else "<="
-        verdict = "reached" if self.reached else "MISSED"
-        return f"{self.name:<52} {self.value:>10,.1f} {self.unit:<9} {sign} {self.goal:>8,.0f}  {verdict}"
 
 
 class Request(msgspec.Struct):
@@ -217,6 +199,13 @@ async def compile_figures(rounds: int) -> list[Figure]:
     ]
 
 
+async def calls_figures(records: int) -> list[Figure]:
+    """The last 24 hours of a call log of so many records, by every filter (see `bench.calls`)."""
+    with tempfile.TemporaryDirectory(prefix="cb-bench-") as folder:
+        figures = await call_log_figures(Path(folder), records, rounds=40, batches=20)
+    return [max(figures, key=lambda figure: figure.value)]
+
+
 def _milliseconds(work: Callable[[], object], rounds: int) -> float:
     taken = []
     for _ in range(rounds):
@@ -231,8 +220,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--secs", type=float, default=4.0, help="seconds of each append run")
     parser.add_argument("--events", type=int, default=20_000, help="events to replay")
+    parser.add_argument("--records", type=int, default=10_000_000, help="call records to search")
     parser.add_argument("--changes", type=int, default=200, help="changes to be seen")
-    parser.add_argument("--only", default="append,replay,visible,compile")
+    parser.add_argument("--only", default="append,replay,visible,compile,calls")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     parts: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -240,6 +230,7 @@ def main() -> None:
         "replay": lambda: replay_figures(options.events),
         "visible": lambda: visible_figures(options.changes),
         "compile": lambda: compile_figures(5),
+        "calls": lambda: calls_figures(options.records),
     }
     figures: list[Figure] = []
     for name in options.only.split(","):

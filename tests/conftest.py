@@ -10,6 +10,10 @@ import pytest_asyncio
 from tests.support.databases import Databases, running_databases
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-size", action="store_true", help="all journeys with one of each service as well")
+
+
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     with running_databases(tmp_path_factory.mktemp("pg")) as running:

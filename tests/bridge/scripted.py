@@ -63,6 +63,9 @@ class Scripted:
     def of(self, rpc: str) -> list[Seen]:
         return [one for one in self.seen if one.rpc == rpc]
 
+    def gets(self) -> list[Seen]:
+        return [one for one in self.seen if one.method == "GET"]
+
 
 @asynccontextmanager
 async def scripted(script: Script, port: int = 0) -> AsyncIterator[Scripted]:

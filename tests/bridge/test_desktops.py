@@ -15,6 +15,7 @@ import pytest_asyncio
 from tests.bridge.desktops import desktop, plain
 from tests.support.agents import MODES, one_server, published
 from tests.support.callers import ledger_lines
+from tests.support.carriers import socket_url
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import Upstream, running
 from tests.support.waiting import eventually
@@ -30,20 +31,29 @@ async def accept(_: Any, asked: types.ElicitRequestParams) -> types.ElicitResult
     return types.ElicitResult(action="accept", content={name: "Ada" for name in asked.requested_schema["properties"]})
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def everything(stack: Stack) -> AsyncIterator[tuple[str, str]]:
+CARRIERS = ("http", "ws")
+
+
+def address(stack: Stack, organisation: str, carrier: str) -> str:
+    return stack.endpoint(organisation, "p") if carrier == "http" else socket_url(stack, organisation, "p")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=CARRIERS)
+async def everything(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, str]]:
     """URL and token of a playbook over the everything server."""
     async with running("everything") as upstream:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
-        yield stack.endpoint(organisation, "p"), token
+        yield address(stack, organisation, request.param), token
 
 
-@pytest_asyncio.fixture
-async def echo(stack: Stack, tmp_path: Path) -> AsyncIterator[tuple[Upstream, str, str]]:
+@pytest_asyncio.fixture(params=CARRIERS)
+async def echo(
+    stack: Stack, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[tuple[Upstream, str, str]]:
     """An echo server with a ledger, and URL and token of a playbook over it."""
     async with running("echo", "--ledger", tmp_path / "ledger") as upstream:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
-        yield upstream, stack.endpoint(organisation, "p"), token
+        yield upstream, address(stack, organisation, request.param), token
 
 
 async def gone(pid: int) -> None:
@@ -183,6 +193,14 @@ async def test_what_reads_waits_for_a_service_that_restarts(
         assert "result" in await client.answer(1, within=30)
         await restarted(stack, name, killed)
     await stack.ready(30)
+
+
+async def test_an_upstream_that_wants_to_be_polled_is_polled_by_the_bridge(stack: Stack) -> None:
+    async with running("everything", "--era", "2025") as upstream:
+        organisation, token = await published(stack, one_server({"url": upstream.url}))
+        async with desktop(stack.endpoint(organisation, "p"), token, "legacy") as client:
+            answer = await client.call_tool("test_reconnection", {})
+            assert answer.content[0].text == "Reconnection test completed"
 
 
 @pytest.mark.parametrize("modern", [True, False], ids=["stateless", "handshake"])

@@ -203,7 +203,7 @@ def test_events_are_the_same_however_they_arrive_in_pieces() -> None:
     ("words", "said"),
     [
         (["http://user:pw@h/mcp"], b"holds a password"),
-        (["ftp://h/mcp"], b"not an http or https URL"),
+        (["ftp://h/mcp"], b"not an http, https, ws or wss URL"),
         (["http://h:99999/mcp"], b"is not a URL"),
         ([NOWHERE, "--token-file", "/nowhere"], b"cannot be read"),
     ],
@@ -282,3 +282,55 @@ def test_a_request_without_the_annotated_headers_is_sent_once_more_with_them() -
             assert json.loads(http.of("tools/list")[0].body)["params"]["_meta"] == META
 
     asyncio.run(run())
+
+
+async def test_the_rest_of_an_answer_is_asked_for_until_the_server_is_there_again() -> None:
+    async def script(one: Seen) -> None:
+        if one.rpc == "initialize":
+            one.json(200, "Mcp-Session-Id: s1", result={"protocolVersion": "2025-11-25", "capabilities": {}})
+        elif one.rpc == "tools/call":
+            one.stream()
+            one.event({}, id="e0")
+            one.event({"jsonrpc": "2.0", "method": "notifications/progress", "params": {}}, id="e1")
+            one.break_off()
+        elif "last-event-id" not in one.headers:
+            one.raw(405 if one.method == "GET" else 202, b"")
+        elif len([get for get in http.seen if get.headers.get("last-event-id")]) < 3:
+            one.raw(503, b"")
+        else:
+            one.stream()
+            one.event({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}, id="e2")
+            one.writer.close()
+
+    async with scripted(script) as http, plain(http.url) as client:
+        await client.open()
+        client.ask(1, "tools/call", {"name": "x"}, modern=False)
+        assert (await client.answer(1))["result"] == {"content": []}
+        asked = [one.headers["last-event-id"] for one in http.seen if "last-event-id" in one.headers]
+        assert asked == ["e1", "e1", "e1"]
+        assert len(http.of("tools/call")) == 1
+
+
+async def test_a_session_s_stream_goes_on_from_its_last_event_and_begins_anew_where_that_is_unknown() -> None:
+    async def script(one: Seen) -> None:
+        if one.rpc == "initialize":
+            capabilities = {"tools": {"listChanged": True}}
+            one.json(200, "Mcp-Session-Id: s1", result={"protocolVersion": "2025-11-25", "capabilities": capabilities})
+        elif one.method != "GET":
+            one.raw(202, b"")
+        elif one.headers.get("last-event-id") == "g1":
+            one.raw(400, b"")
+        elif len(http.gets()) == 1:
+            one.stream()
+            one.event({}, id="g1")
+            one.break_off()
+        else:
+            one.stream()
+            one.event({}, id="g2")
+            await asyncio.Event().wait()
+
+    async with scripted(script) as http, plain(http.url) as client:
+        await client.open()
+        await client.heard("notifications/tools/list_changed")
+        asked = [one.headers.get("last-event-id", "") for one in http.gets()]
+        assert asked == ["", "g1", ""]

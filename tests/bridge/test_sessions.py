@@ -69,6 +69,7 @@ async def test_a_forgotten_session_is_opened_again_with_what_the_client_said() -
         for number in range(10, 15):
             assert "result" in await client.answer(number)
         await client.heard("notifications/tools/list_changed")
+        await client.heard("notifications/resources/updated")
         assert [n["params"]["uri"] for n in client.notifications if "updated" in n["method"]] == ["test://a"]
         first, second = http.of("initialize")
         assert first.body == second.body

@@ -5,13 +5,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from callboard.cli.arguments import tool_arguments
 from callboard.cli.main import main
-from callboard.cli.parser import build_parser
+from callboard.cli.parser import OUTCOMES, build_parser
 from callboard.cli.refusals import WrongUsage
+from callboard.contracts.calls import Outcome
 
 SCHEMA = {
     "type": "object",
@@ -52,6 +54,10 @@ def test_help_imports_nothing_heavy() -> None:
     script = "import sys; from callboard.cli.parser import build_parser; build_parser(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=10)
     assert {"httpx2", "nats", "asyncpg", "msgspec", "rich", "yaml"} & set(done.stdout.split()) == set()
+
+
+def test_every_outcome_of_a_call_can_be_asked_for() -> None:
+    assert get_args(Outcome) == OUTCOMES
 
 
 def leaves() -> list[list[str]]:

@@ -15,6 +15,8 @@ import httpx2
 import psutil
 import pytest
 
+from callboard.cli.refusals import WrongUsage
+from callboard.cli.up import replicas_of
 from callboard.contracts import subjects
 from callboard.kernel.playbook_file import parse
 from callboard.local.demo import demo_file
@@ -215,8 +217,44 @@ async def test_options_that_make_no_sense_are_exit_code_2(words: list[str], tmp_
     assert code == 2
 
 
-async def test_a_port_that_cannot_exist_is_refused(tmp_path: Path) -> None:
-    code, told = await refusal(tmp_path / "data", "--port", "70000")
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("2", (2, 2, 2, 2, 2)),
+        ("2,connectors=3", (2, 2, 3, 2, 2)),
+        ("edge=2, connectors=3", (2, 1, 3, 1, 1)),
+    ],
+)
+def test_replicas_are_one_number_or_one_for_each_service(text: str, numbers: tuple[int, ...]) -> None:
+    assert tuple(replicas_of(text).values()) == numbers
+    assert tuple(replicas_of(text)) == subjects.ROOMS
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "not a number from 1"),
+        ("-1", "not a number from 1"),
+        ("2,", "not a number from 1"),
+        ("²", "not a number from 1"),
+        ("connectors=", "not a number from 1"),
+        ("connectors=0", "not a number from 1"),
+        ("1000000000000", "not a number from 1"),
+        ("2,3", "write SERVICE=N"),
+        ("connectors=3,2", "write SERVICE=N"),
+        ("cellar=2", "'cellar' is not one of edge, router, connectors, authsvc, projections"),
+        ("=2", "'' is not one of"),
+        ("edge=2,edge=3", "'edge' is named twice"),
+    ],
+)
+def test_replicas_that_mean_nothing_are_refused_with_the_reason(text: str, fault: str) -> None:
+    with pytest.raises(WrongUsage, match=re.escape(fault)):
+        replicas_of(text)
+
+
+@pytest.mark.parametrize("words", [["--port", "70000"], ["--port", "65535", "--replicas", "edge=2"]])
+async def test_a_port_that_cannot_exist_is_refused(words: list[str], tmp_path: Path) -> None:
+    code, told = await refusal(tmp_path / "data", *words)
     assert code == 2
     assert "65535" in told
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 from tests.conformance.suite import EXTENSIONS, REVISIONS
 
 ERAS = ("both", "2025", "2026")
+SLOPPY = "sloppy"
 REPLICAS = (1, 2)
+CONNECTORS = {1: 1, 2: 3}
 # Upstreams as (era, transport). What is beside the two usual transports differs from them only between one worker and
 # its upstream, so it runs with one of each service.
 _TRANSPORTS = ("http", "stdio")
 _USUAL = tuple(product(ERAS, _TRANSPORTS))
-_BESIDE = (("2025", "sse"), ("both", "websocket"))
-_NATIVE = {"2025-11-25": "2025", "2026-07-28": "2026", "tasks": "2026"}
+_BESIDE = (("2025", "sse"), ("both", "websocket"), (SLOPPY, "http"))
 
 
 @dataclass(frozen=True)
 class Configuration:
     """A client of `revision` over an upstream that knows the era `upstream`, through `replicas` of each service.
 
-    No replicas: the suite talks to the upstream itself. In place of a revision may stand an extension of the last one.
+    There may be more connectors (`CONNECTORS`). No replicas: the suite talks to the upstream itself. The sloppy
+    upstream knows both eras, and the stateless one loosely. In place of a revision may stand an extension of the last.
     """
 
     revision: str
@@ -29,13 +32,11 @@ class Configuration:
     transport: str
     replicas: int
 
+    leg: ClassVar = "server"
+
     @property
     def direct(self) -> bool:
         return self.replicas == 0
-
-    @property
-    def crosses_eras(self) -> bool:
-        return self.upstream not in ("both", _NATIVE[self.revision])
 
     @property
     def playbook(self) -> str:
@@ -47,9 +48,23 @@ class Configuration:
         return (self.revision, "--era", "2026") if self.revision in EXTENSIONS else ("everything",)
 
     def __str__(self) -> str:
-        where = "directly" if self.direct else f"{self.replicas} of each"
-        era = "both eras" if self.upstream == "both" else f"{self.upstream} only"
+        connectors = CONNECTORS.get(self.replicas, 0)
+        more = f", {connectors} connectors" if connectors > self.replicas else ""
+        where = "directly" if self.direct else f"{self.replicas} of each{more}"
+        era = {"both": "both eras", SLOPPY: "sloppy"}.get(self.upstream, f"{self.upstream} only")
         return f"{self.revision} over {era}, {self.transport}, {where}"
+
+
+@dataclass(frozen=True)
+class ClientSet:
+    """The connector as a client of `revision`; the suite plays the servers."""
+
+    revision: str
+    leg: ClassVar = "client"
+    direct: ClassVar = False
+
+    def __str__(self) -> str:
+        return f"{self.revision} client, the connector"
 
 
 def playbook(era: str, transport: str) -> str:
@@ -70,6 +85,7 @@ DIRECT = (
     *(Configuration(revision, "both", "http", 0) for revision in REVISIONS),
     *(Configuration(extension, "2026", "http", 0) for extension in EXTENSIONS),
 )
+CLIENTS = tuple(ClientSet(revision) for revision in REVISIONS)
 THROUGH = tuple(
     configuration
     for replicas in REPLICAS

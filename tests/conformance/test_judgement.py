@@ -10,7 +10,7 @@ import pytest
 from tests.conformance import expectations
 from tests.conformance.configurations import DIRECT, THROUGH, Configuration
 from tests.conformance.expectations import BadExpectation, Verdict
-from tests.conformance.suite import Report, SuiteBroken, outcomes, run_server_suite
+from tests.conformance.suite import Needed, Report, SuiteBroken, outcome, outcomes, run_server_suite
 from tests.support.round_robin import RoundRobin
 from tests.support.upstreams.launch import running
 
@@ -90,12 +90,35 @@ def test_every_kind_of_fault_is_caught(tmp_path: Path, statuses: list[str] | Non
     assert judged(found(tmp_path, ping=statuses)).unexpected == {"ping": why}
 
 
+@pytest.mark.parametrize(("skipped", "passes"), [(0, True), (2, True), (3, False)])
+def test_a_scenario_may_skip_what_it_skips_of_the_reference_too(tmp_path: Path, skipped: int, passes: bool) -> None:
+    file = tmp_path / "checks.json"
+    statuses = ["SUCCESS", *["SKIPPED"] * skipped]
+    file.write_text(json.dumps([{"id": "header", "status": status} for status in statuses]))
+    assert outcome("http-standard-headers", True, Needed(1, skipped=2), file).passed == passes
+
+
 def test_a_listed_fault_is_expected_only_where_it_is_listed(tmp_path: Path) -> None:
     report = found(tmp_path, ping=["FAILURE"])
     assert judged(report, LISTED) == Verdict({}, frozenset(), frozenset({"ping"}))
     elsewhere = Configuration(REVISION, "2025", "http", 2)
     assert not judged(report, LISTED, elsewhere).good
     assert not judged(report, LISTED.replace("where:", "# "), DIRECT[0]).good
+
+
+@pytest.mark.parametrize(("faults", "good"), [(0, True), (1, True), (2, False)])
+async def test_a_fault_counts_when_it_is_there_twice(tmp_path: Path, faults: int, good: bool) -> None:
+    runs = 0
+
+    async def run() -> Report:
+        nonlocal runs
+        runs += 1
+        folder = tmp_path / str(runs)
+        folder.mkdir()
+        return found(folder, ping=["FAILURE"]) if runs <= faults else found(folder)
+
+    _, verdict = await expectations.judged(run, HERE, [])
+    assert (verdict.good, runs) == (good, min(faults + 1, 2))
 
 
 def test_a_listed_fault_that_is_gone_fails_too(tmp_path: Path) -> None:

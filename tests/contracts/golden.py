@@ -108,39 +108,47 @@ def all_heads() -> list[msgspec.Struct]:
             "id", "tools/call", "o", "p", 1, "s", "u", "w", "d", "r", calls.LEGACY, "cl", "pr", 5, 6, 7, "8", "se", "tp"
         ),
         calls.ReplyHead("id", calls.ERROR, "server.unavailable", 4),
+        calls.PostedHead("se", "pr", "o", "p", 5),
     ]
 
 
 def all_records() -> list[calls.CallRecord]:
-    """A record with every field."""
-    return [
-        calls.CallRecord(
-            call_id="id",
-            organisation="acme",
-            playbook="start",
-            version=2,
-            method="tools/call",
-            server="git",
-            tool="history",
-            upstream_name="git_log",
-            digest="sha256:1",
-            client="agent",
-            principal="k",
-            era=calls.MODERN,
-            upstream_era=calls.LEGACY,
-            outcome="error",
-            error_code=-32000,
-            problem="server.unavailable",
-            started_at=WHEN,
-            router_us=1,
-            upstream_us=2,
-            total_us=3,
-            request_bytes=4,
-            response_bytes=5,
-            trace_id="t",
-            connector="c-1",
-        )
-    ]
+    """A record as it was first, and one with every field."""
+    first = _first_record()
+    content = calls.CallContent(
+        arguments={"text": "x", "n": [1, 2.5, None]}, result={"isError": True}, redacted=("/arguments/k",),
+        omitted=("result",),
+    )  # fmt: skip
+    return [first, msgspec.structs.replace(first, connector_us=6, replay_of="before", content=content)]
+
+
+def _first_record() -> calls.CallRecord:
+    return calls.CallRecord(
+        call_id="id",
+        organisation="acme",
+        playbook="start",
+        version=2,
+        method="tools/call",
+        server="git",
+        tool="history",
+        upstream_name="git_log",
+        digest="sha256:1",
+        client="agent",
+        principal="k",
+        era=calls.MODERN,
+        upstream_era=calls.LEGACY,
+        outcome="error",
+        error_code=-32000,
+        problem="server.unavailable",
+        started_at=WHEN,
+        router_us=1,
+        upstream_us=2,
+        total_us=3,
+        request_bytes=4,
+        response_bytes=5,
+        trace_id="t",
+        connector="c-1",
+    )
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ import httpx2
 import pytest
 from mcp import Client
 
-from tests.support.agents import MODES, agent, one_server, published
+from tests.support.agents import one_server, published
+from tests.support.carriers import WAYS, agent_by, mode_of
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import command, running
 from tests.support.waiting import eventually
@@ -24,8 +25,8 @@ def any_edge(stack: Stack, organisation: str, playbook: str) -> str:
     return stack.endpoint(organisation, playbook, random.randrange(stack.replicas))
 
 
-@pytest.mark.parametrize("mode", MODES)
-async def test_an_agent_uses_the_tools_of_several_real_servers_as_one(stack: Stack, mode: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_agent_uses_the_tools_of_several_real_servers_as_one(stack: Stack, way: str, tmp_path: Path) -> None:
     await _git(tmp_path)
     organisation, token = await published(
         stack,
@@ -53,7 +54,7 @@ async def test_an_agent_uses_the_tools_of_several_real_servers_as_one(stack: Sta
                 template: "Sum up the last {{{{count}}}} commits."
         """,
     )
-    async with agent(any_edge(stack, organisation, "start"), token, mode) as client:
+    async with agent_by(way, stack, organisation, "start", token) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert sorted(tools) == ["git__git_status", "git__history", "time__convert_time", "time__get_current_time"]
         assert tools["git__git_status"].description == "What has changed"
@@ -72,17 +73,17 @@ async def _git(folder: Path) -> None:
         assert await process.wait() == 0
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("transport", ["http", "stdio"])
-async def test_tools_prompts_and_resources_come_through_unchanged(stack: Stack, mode: str, transport: str) -> None:
+async def test_tools_prompts_and_resources_come_through_unchanged(stack: Stack, way: str, transport: str) -> None:
     async with running("everything", "--transport", "http") as upstream:
         server = (
             {"url": upstream.url} if transport == "http" else {"command": command("everything", "--transport", "stdio")}
         )
         organisation, token = await published(stack, one_server(server))
         async with (
-            agent(any_edge(stack, organisation, "p"), token, mode) as through,
-            Client(upstream.url, mode=mode) as direct,
+            agent_by(way, stack, organisation, "p", token) as through,
+            Client(upstream.url, mode=mode_of(way)) as direct,
         ):
             for method in ("list_tools", "list_prompts", "list_resources", "list_resource_templates"):
                 seen, said = await getattr(through, method)(), await getattr(direct, method)()
@@ -97,8 +98,8 @@ async def test_tools_prompts_and_resources_come_through_unchanged(stack: Stack, 
             assert got.messages == (await direct.get_prompt("test_prompt_with_arguments", arguments)).messages
 
 
-@pytest.mark.parametrize("mode", MODES)
-async def test_progress_and_logs_come_while_the_call_runs(stack: Stack, mode: str) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_progress_and_logs_come_while_the_call_runs(stack: Stack, way: str) -> None:
     async with running("echo") as upstream:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         seen: list[float] = []
@@ -106,14 +107,14 @@ async def test_progress_and_logs_come_while_the_call_runs(stack: Stack, mode: st
         async def progress(value: float, total: float | None, message: str | None) -> None:
             seen.append(value)
 
-        async with agent(any_edge(stack, organisation, "p"), token, mode) as client:
+        async with agent_by(way, stack, organisation, "p", token) as client:
             await client.call_tool("progress", {"steps": 5}, progress_callback=progress)
         assert len(seen) == 5
         assert seen == sorted(seen)
 
 
-@pytest.mark.parametrize("mode", MODES)
-async def test_a_connected_agent_is_told_of_a_new_version_and_sees_it(stack: Stack, mode: str) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_connected_agent_is_told_of_a_new_version_and_sees_it(stack: Stack, way: str) -> None:
     async with running("echo") as upstream:
         text = one_server({"url": upstream.url})
         organisation, token = await published(stack, text)
@@ -123,9 +124,9 @@ async def test_a_connected_agent_is_told_of_a_new_version_and_sees_it(stack: Sta
             if "list_changed" in str(getattr(message, "method", "")) or "ToolsListChanged" in type(message).__name__:
                 told.set()
 
-        async with agent(any_edge(stack, organisation, "p"), token, mode, message_handler=on_message) as client:
+        async with agent_by(way, stack, organisation, "p", token, message_handler=on_message) as client:
             before = {tool.name for tool in (await client.list_tools()).tools}
-            listening = await _listen(client, mode, told)
+            listening = await _listen(client, mode_of(way), told)
             narrower = json.loads(text.replace("ORG", organisation))
             narrower["playbooks"]["p"]["servers"]["up"]["tools"] = {"allow": ["echo"]}
             await stack.apply(json.dumps(narrower), "only echo")

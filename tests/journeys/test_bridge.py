@@ -11,7 +11,8 @@ import mcp_types as types
 import pytest
 import pytest_asyncio
 
-from tests.support.agents import MODES, agent, one_server, published
+from tests.support.agents import one_server, published
+from tests.support.carriers import WAYS, agent_by, mode_of
 from tests.support.stack import META, Stack
 from tests.support.upstreams.launch import Upstream, command, running
 
@@ -45,20 +46,22 @@ def any_edge(stack: Stack, organisation: str) -> str:
     return stack.endpoint(organisation, "p", random.randrange(stack.replicas))
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("transport", ["http", "stdio"])
+@pytest.mark.parametrize(
+    ("way", "transport"),
+    [*((way, "http") for way in WAYS), *((way, "stdio") for way in WAYS if way.startswith(("http", "ws")))],
+)
 async def test_an_upstream_asks_the_user_in_whatever_era_each_side_speaks(
-    stack: Stack, upstream: tuple[Upstream, str], transport: str, mode: str
+    stack: Stack, upstream: tuple[Upstream, str], transport: str, way: str
 ) -> None:
     organisation, token = await published(stack, server(upstream, transport))
-    async with agent(any_edge(stack, organisation), token, mode, elicitation_callback=accept) as client:
+    async with agent_by(way, stack, organisation, "p", token, elicitation_callback=accept) as client:
         result = await client.call_tool("test_input_required_result_elicitation", {})
         assert "my name" in result.content[0].text
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("way", [way for way in WAYS if not way.startswith("bridge")])
 async def test_several_agents_at_once_each_get_their_own_question(
-    stack: Stack, upstream: tuple[Upstream, str], mode: str
+    stack: Stack, upstream: tuple[Upstream, str], way: str
 ) -> None:
     organisation, token = await published(stack, server(upstream, "http"))
 
@@ -66,7 +69,7 @@ async def test_several_agents_at_once_each_get_their_own_question(
         async def answer(_: Any, asked: types.ElicitRequestParams) -> types.ElicitResult:
             return types.ElicitResult(action="accept", content={"name": name})
 
-        async with agent(any_edge(stack, organisation), token, mode, elicitation_callback=answer) as client:
+        async with agent_by(way, stack, organisation, "p", token, elicitation_callback=answer) as client:
             for _ in range(3):
                 result = await client.call_tool("test_input_required_result_elicitation", {})
                 assert result.content[0].text == f"Hello, {name}!"
@@ -122,9 +125,9 @@ async def test_a_retry_without_the_answers_is_asked_again(stack: Stack) -> None:
         assert done["result"]["content"][0]["text"] == "Hello, Ada!"
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("way", WAYS)
 async def test_an_agent_hears_of_a_resource_that_it_watches(
-    stack: Stack, upstream: tuple[Upstream, str], mode: str
+    stack: Stack, upstream: tuple[Upstream, str], way: str
 ) -> None:
     organisation, token = await published(stack, server(upstream, "http"))
     heard = asyncio.Event()
@@ -133,9 +136,9 @@ async def test_an_agent_hears_of_a_resource_that_it_watches(
         if isinstance(message, types.ResourceUpdatedNotification) and message.params.uri == "test://watched-resource":
             heard.set()
 
-    async with agent(any_edge(stack, organisation), token, mode, message_handler=on_message) as client:
+    async with agent_by(way, stack, organisation, "p", token, message_handler=on_message) as client:
         opened = asyncio.Event()
-        following = asyncio.ensure_future(_follow(client, mode, opened, heard))
+        following = asyncio.ensure_future(_follow(client, mode_of(way), opened, heard))
         await asyncio.wait_for(opened.wait(), 10)
         async with asyncio.timeout(20):
             while not heard.is_set():

@@ -18,6 +18,7 @@ from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 from tests.journeys.test_streams import HELLO, Stream
 from tests.journeys.test_tasks import TRANSPORTS, file, messages
 from tests.support.agents import MODES, agent, published
+from tests.support.event_streams import answered
 from tests.support.stack import Stack, free_ports
 from tests.support.upstreams.launch import command, running
 from tests.support.waiting import eventually
@@ -55,7 +56,7 @@ class Session:
         return {"jsonrpc": "2.0", "id": self._last, "method": method, "params": params}
 
     async def answer(self, method: str, edge: int = 0, **params: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = (await self.post(self.request(method, params), edge)).json()
+        answer = answered(await self.post(self.request(method, params), edge))
         return answer
 
     async def ask(self, method: str, edge: int = 0, **params: Any) -> dict[str, Any]:

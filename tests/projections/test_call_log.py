@@ -14,8 +14,10 @@ import pytest
 from nats.js.errors import NotFoundError
 
 from callboard.contracts import subjects
-from callboard.contracts.calls import CallRecord, encode_record
+from callboard.contracts.calls import CallContent, CallRecord, encode_record
+from callboard.contracts.problems import Problem
 from callboard.contracts.records import AskCalls, Calls
+from callboard.kernel.call_ids import new_call_id
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.migrate import migrate
 from callboard_projections.app import DURABLE
@@ -28,6 +30,7 @@ from callboard_projections.call_log.domain import (
     row_of,
 )
 from callboard_projections.call_log.partitions import Partitions
+from callboard_projections.call_log.read import CallReads
 from callboard_projections.call_log.store import CallStore
 from tests.projections.stack import Log, Stack, call_record, status_of
 from tests.support.waiting import eventually
@@ -95,7 +98,8 @@ def test_a_day_has_one_partition_in_every_zone() -> None:
 
 def test_only_our_partitions_of_days_that_are_over_expire() -> None:
     names = ["call_20261020", "call_20261021", "call_20261120", "call_old", "call_2026102", "other_20200101"]
-    assert expired(names, date(2026, 11, 20), KEEP) == ["call_20261020"]
+    names += ["content_20261020", "content_20261021"]
+    assert expired(names, date(2026, 11, 20), KEEP) == ["call_20261020", "content_20261020"]
 
 
 # ------------------------------------------------------------------------------------------- postgres
@@ -104,7 +108,7 @@ def test_only_our_partitions_of_days_that_are_over_expire() -> None:
 async def test_a_row_that_postgres_refuses_costs_nothing_but_itself(log: Log) -> None:
     partitions = Partitions(log.pool, KEEP)
     records = [call_record(f"c{number}") for number in range(9)]
-    rows = [row_of(record, encode_record(record)) for record in records]
+    rows = [row_of(record) for record in records]
     rows[4] = (*rows[4][:4], 2**40, *rows[4][5:])
 
     assert await CallStore(log.pool, partitions).write(rows) == (8, 1)
@@ -113,7 +117,7 @@ async def test_a_row_that_postgres_refuses_costs_nothing_but_itself(log: Log) ->
 
 async def test_text_with_a_nul_is_stored(log: Log) -> None:
     record = call_record("c1", tool="a\x00b")
-    row = row_of(record, encode_record(record))
+    row = row_of(record)
 
     assert await CallStore(log.pool, Partitions(log.pool, KEEP)).write([row]) == (1, 0)
     assert await log.pool.fetchval("select tool from cb.call") == "a\ufffdb"
@@ -125,7 +129,7 @@ async def test_days_are_made_ahead_and_when_a_record_needs_one_and_dropped_when_
     await partitions.keep(now)
     old = call_record("c1", started_at=now - timedelta(days=2))
     store = CallStore(log.pool, partitions)
-    await store.write([row_of(old, encode_record(old))])
+    await store.write([row_of(old)])
 
     async def names() -> list[str]:
         rows = await log.rows(
@@ -137,7 +141,7 @@ async def test_days_are_made_ahead_and_when_a_record_needs_one_and_dropped_when_
     assert await names() == [f"cb.{partition_of(day_of(day))}" for day in days]
     await partitions.keep(now + timedelta(days=2))
     assert f"cb.{partition_of(day_of(days[0]))}" not in await names()
-    await store.write([row_of(old, encode_record(old))])  # it is made again when a record needs it
+    await store.write([row_of(old)])  # it is made again when a record needs it
     assert await log.pool.fetchval("select count(*) from cb.call") == 1
 
 
@@ -147,7 +151,7 @@ async def test_instances_make_the_same_day_at_once_and_notice_when_another_dropp
     await log.pool.execute(f"drop table cb.{partition_of(day_of(datetime.now(UTC)))}")
     record = call_record("c1")
 
-    assert await CallStore(log.pool, both[0]).write([row_of(record, encode_record(record))]) == (1, 0)
+    assert await CallStore(log.pool, both[0]).write([row_of(record)]) == (1, 0)
 
 
 # ------------------------------------------------------------------------------------- the whole room
@@ -283,18 +287,157 @@ async def asked(stack: Stack, **question: object) -> list[CallRecord]:
     return list(answer.calls)
 
 
+def call_id_at(at: datetime, number: int = 1) -> str:
+    return new_call_id((at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1), "0badcafe", number)
+
+
+def at_ago(number: int, **ago: float) -> tuple[str, datetime]:
+    at = datetime.now(UTC) - timedelta(**ago)
+    return call_id_at(at, number), at
+
+
 async def test_calls_are_answered_newest_first_of_the_last_day_only_one_s_own(stack: Stack) -> None:
     await stack.projections()
     now = datetime.now(UTC)
     recent = [call_record(f"c{n}", started_at=now - timedelta(minutes=n)) for n in range(5)]
     shuffled = random.Random(1).sample(recent, 5)
-    old = call_record("old", started_at=now - timedelta(hours=30))
+    old_id, at = at_ago(1, hours=30)
+    old = call_record(old_id, started_at=at)
+    foreign_id, at = at_ago(2, seconds=3)
+    foreign = call_record(foreign_id, organisation="beta", started_at=at)
     other = call_record("other", playbook="other", started_at=now - timedelta(seconds=1))
-    await stack.record(*shuffled, old, other, call_record("foreign", organisation="beta"))
-    await calls_are(stack, ["c0", "c1", "c2", "c3", "c4", "foreign", "old", "other"])
+    await stack.record(*shuffled, old, other, foreign)
+    await calls_are(stack, ["c0", "c1", "c2", "c3", "c4", foreign_id, old_id, "other"])
 
     assert await asked(stack, playbook="start") == recent
     assert [record.call_id for record in await asked(stack, limit=2)] == ["c0", "other"]
-    assert await asked(stack, call_id="old") == [old]
-    assert await asked(stack, call_id="foreign") == []
+    assert await asked(stack, call_id=old_id) == [old]
+    assert await asked(stack, call_id=foreign_id) == []
+    assert await asked(stack, call_id="c0") == []  # an id that nobody of us gave
     assert [record.call_id for record in await asked(stack, limit=-5)] == ["c0"]
+
+
+FULL: dict[str, Any] = {
+    "playbook": "start",
+    "version": 3,
+    "tool": "git__log",
+    "server": "git",
+    "client": "agent",
+    "principal": "k1",
+    "era": "2025-11-25",
+    "outcome": "tool_error",
+    "digest": "sha256:" + 64 * "a",
+    "trace_id": 32 * "1",
+}
+ANOTHER: dict[str, Any] = {
+    "playbook": "other",
+    "version": 4,
+    "tool": "git__diff",
+    "server": "svn",
+    "client": "person",
+    "principal": "k2",
+    "era": "2026-07-28",
+    "outcome": "timeout",
+    # The same last characters: what the index looks at is not what decides.
+    "digest": "sha256:" + 8 * "b" + 56 * "a",
+    "trace_id": 32 * "2",
+}
+
+
+async def test_every_field_of_a_record_comes_back_and_every_filter_finds_just_its_calls(stack: Stack) -> None:
+    await stack.projections()
+    now = datetime.now(UTC)
+    whole = call_record(
+        "whole", started_at=now, upstream_name="log", upstream_era="2026-07-28", error_code=-32000, problem="a.b",
+        router_us=1, connector_us=2, upstream_us=3, total_us=500_000, request_bytes=4, response_bytes=5,
+        connector="c-1", replay_of="before", **FULL,
+    )  # fmt: skip
+    others = [
+        call_record(f"not-{name}", started_at=now - timedelta(seconds=1), total_us=1, **{**FULL, name: ANOTHER[name]})
+        for name in FULL
+    ]
+    await stack.record(whole, *others)
+    await calls_are(stack, ["whole", *(record.call_id for record in others)])
+
+    assert await asked(stack, min_us=500_000) == [whole]
+    assert await asked(stack, min_us=500_001) == []
+    assert await asked(stack, **FULL) == [whole]
+    for name in FULL:
+        playbook = {} if name != "version" else {"playbook": "start"}
+        found = await asked(stack, **{name: ANOTHER[name]}, **playbook)
+        assert [record.call_id for record in found] == [f"not-{name}"]
+        missing = 99 if name == "version" else "nothing"
+        assert await asked(stack, **{**playbook, name: missing}) == []
+    with pytest.raises(Problem, match="a version is one of a playbook"):
+        await asked(stack, version=3)
+
+
+async def test_pages_give_every_call_once_also_those_of_the_same_moment(stack: Stack) -> None:
+    await stack.projections()
+    now = datetime.now(UTC)
+    names = [f"c{n:02}" for n in range(25)]
+    await stack.record(*(call_record(name, started_at=now - timedelta(seconds=n // 7)) for n, name in enumerate(names)))
+    await calls_are(stack, names)
+
+    seen: list[str] = []
+    cursor = ""
+    for _ in range(4):
+        question = AskCalls(organisation="acme", limit=10, cursor=cursor)
+        answer = await stack.edge.ask(subjects.CALLS_ASKED, question, Calls)
+        seen += [record.call_id for record in answer.calls]
+        cursor = answer.cursor
+        if not cursor:
+            break
+    assert sorted(seen) == names
+    assert len(seen) == 25
+    for wrong in ("x", "12", "_a", "9" * 30 + "_a"):
+        with pytest.raises(Problem, match="cursor"):
+            await asked(stack, cursor=wrong)
+
+
+async def test_a_time_bounds_the_calls_from_then_and_before_then(stack: Stack) -> None:
+    await stack.projections()
+    now = datetime.now(UTC)
+    hours = {f"h{n:02}": now - timedelta(hours=n) for n in (0, 1, 2, 23, 25, 47, 49)}
+    await stack.record(*(call_record(name, started_at=at) for name, at in hours.items()))
+    await calls_are(stack, list(hours))
+
+    async def names(**question: Any) -> list[str]:
+        return [record.call_id for record in await asked(stack, **question)]
+
+    assert await names() == ["h00", "h01", "h02", "h23"]
+    assert await names(since=hours["h47"]) == ["h00", "h01", "h02", "h23", "h25", "h47"]
+    assert await names(until=hours["h23"]) == ["h25", "h47"]  # the 24 hours before then
+    assert await names(since=hours["h25"], until=hours["h01"]) == ["h02", "h23", "h25"]
+
+
+async def test_what_is_recorded_of_a_call_is_kept_apart_and_shown_with_the_one_call(stack: Stack) -> None:
+    await stack.projections()
+    call_id, at = at_ago(1, seconds=5)
+    content = CallContent(arguments={"a": "\x00", "n": 1.5}, result={"isError": True}, redacted=("/arguments/b",))
+    await stack.record(call_record(call_id, started_at=at, content=content))
+    await calls_are(stack, [call_id])
+
+    assert (await asked(stack))[0].content is None
+    assert (await asked(stack, call_id=call_id))[0].content == content
+    assert "isError" not in str(await stack.log.rows("select * from cb.call"))
+
+
+async def test_a_search_that_takes_too_long_is_ended_and_says_what_to_do(log: Log) -> None:
+    reads = CallReads(log.pool, patience="100ms")
+    question = AskCalls(organisation="acme")
+    assert (await reads.calls(question)).calls == ()
+    async with log.pool.acquire() as connection, connection.transaction():
+        await connection.execute("lock table cb.call in access exclusive mode")
+        with pytest.raises(Problem) as refused:
+            await reads.calls(question)
+    assert refused.value.code == "calls.too_many"
+
+
+async def test_names_of_any_length_are_stored_cut(stack: Stack) -> None:
+    room = await stack.projections()
+    await stack.record(call_record("long", tool="t" * 100_000, client="c" * 5_000), call_record("short"))
+
+    await calls_are(stack, ["long", "short"])
+    assert room.status().figures["calls_refused"] == 0
+    assert {len(record.tool) for record in await asked(stack)} == {500, 8}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.contracts.calls import LEGACY, MODERN, RpcHead
+from callboard.contracts.calls import LEGACY, LISTEN, MODERN, RpcHead, task_id
 from callboard.contracts.definitions import (
     Catalogue,
     CatalogueItem,
@@ -22,6 +22,7 @@ from callboard.contracts.definitions import (
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.digest import digest_of_json
+from callboard.kernel.extensions import TASKS
 from callboard.kernel.names import is_slug, prefix_among, wire_name
 from callboard_router.calls.among import resolve_among
 from callboard_router.calls.resolve import Answer, Target, resolve
@@ -41,9 +42,19 @@ def tool(name: str) -> CatalogueItem:
     return item(name, inputSchema={"type": "object", "properties": {"n": {"type": "integer"}}})
 
 
-def compiled(name: str, version: int = 1, servers: dict[str, PlaybookServer] | None = None, **rest: Any) -> Any:
+def compiled(
+    name: str,
+    version: int = 1,
+    servers: dict[str, PlaybookServer] | None = None,
+    *,
+    makes_tasks: bool = False,
+    **rest: Any,
+) -> Any:
     """A playbook over server `git`, or others, with two tools, a prompt, a resource and a template each."""
     uses = servers or {"git": PlaybookServer()}
+    declared: dict[str, Any] = {"tools": {}, "resources": {}, "completions": {}}
+    if makes_tasks:
+        declared["extensions"] = {TASKS: {}}
     catalogues = {
         server: Catalogue(
             era=MODERN,
@@ -51,7 +62,7 @@ def compiled(name: str, version: int = 1, servers: dict[str, PlaybookServer] | N
             prompts=(item("sum"),),
             resources=(item(f"{server}://head", "uri", title="head"),),
             templates=(item(f"{server}://{{rev}}/x", "uriTemplate", title="rev"),),
-            capabilities=msgspec.Raw(b'{"tools":{},"resources":{},"completions":{}}'),
+            capabilities=msgspec.Raw(msgspec.json.encode(declared)),
             instructions=f"about {server}",
         )
         for server in uses
@@ -198,3 +209,24 @@ def test_of_two_equal_aliases_neither_stands_for_the_other() -> None:
     union = CombinedPlaybooks("acme", [part], 100)
     assert list(union.tools) == ["a__log"]
     assert b"1" not in union.lists["tools/list"].result(LEGACY, None)
+
+
+def test_a_task_goes_to_a_playbook_whose_server_made_it() -> None:
+    union = combined(compiled("a"), compiled("b", servers={"jobs": PlaybookServer()}, makes_tasks=True))
+    asked = RpcHead("id", "tasks/get", MODERN, "c", "k", 0, 0, selection="*")
+    body = msgspec.json.encode({"taskId": task_id("jobs", "w1", "AAAA")})
+    owner = resolve_among(asked, body, union)
+    assert isinstance(owner, CompiledPlaybook)
+    assert owner.name == "b"
+    listening = msgspec.json.encode({"notifications": {"taskIds": [task_id("jobs", "w1", "AAAA")]}})
+    owner = resolve_among(msgspec.structs.replace(asked, method=LISTEN), listening, union)
+    assert isinstance(owner, CompiledPlaybook)
+    with pytest.raises(Problem) as refused:
+        resolve_among(asked, body, combined(compiled("a")))
+    assert refused.value.code == "method.unknown"
+
+
+def test_the_extensions_of_all_parts_are_told() -> None:
+    union = combined(compiled("a"), compiled("b", makes_tasks=True))
+    opened = msgspec.json.decode(union.opened, type=Opened)
+    assert TASKS in msgspec.json.decode(opened.capabilities)["extensions"]

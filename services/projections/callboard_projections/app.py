@@ -25,6 +25,7 @@ from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard_projections.call_log.keep import CallLog
 from callboard_projections.call_log.partitions import Partitions
 from callboard_projections.call_log.pull import Pull
+from callboard_projections.call_log.read import CallReads
 from callboard_projections.call_log.store import CallStore
 from callboard_projections.canary.watch import CanaryWatch
 from callboard_projections.entry.commands import register_commands
@@ -124,7 +125,7 @@ class Projections:
         store = EventStore(pool, _nothing)
         reads = Reads(pool, store, {folder.projection.name: folder for folder in self._folders})
         register_history(self.bus, reads)
-        register_records(self.bus, pool, rebuilds)
+        register_records(self.bus, pool, CallReads(pool), rebuilds)
         register_commands(self.bus, rebuilds)
         answer_status(self)
         self.bus.on_reconnect(self._reconnected)

@@ -163,9 +163,8 @@ def write_line(frame: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-async def serve_stdio(peer: Peer) -> None:
+async def serve_stdio(channel: Channel) -> None:
     """Newline delimited JSON on stdin and stdout."""
-    channel = Channel(peer, write_line)
     reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -197,7 +196,7 @@ async def main(options: argparse.Namespace) -> None:
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, changed)
     if options.stdio:
-        await serve_stdio(peer)
+        await serve_stdio(Channel(peer, write_line))
         return
     if options.websocket:
         await wire.until_terminated(lambda: listen_websocket(peer, options.port))

@@ -1,6 +1,6 @@
 """The fixture of the official conformance suite, on the official SDK, in both eras.
 
-    python -m tests.support.upstreams.everything --transport http --port 0 [--era both|2025|2026]
+    python -m tests.support.upstreams.everything --transport http --port 0 [--era both|2025|2026] [--sloppy]
     python -m tests.support.upstreams.everything --transport stdio|sse|websocket [--era both|2025|2026]
 
 `sse` is the older HTTP+SSE with its stream at /sse, only for the handshake era. Over HTTP the endpoint is /mcp,
@@ -18,6 +18,7 @@ import socket
 import warnings
 from collections import deque
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import partial
 
 import anyio
@@ -32,19 +33,28 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.runner import serve_loop
 from mcp.server.sse import SseServerTransport
 from mcp.server.stdio import stdio_server
-from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
+from mcp.server.streamable_http import GET_STREAM_KEY, EventCallback, EventMessage, EventStore
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared._context_streams import create_context_streams
 from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.exceptions import MCPDeprecationWarning
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.upstreams import wire
-from tests.support.upstreams.everything_call import Answers, Board, Call, Context, InputNeeded, plain, session_key
+from tests.support.upstreams.everything_call import (
+    BEGUN,
+    Answers,
+    Board,
+    Call,
+    Context,
+    InputNeeded,
+    plain,
+    session_key,
+)
 from tests.support.upstreams.everything_data import (
     EXTRA_PROMPT,
     PROMPTS,
@@ -54,6 +64,7 @@ from tests.support.upstreams.everything_data import (
     prompt_messages,
     read,
 )
+from tests.support.upstreams.everything_sloppy import Sloppy
 from tests.support.upstreams.everything_tools import EXTRA_TOOL, TOOLS, text
 from tests.support.upstreams.pipes import announced
 
@@ -61,6 +72,8 @@ from tests.support.upstreams.pipes import announced
 _STATE_KEY = "a fixed key of a test fixture, 32 bytes or more"
 _RETRY_MILLISECONDS = 100
 _STORED_EVENTS = 10_000
+_SESSION_HEADER = b"mcp-session-id"
+_session: ContextVar[object] = ContextVar("session")
 _HINTS: dict[CacheableMethod, CacheHint] = {
     "tools/list": CacheHint(0, "public"),
     "prompts/list": CacheHint(0, "public"),
@@ -196,26 +209,68 @@ async def _no_handshake(ctx: Context, call_next: CallNext) -> HandlerResult:
 
 
 class Events(EventStore):
-    """The last events of all streams, for Last-Event-ID."""
+    """The last events of all streams, for Last-Event-ID.
+
+    The SDK names the stream of an answer by the id of its request, which is the same in every session, and it loses
+    what is said between a replay and the moment it listens again. So streams are told apart by their session too, and
+    a replay lasts until the answer.
+    """
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)
-        self._events: deque[tuple[str, str, types.JSONRPCMessage | None]] = deque(maxlen=_STORED_EVENTS)
+        self._events: deque[tuple[int, tuple[object, str], types.JSONRPCMessage | None]] = deque(maxlen=_STORED_EVENTS)
+        self._more = anyio.Event()
 
     async def store_event(self, stream_id: str, message: types.JSONRPCMessage | None) -> str:
-        event_id = str(next(self._ids))
-        self._events.append((event_id, stream_id, message))
-        return event_id
+        number = next(self._ids)
+        self._events.append((number, (_session.get(), stream_id), message))
+        more, self._more = self._more, anyio.Event()
+        more.set()
+        return str(number)
 
     async def replay_events_after(self, last_event_id: str, send_callback: EventCallback) -> str | None:
-        events = list(self._events)
-        stream = next((stream for event_id, stream, _ in events if event_id == last_event_id), None)
-        if stream is None:
+        last = int(last_event_id)
+        stream = next((stream for number, stream, _ in self._events if number == last), None)
+        if stream is None or stream[0] is not _session.get():
             return None
-        for event_id, of_stream, message in events:
-            if of_stream == stream and int(event_id) > int(last_event_id) and message is not None:
-                await send_callback(EventMessage(message, event_id))
-        return stream
+        while True:
+            more = self._more
+            for number, of_stream, message in list(self._events):
+                if of_stream != stream or number <= last or message is None:
+                    continue
+                last = number
+                await send_callback(EventMessage(message, str(number)))
+                if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+                    return None
+            if stream[1] == GET_STREAM_KEY:
+                return stream[1]
+            await more.wait()
+
+
+class Requests:
+    """What the tools and the event store have to know of a request: its session, and when its answer began."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._sessions: dict[bytes, object] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        # The SDK runs a session in the context of the request that opened it.
+        session = self._sessions.get(dict(scope["headers"]).get(_SESSION_HEADER, b""), object())
+        _session.set(session)
+        begun = anyio.Event()
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and (id := dict(message["headers"]).get(_SESSION_HEADER)):
+                self._sessions.setdefault(id, session)
+            await send(message)
+            if message.get("body"):
+                begun.set()
+
+        await self.app({**scope, BEGUN: begun}, receive, sending)
 
 
 class OneEra:
@@ -250,9 +305,12 @@ async def _answer(send: Send, status: int, body: dict[str, object] | None) -> No
     await send({"type": "http.response.body", "body": json.dumps(body).encode() if body else b""})
 
 
-def serve_http(server: Everything, era: str, port: int) -> None:
+def serve_http(server: Everything, era: str, port: int, *, sloppy: bool = False) -> None:
     """Serve /mcp on loopback; the port is announced on the first line of stdout."""
-    app: ASGIApp = server.streamable_http_app(event_store=Events(), retry_interval=_RETRY_MILLISECONDS)
+    app: ASGIApp = Requests(server.streamable_http_app(event_store=Events(), retry_interval=_RETRY_MILLISECONDS))
+    if sloppy:
+        server.get_tool_input_schema = lambda name: None  # no schema: no check of Mcp-Param-*
+        app = Sloppy(app)
     serve_app(app if era == "both" else OneEra(app, era), port)
 
 
@@ -331,11 +389,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--transport", choices=("http", "stdio", "sse", "websocket"), default="http")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--era", choices=("both", "2025", "2026"), default="both")
+    parser.add_argument("--sloppy", action="store_true", help="over HTTP: a loose implementation of 2026-07-28")
     options = parser.parse_args(argv)
     warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
     server = build(options.era)
     if options.transport == "http":
-        serve_http(server, options.era, options.port)
+        serve_http(server, options.era, options.port, sloppy=options.sloppy)
     elif options.transport == "sse":
         serve_app(sse_app(server), options.port)
     elif options.transport == "websocket":

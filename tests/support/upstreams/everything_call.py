@@ -28,6 +28,9 @@ Context = ServerRequestContext[Any, Any]
 Answers = dict[str, dict[str, Any]]
 Questions = Mapping[str, types.InputRequest]
 
+BEGUN = "everything.begun"
+"""Key of a request's scope: set once the first bytes of its answer are out."""
+_BEGUN_SECONDS = 5.0
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _CAPABILITY = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
 _ANSWER: dict[str, type[types.Result]] = {
@@ -117,6 +120,19 @@ class Call:
             return {key: known[key] for key in questions}
         state = json.dumps(self.remembered) if remember else None
         raise InputNeeded(types.InputRequiredResult(input_requests=dict(questions), request_state=state))
+
+    async def close_stream(self) -> bool:
+        """Close the stream of this call, where it is one that its client can come back to; whether it is.
+
+        Not before the client was told an event to go on from: the SDK closes a stream that has not begun as well, and
+        then the client knows no event.
+        """
+        if self.context.close_sse_stream is None or self.context.request is None:
+            return False
+        with anyio.fail_after(_BEGUN_SECONDS):
+            await self.context.request.scope[BEGUN].wait()
+        await self.context.close_sse_stream()
+        return True
 
     async def log(self, level: types.LoggingLevel, text: str) -> None:
         wanted = self.board.levels.get(session_key(self.context), "debug")

@@ -24,6 +24,7 @@ from tests.support.upstreams.everything_data import (
 
 Handler = Callable[[Call], Awaitable[types.CallToolResult]]
 _STEP_SECONDS = 0.05
+_LONG_SECONDS = 2.0
 _NAME = elicit("What is your name?", {"name": {"type": "string"}}, ["name"])
 _CONFIRM = elicit("Please confirm", {"ok": {"type": "boolean"}}, ["ok"])
 
@@ -142,9 +143,8 @@ async def test_error_handling(call: Call) -> types.CallToolResult:
 
 @_tool("Closes its stream before it answers")
 async def test_reconnection(call: Call) -> types.CallToolResult:
-    if call.context.close_sse_stream is not None:
-        await call.context.close_sse_stream()
-    await anyio.sleep(2 * _STEP_SECONDS)
+    # Without a stream of its own to close, it gives whoever is in between the time to close theirs.
+    await anyio.sleep(2 * _STEP_SECONDS if await call.close_stream() else _LONG_SECONDS)
     return text("Reconnection test completed")
 
 

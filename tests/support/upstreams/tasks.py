@@ -20,8 +20,9 @@ from typing import Any
 import msgspec
 
 from tests.support.upstreams import wire
-from tests.support.upstreams.echo import Ledger, Stdio, tool
+from tests.support.upstreams.echo import Ledger, serve_stdio, tool, write_line
 from tests.support.upstreams.endpoint import Endpoint
+from tests.support.upstreams.pipes import Channel
 from tests.support.upstreams.rpc import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -334,7 +335,7 @@ async def main(options: argparse.Namespace) -> None:
     tools = TaskTools(Ledger(options.ledger))
     peer = tools.peer = Peer(tools, options.era)
     if options.stdio:
-        await Stdio(peer).run()
+        await serve_stdio(Channel(peer, write_line))
         return
     endpoint = Endpoint(peer)
 

@@ -20,8 +20,9 @@ from typing import Any
 import msgspec
 
 from tests.support.upstreams import wire
-from tests.support.upstreams.echo import Ledger, Stdio
+from tests.support.upstreams.echo import Ledger, serve_stdio, write_line
 from tests.support.upstreams.endpoint import Endpoint
+from tests.support.upstreams.pipes import Channel
 from tests.support.upstreams.rpc import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -156,16 +157,16 @@ class Told(Peer):
         reply.result(text_result(b'"said"'))
 
 
-class NotedStdio(Stdio):
+class NotedChannel(Channel):
     """Over stdio, with every line noted."""
 
     def __init__(self, peer: Told) -> None:
-        super().__init__(peer)
+        super().__init__(peer, write_line)
         self._told = peer
 
-    def line(self, line: bytes) -> None:
-        self._told.note(line, {})
-        super().line(line)
+    def take(self, text: bytes) -> None:
+        self._told.note(text, {})
+        super().take(text)
 
 
 def served(peer: Told) -> Callable[[wire.Connection], None]:
@@ -185,7 +186,7 @@ def served(peer: Told) -> Callable[[wire.Connection], None]:
 async def main(options: argparse.Namespace) -> None:
     peer = Told(Path(options.script), Ledger(options.ledger), options.era)
     if options.stdio:
-        await NotedStdio(peer).run()
+        await serve_stdio(NotedChannel(peer))
     else:
         await wire.until_terminated(lambda: wire.listen(served(peer), options.port))
 

@@ -25,6 +25,8 @@ _DRAIN_SECONDS: Final = 0.5
 _SETTLING_SECONDS: Final = 0.25
 _CONNECT_SECONDS: Final = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+LONGEST_RETRY: Final = 30_000
+"""Milliseconds; what a server asks for beyond that is not waited for."""
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
 
@@ -138,9 +140,7 @@ class Endpoint:
 
     def refusal(self, status: int) -> str:
         """What a 401 or 403 of it means, for people."""
-        if status == 401 and not self._has_token:
-            return f"{self.shown} wants a token, and there is none: set CALLBOARD_TOKEN, or run with --store-token once"
-        return f"{self.shown} refused the token (HTTP {status})"
+        return refusal_of(self.shown, status, has_token=self._has_token)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -190,6 +190,13 @@ def _keep_alive() -> list[tuple[int, int, int]]:
         if hasattr(socket, name):
             options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
     return options
+
+
+def refusal_of(shown: str, status: int, *, has_token: bool) -> str:
+    """What a 401 or 403 of an endpoint means, for people."""
+    if status == 401 and not has_token:
+        return f"{shown} wants a token, and there is none: set CALLBOARD_TOKEN, or run with --store-token once"
+    return f"{shown} refused the token (HTTP {status})"
 
 
 def is_loopback(host: str) -> bool:

@@ -1,6 +1,7 @@
 """The way of one request of the client: sent once, waited for, and sent again only where nothing can run twice.
 
-What the endpoint says comes to `Flight.take`; `streams.Listening` is the flight that outlives its connection.
+What the endpoint says comes to `Flight.take`; `streams.Listening` is the flight that outlives its connection. What a
+request meets whatever carries it is in `flights.py`.
 """
 
 from __future__ import annotations
@@ -8,181 +9,80 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final
 
 import msgspec
 
-from callboard.bridge.endpoint import Answer, Endpoint, Patience, Unreached, drain
+from callboard.bridge.endpoint import LONGEST_RETRY, Answer, Endpoint, Unreached, drain
+from callboard.bridge.flights import REPEATABLE, Delivery, Flight, Write, look_at
 from callboard.bridge.headers import MEDIA, RequestHeaders
 from callboard.bridge.messages import (
     HEADER_MISMATCH,
     Envelope,
     Malformed,
-    Params,
     Refused,
-    error_answer,
     error_object,
     member,
-    named,
     parse_all,
     problem_object,
     request,
 )
+from callboard.bridge.said import KEPT
 from callboard.bridge.session import Session, SessionLost
-from callboard.bridge.sse import TooLarge
 from callboard.contracts.problems import Problem
 
 log = logging.getLogger("callboard.bridge")
-Write = Callable[[bytes], Awaitable[None]]
-
-# Sent again after their answer was lost: they read, or a second time has the effect of the first.
-REPEATABLE: Final = frozenset(
-    {
-        "completion/complete",
-        "initialize",
-        "logging/setLevel",
-        "ping",
-        "prompts/get",
-        "prompts/list",
-        "resources/list",
-        "resources/read",
-        "tasks/cancel",
-        "tasks/get",
-        "tasks/result",
-        "tasks/update",
-        "resources/subscribe",
-        "resources/templates/list",
-        "resources/unsubscribe",
-        "server/discover",
-        "subscriptions/listen",
-        "tools/list",
-    }
-)
-_KEPT: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 _AWAY: Final = frozenset({502, 503, 504})
 _MAX_PAGES: Final = 1000
-_LONGEST_RETRY: Final = 30_000  # milliseconds
 _BROKEN_OFF: Final = Unreached("it broke off its answer", sent=True)
 
 
 class _Peek(msgspec.Struct, frozen=True):
     code: int = 0
-    data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _PeekData(msgspec.Struct, frozen=True):
-    code: str = ""
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
-_peek_data = msgspec.json.Decoder(_PeekData).decode
 
 
-class Flight:
-    """One request that is under way. `modern`: of the stateless era."""
-
-    def __init__(self, message: Envelope, line: bytes, params: Params, patience: Patience) -> None:
-        self.message = message
-        self.line = line
-        self.params = params
-        self.modern = bool(params.version)
-        self.patience = patience
-        self.task: asyncio.Task[None] | None = None
-        self.sent = False
-        self.cancelled = False
-        self.renewed = False
-        self.listed = False
-
-    @property
-    def id(self) -> bytes:
-        """Its id as JSON text."""
-        return self.message.raw_id
-
-    def take(self, found: Envelope, raw: bytes) -> tuple[list[bytes], bool]:
-        """A message that came for it: what the client gets, and whether that was the end."""
-        if found.answers(self.id):
-            return [named(found, raw, self.id)], True
-        if found.is_answer:
-            log.warning("the server answered a request that was not asked here; left out")
-            return [], False
-        return [raw], False
-
-
-class Requests:
+class Requests(Delivery):
     """Sends requests until they are answered; writes the answers."""
 
     def __init__(self, endpoint: Endpoint, session: Session, write: Write) -> None:
+        super().__init__(endpoint.shown, write)
         self._endpoint = endpoint
         self._session = session
         self._headers = RequestHeaders()
-        self._write = write
         self._own_ids = itertools.count(1)
 
     async def serve(self, flight: Flight) -> None:
         """Until exactly one answer was written, or the client gave the request up."""
+        if flight.message.method != "initialize":
+            await super().serve(flight)
+            return
+        async with self._session.opening:
+            await super().serve(flight)
+
+    async def _attempt(self, flight: Flight) -> None:
         try:
-            if flight.message.method == "initialize":
-                async with self._session.opening:
-                    await self._until_answered(flight)
-            else:
-                await self._until_answered(flight)
-        except Refused as refused:
-            await self._fail(flight, refused.error)
-        except Unreached as gone:
-            await self._fail(flight, problem_object(self._problem(flight, gone)))
-        except TooLarge:
-            await self._fail(flight, error_object(-32603, "the answer is over the limit of the bridge"))
-        except Malformed:
-            problem = Problem("server.invalid_answer", f"{self._endpoint.shown} did not answer in JSON-RPC")
-            await self._fail(flight, problem_object(problem))
-        except Exception:
-            log.exception("a request failed inside the bridge")
-            await self._fail(flight, error_object(-32603, "something went wrong in the bridge; see its stderr"))
-
-    def _problem(self, flight: Flight, gone: Unreached) -> Problem:
-        shown = self._endpoint.shown
-        if gone.sent and flight.message.method not in REPEATABLE:
-            return Problem("call.outcome_unknown", f"{shown} went away within the call: {gone.reason}")
-        return Problem("endpoint.unreachable", f"{shown} does not answer: {gone.reason}")
-
-    async def _fail(self, flight: Flight, error: bytes) -> None:
-        if not flight.cancelled:
-            await self._write(error_answer(flight.id, error))
-
-    async def _until_answered(self, flight: Flight) -> None:
-        told = False
-        while not flight.cancelled:
-            try:
+            await self._exchange(flight)
+        except SessionLost as lost:
+            if flight.renewed:
+                raise Refused(lost.error) from None
+            flight.renewed, flight.sent = True, False
+            await self._renew(flight, lost)
+            if not flight.cancelled:
                 await self._attempt(flight)
-                return
-            except SessionLost as lost:
-                if flight.renewed:
-                    raise Refused(lost.error) from None
-                flight.renewed, flight.sent = True, False
-                gone = await self._renew(lost)
-                flight.renewed = gone is None
-            except Unreached as failure:
-                if flight.cancelled or (failure.sent and flight.message.method not in REPEATABLE):
-                    raise
-                gone = failure
-            flight.sent = False
-            if gone is not None:
-                if not told:
-                    log.warning("%s does not answer (%s); waiting for it", self._endpoint.shown, gone.reason)
-                told = True
-                await flight.patience.wait(gone)
 
-    async def _renew(self, lost: SessionLost) -> Unreached | None:
+    async def _renew(self, flight: Flight, lost: SessionLost) -> None:
         try:
             await self._session.renew(lost.generation)
         except Unreached as gone:
             # The request itself was refused: it can always be sent again.
-            return Unreached(gone.reason, sent=False)
-        return None
+            flight.renewed = False
+            raise Unreached(gone.reason, sent=False) from None
 
-    async def _attempt(self, flight: Flight) -> None:
+    async def _exchange(self, flight: Flight) -> None:
         if flight.message.method not in REPEATABLE:
             await self._endpoint.settle()
         if flight.modern or flight.message.method == "initialize":
@@ -204,7 +104,7 @@ class Requests:
         # The call was refused for its headers, so it did not run: learn them, and send it once more.
         flight.listed, flight.sent = True, False
         await self._list_tools(flight)
-        await self._attempt(flight)
+        await self._exchange(flight)
 
     async def _whole(self, flight: Flight, answer: Answer) -> bool:
         """An answer in one piece; False when the request was refused for headers that can be learned."""
@@ -221,22 +121,24 @@ class Requests:
         raise Unreached("it answered without an answer to the request", sent=True)
 
     async def _stream(self, flight: Flight, answer: Answer) -> None:
-        last_id, retry = await self._events(flight, answer, "")
+        last_id, retry = await self._events(flight, answer, "", 0)
         while last_id:
             # The server let the connection go and means us to come back for the rest (2025-11-25, transports).
-            await asyncio.sleep(min(retry, _LONGEST_RETRY) / 1000)
+            await asyncio.sleep(min(retry, LONGEST_RETRY) / 1000)
             headers = {**self._session.headers(), "Accept": "text/event-stream", "Last-Event-ID": last_id}
             try:
                 async with self._endpoint.exchange("GET", headers) as resumed:
+                    if resumed.status in _AWAY:
+                        raise Unreached(f"HTTP {resumed.status}", sent=True)
                     if resumed.status != 200 or not resumed.is_stream:
                         raise Refused(problem_object(self._problem(flight, _BROKEN_OFF)))
-                    last_id, retry = await self._events(flight, resumed, last_id)
+                    flight.patience.forget()
+                    last_id, retry = await self._events(flight, resumed, last_id, retry)
             except Unreached as gone:
                 await flight.patience.wait(Unreached(gone.reason, sent=True))
 
-    async def _events(self, flight: Flight, answer: Answer, last_id: str) -> tuple[str, int]:
+    async def _events(self, flight: Flight, answer: Answer, last_id: str, retry: int) -> tuple[str, int]:
         """Pass on a stream; ("", 0) when it held the answer, else the last event id and the pause it asked for."""
-        retry = 0
         try:
             async with aclosing(answer.events()) as events:
                 async for event in events:
@@ -269,19 +171,14 @@ class Requests:
             self._headers.learn(result)
         elif method == "initialize":
             self._session.opened(flight.line, answer, result)
-        elif method in _KEPT:
-            self._session.remember(flight.message, flight.line)
+        elif method in KEPT:
+            self._session.said.remember(flight.message, flight.line)
 
     def _look_at(self, flight: Flight, answer: Answer, error: bytes) -> None:
         """A gateway in the middle of its restart is waited for; a refused token is told on stderr."""
         if answer.status in (401, 403):
             log.error(self._endpoint.refusal(answer.status))
-        try:
-            code = _peek_data(_peek(error).data).code
-        except msgspec.DecodeError:
-            return
-        if code in ("bus.unavailable", "database.unavailable") and flight.message.method in REPEATABLE:
-            raise Unreached(code, sent=True)
+        look_at(flight, error)
 
     def _refusal(self, flight: Flight, answer: Answer) -> Exception:
         """What a status without a JSON-RPC message means."""

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Final
 
 import msgspec
 
-from callboard.bridge.endpoint import Endpoint, Patience, Unreached
-from callboard.bridge.messages import Envelope, Malformed, Params, Refused, member, notification, parse_all
-from callboard.bridge.requests import Flight, Write
+from callboard.bridge.endpoint import LONGEST_RETRY, Answer, Endpoint, Patience, Unreached
+from callboard.bridge.flights import Flight, Write
+from callboard.bridge.messages import Envelope, Malformed, Params, Refused, member, parse_all
+from callboard.bridge.said import news
 from callboard.bridge.session import Session
 from callboard.bridge.sse import TooLarge
 
@@ -23,12 +23,6 @@ log = logging.getLogger("callboard.bridge")
 _ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 _LASTED: Final = 1.0  # seconds; a stream that ends sooner was not wanted by the server
 _AWAY: Final = frozenset({429, 502, 503, 504})
-
-
-def news(lists: Iterable[str], uris: Iterable[str], meta: bytes = b"") -> list[bytes]:
-    """The notifications that these lists and resources may be others now."""
-    told = [notification(f"notifications/{kind}/list_changed", meta) for kind in lists]
-    return told + [notification("notifications/resources/updated", member("uri", uri), meta) for uri in uris]
 
 
 class _Filter(msgspec.Struct, frozen=True, rename="camel"):
@@ -85,6 +79,9 @@ class Following:
         self._session = session
         self._write = write
         self._task: asyncio.Task[None] | None = None
+        self._unknown = False
+        self._last_id = ""
+        self._retry = 0
 
     def start(self) -> None:
         """Begin, when the client says that it is initialized."""
@@ -107,27 +104,25 @@ class Following:
             self._task = asyncio.create_task(self._run(again=True))
 
     async def _run(self, again: bool) -> None:
-        patience, last_id, loop = Patience(None), "", asyncio.get_running_loop()
+        """`again`: the client follows already, and what changed before this stream is not known."""
+        patience, loop = Patience(None), asyncio.get_running_loop()
+        self._unknown, self._last_id, self._retry = again, "", 0
         while True:
             began = loop.time()
             gone = Unreached("the stream ended", sent=True)
             generation = self._session.generation
             headers = {**self._session.headers(), "Accept": "text/event-stream"}
-            if last_id:
-                headers["Last-Event-ID"] = last_id
+            if self._last_id:
+                headers["Last-Event-ID"] = self._last_id
             try:
                 async with self._endpoint.exchange("GET", headers) as answer:
                     if answer.status == 200 and answer.is_stream:
-                        if again and not last_id:
-                            await self._tell()
-                        again = True
-                        async with aclosing(answer.events()) as events:
-                            async for event in events:
-                                last_id = last_id if event.id is None else event.id
-                                await self._pass_on(event.data)
+                        await self._listen(answer)
                     elif answer.status == 404 and self._session.has_id:
-                        last_id, again = "", True
+                        self._last_id, self._unknown = "", True
                         await self._session.renew(generation)
+                    elif answer.status == 400 and self._last_id:
+                        self._last_id = ""  # it does not know this event; it is asked for a stream from now on
                     elif answer.status not in _AWAY:
                         return  # 405: the server has no such stream
             except Unreached as failure:
@@ -137,10 +132,21 @@ class Following:
                 return
             if loop.time() - began > _LASTED:
                 patience.forget()
+            await asyncio.sleep(min(self._retry, LONGEST_RETRY) / 1000)
             await patience.wait(gone)
 
+    async def _listen(self, answer: Answer) -> None:
+        if self._unknown and not self._last_id:
+            await self._tell()
+        self._unknown = True
+        async with aclosing(answer.events()) as events:
+            async for event in events:
+                self._last_id = self._last_id if event.id is None else event.id
+                self._retry = event.retry or self._retry
+                await self._pass_on(event.data)
+
     async def _tell(self) -> None:
-        for message in news(self._session.lists, self._session.watched):
+        for message in self._session.said.news():
             await self._write(message)
 
     async def _pass_on(self, data: bytes) -> None:

@@ -18,6 +18,8 @@ from callboard.cli.refusals import Refused, WrongUsage
 from callboard.cli.target import DEFAULT_DATA_DIR, address_of, settings
 
 _PORTS = {"http": 80, "https": 443}
+_SAME = {"ws": "http", "wss": "https"}
+"""A WebSocket begins as an HTTP request to the same place."""
 
 
 def bridge(args: Namespace, out: Output) -> int:
@@ -39,11 +41,12 @@ def _origin(url: str) -> tuple[str, str, int]:
         port = parts.port
     except ValueError:
         raise WrongUsage(f"{url!r} is not a URL") from None
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise WrongUsage(f"{url!r} is not an http or https URL")
+    scheme = _SAME.get(parts.scheme, parts.scheme)
+    if scheme not in _PORTS or not parts.hostname:
+        raise WrongUsage(f"{url!r} is not an http, https, ws or wss URL")
     if parts.username or parts.password:
         raise WrongUsage("the URL holds a password, which other users of this machine can see; use --token-file")
-    return parts.scheme, parts.hostname, port or _PORTS[parts.scheme]
+    return scheme, parts.hostname, port or _PORTS[scheme]
 
 
 def _token(args: Namespace, origin: tuple[str, str, int], out: Output) -> str:

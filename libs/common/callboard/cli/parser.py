@@ -13,6 +13,8 @@ from callboard.cli.exit_codes import EXPLAINED
 
 _CLI: Final = "callboard.cli"
 ROOMS: Final = ("edge", "router", "connectors", "authsvc", "projections")
+# As `contracts.calls` has them; that is not imported, so that `--help` stays quick.
+OUTCOMES: Final = ("ok", "tool_error", "error", "refused", "timeout", "cancelled", "unknown")
 _REFERENCE: Final = "[ORG/]NAME"
 _WAIT: Final = "how long a request waits for an endpoint that is away (default: %(default)g)"
 Commands = Any  # argparse gives its sub-parsers no public type
@@ -67,7 +69,12 @@ def _run(commands: Commands) -> None:
     up.add_argument("--host", default="127.0.0.1", help="address the edge listens on (default: %(default)s)")
     up.add_argument("--port", type=int, default=8700, help="port of the first edge (default: %(default)s)")
     up.add_argument("--file", metavar="FILE", help="apply this file instead of the demo")
-    up.add_argument("--replicas", type=int, default=1, metavar="N", help="processes of each service (default: 1)")
+    up.add_argument(
+        "--replicas",
+        default="1",
+        metavar="N[,SERVICE=N...]",
+        help="processes of each service, and of single ones, for example 2,connectors=3 (default: 1)",
+    )
     up.add_argument("--nats-url", metavar="URL", help="use this NATS instead of starting one")
     up.add_argument("--nats-credentials", metavar="DIR", help="with --nats-url: DIR/<service>.creds for each service")
     up.add_argument("--database-url", metavar="URL", help="use this Postgres instead of starting one")
@@ -199,7 +206,7 @@ def _mcp(commands: Commands) -> None:
     call.add_argument("--arg", action="append", default=[], metavar="KEY=VALUE", help="one argument; repeat it")
     call.add_argument("--json-args", metavar="JSON", default="{}", help="arguments as a JSON object")
     bridge = _command(commands, "bridge", "bridge:bridge", "be a stdio MCP server that forwards to an MCP endpoint")
-    bridge.add_argument("url", metavar="URL", help="a playbook's MCP URL, or any Streamable HTTP endpoint")
+    bridge.add_argument("url", metavar="URL", help="http(s) or ws(s) URL of a playbook, or of any such endpoint")
     bridge.add_argument("--token-file", metavar="FILE", help="default: CALLBOARD_TOKEN, else the keyring")
     keep = bridge.add_mutually_exclusive_group()
     keep.add_argument("--store-token", action="store_true", help="put a token, read from stdin, into the keyring")
@@ -224,19 +231,44 @@ def _listing(group: Commands, name: str, function: str, text: str) -> argparse.A
 
 def _records(commands: Commands) -> None:
     calls = _group(commands, "calls", "call records")
-    recent = _command(calls, "ls", "records:list_calls", "list recent calls", org=True)
-    recent.add_argument("--playbook", default="", metavar="NAME")
-    recent.add_argument("--limit", type=int, default=50, metavar="N")
+    recent = _command(calls, "ls", "records:list_calls", "list calls, newest first", org=True)
+    _call_filters(recent)
     tail = _command(calls, "tail", "records:tail_calls", "follow calls as they happen", org=True)
     tail.add_argument("--count", type=int, metavar="N", help="end after N calls")
     show = _command(calls, "show", "records:show_call", "show one call", org=True)
     show.add_argument("call_id")
+    show.add_argument("--definition", action="store_true", help="print the definition that answered the call")
+    replay = _command(commands, "replay", "replay:replay", "run recorded calls again on another version", org=True)
+    replay.add_argument("call_id", nargs="*", metavar="CALL", help="ids of calls, as `calls ls` prints them")
+    replay.add_argument("--against", required=True, metavar=f"[{_REFERENCE}]@N", help="the version they run on")
+    replay.add_argument("--last", type=int, metavar="N", help="the last N tool calls of the playbook instead")
+    replay.add_argument("--playbook", default="", metavar="NAME[@N]", help="with --last: of this one")
+    replay.add_argument("--since", default="7d", metavar="TIME", help="with --last: from then on (default: 7d)")
+    replay.add_argument(
+        "--unsafe", action="append", default=[], metavar="TOOL", help="runs although it is not marked read-only"
+    )
+    replay.add_argument("--ignore", action="append", default=[], metavar="PATTERN", help="a place like /content/*/text")
+    replay.add_argument("--ignore-times", action="store_true", help="take any two times for equal")
+    _exit_code(replay)
     events = _group(commands, "events", "the log of an organisation")
-    log = _command(events, "ls", "records:list_events", "list events", org=True)
+    log = _command(events, "ls", "events:list_events", "list events", org=True)
     log.add_argument("--after", type=int, default=0, metavar="SEQ")
     log.add_argument("--limit", type=int, default=200, metavar="N")
-    follow = _command(events, "tail", "records:tail_events", "follow events as they are published", org=True)
+    follow = _command(events, "tail", "events:tail_events", "follow events as they are published", org=True)
     follow.add_argument("--count", type=int, metavar="N", help="end after N events")
+
+
+def _call_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--playbook", default="", metavar="NAME[@N]", help="one playbook, or one version of it")
+    for name in ("tool", "server", "client", "principal", "era", "digest"):
+        parser.add_argument(f"--{name}", default="", metavar=name.upper())
+    parser.add_argument("--outcome", default="", choices=OUTCOMES, help="how it ended")
+    parser.add_argument("--trace", default="", metavar="ID", help="the trace id, 32 hexadecimal digits")
+    parser.add_argument("--since", default="", metavar="TIME", help="from then on (default: 24 hours before --until)")
+    parser.add_argument("--until", default="", metavar="TIME", help="before then (default: now)")
+    parser.add_argument("--slower-than", type=float, default=0.0, metavar="MS", help="that took so long or longer")
+    parser.add_argument("--cursor", default="", help="go on where the page before ended")
+    parser.add_argument("--limit", type=int, default=50, metavar="N")
 
 
 def _access(commands: Commands) -> None:

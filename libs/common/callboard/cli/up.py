@@ -11,11 +11,15 @@ from callboard.cli.exit_codes import OK
 from callboard.cli.output import Output
 from callboard.cli.refusals import Refused, WrongUsage
 from callboard.cli.target import DEFAULT_DATA_DIR
+from callboard.contracts.subjects import ROOMS
 from callboard.local.up import Installation, Options
 
 if TYPE_CHECKING:
     from callboard.kernel.playbook_file import PlaybookFile
     from callboard.local.furnish import Furnished
+
+
+_MOST_REPLICAS = 64
 
 
 def up(args: Namespace, out: Output) -> int:
@@ -24,7 +28,7 @@ def up(args: Namespace, out: Output) -> int:
         data_dir=args.data_dir or DEFAULT_DATA_DIR,
         host=args.host,
         port=args.port,
-        replicas=args.replicas,
+        replicas=replicas_of(args.replicas),
         file=_file(args.file),
         nats_url=args.nats_url,
         nats_credentials=args.nats_credentials,
@@ -32,10 +36,8 @@ def up(args: Namespace, out: Output) -> int:
         demo=not args.no_demo,
         environ=dict(os.environ),
     )
-    if not 1 <= options.port <= 65535:
-        raise WrongUsage("--port is a number from 1 to 65535")
-    if options.replicas < 1:
-        raise WrongUsage("--replicas is at least 1")
+    if not 1 <= options.port <= 65536 - options.count("edge"):
+        raise WrongUsage("--port is a number from 1 to 65535, and each further edge takes the next one")
     installation = Installation(options, out.talk, lambda f, s: _print(f, s, options, installation, out))
     out.talk(f"starting Callboard in {installation.directory.path}")
     try:
@@ -43,6 +45,25 @@ def up(args: Namespace, out: Output) -> int:
     except TimeoutError:
         raise Refused(f"not ready in time; look into {installation.directory.logs}") from None
     return OK
+
+
+def replicas_of(text: str) -> dict[str, int]:
+    """Room > number of processes, from `2`, `connectors=3` or `2,connectors=3`; raises `WrongUsage`."""
+    everywhere, named = 1, dict[str, int]()
+    for place, part in enumerate(text.split(",")):
+        room, equals, number = (word.strip() for word in part.rpartition("="))
+        if not number.isdecimal() or not 1 <= int(number[:6]) <= _MOST_REPLICAS:
+            raise WrongUsage(f"--replicas {text!r}: {number!r} is not a number from 1 to {_MOST_REPLICAS}")
+        if not equals and place:
+            raise WrongUsage(f"--replicas {text!r}: after the first number write SERVICE=N")
+        if equals and (room not in ROOMS or room in named):
+            fault = "is named twice" if room in named else f"is not one of {', '.join(ROOMS)}"
+            raise WrongUsage(f"--replicas {text!r}: {room!r} {fault}")
+        if equals:
+            named[room] = int(number)
+        else:
+            everywhere = int(number)
+    return dict.fromkeys(ROOMS, everywhere) | named
 
 
 def _file(name: str | None) -> tuple[str, PlaybookFile] | None:

@@ -27,6 +27,7 @@ from callboard.contracts.management import (
     NewOrganisation,
     NewToken,
     Pin,
+    ReplayCall,
     RollBack,
     Scope,
     SecretValue,
@@ -38,12 +39,14 @@ from callboard.contracts.playbooks import Applied, Done, ExportedPlaybook, Impor
 from callboard.contracts.previews import Explanation, Preview
 from callboard.contracts.records import (
     Calls,
+    Definition,
     Diff,
     Events,
     History,
     Organisations,
     Playbooks,
     Rebuilt,
+    Replayed,
     Servers,
     Version,
 )
@@ -226,10 +229,23 @@ class Callboard:
         """The log after `after`, oldest first."""
         return self._get(f"{_organisation(organisation)}/events", Events, {"after": after, "limit": limit})
 
-    def calls(self, organisation: str, playbook: str = "", call_id: str = "", limit: int = 50) -> Calls:
-        """Recent calls, newest first."""
-        query = {"playbook": playbook, "call_id": call_id, "limit": limit}
+    def calls(self, organisation: str, **filters: object) -> Calls:
+        """Calls, newest first, of the last 24 hours unless told otherwise; `filters` are the fields of `AskCalls`."""
+        query = {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in filters.items()
+            if value not in (None, "")
+        }
         return self._get(f"{_organisation(organisation)}/calls", Calls, query)
+
+    def definition(self, organisation: str, digest: str) -> Definition:
+        """The definition behind the digest that a call record or a version names."""
+        return self._get(f"{_organisation(organisation)}/definitions/{_part(digest)}", Definition)
+
+    def replay(self, organisation: str, playbook: str, wish: ReplayCall) -> Replayed:
+        """Run a recorded call again on a version of the playbook, and compare."""
+        path = f"{API}{_playbook(organisation, playbook)}/replays"
+        return self._transport.ask("POST", path, Replayed, body=wish, timeout=_SLOW_SECONDS)
 
     def tail_calls(self, organisation: str) -> Iterator[CallRecord | None]:
         """Calls as they happen, for ever. The first item is None: from there on none is missed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -26,8 +26,11 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     """edge > router on `cb.rpc.<organisation>.<playbook>`; the body is the raw `params`.
 
     `deadline` is in epoch milliseconds, `received` in epoch microseconds. `request_id` is the client's
-    JSON-RPC id as raw JSON text. `version` 0 means the current one. `selection`: the request is to all playbooks
-    that these globs select (`kernel.permissions.selection_of`), and the subject names `subjects.SEVERAL`.
+    JSON-RPC id as raw JSON text. `version` 0 means the current one. `param_headers`: the `Mcp-Param-*` headers of
+    a request of the stateless era; None where its carrier has no headers (WebSocket), and in the other era.
+    `selection`: the request is to all playbooks that these globs select (`kernel.permissions.selection_of`), and the
+    subject names `subjects.SEVERAL`. `replay_of` names the recorded call that an operator runs again; no client can
+    set it.
     """
 
     call_id: str
@@ -47,6 +50,7 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     anonymous: bool = False
     param_headers: dict[str, str] | None = None
     selection: str = ""
+    replay_of: str = ""
 
 
 class CallHead(msgspec.Struct, frozen=True, array_like=True):
@@ -55,7 +59,8 @@ class CallHead(msgspec.Struct, frozen=True, array_like=True):
     The connector answers `reply_to` directly, so the result does not pass through the router. `deadline` is the end
     of the call whatever happens; `idle_ms` ends it sooner when nothing is heard of it, every progress notification
     beginning that time anew (0: no such limit). `ask_progress`: ask the upstream for progress although the client
-    does not want to hear of it.
+    does not want to hear of it. `recording` is what the playbook keeps of arguments and results (a
+    `definitions.Recording`, packed); empty: nothing.
     """
 
     call_id: str
@@ -82,9 +87,11 @@ class CallHead(msgspec.Struct, frozen=True, array_like=True):
     log_level: str = ""
     idle_ms: int = 0
     ask_progress: bool = False
+    replay_of: str = ""
+    recording: bytes = b""
 
 
-RESULT, ERROR, NOTIFICATION, CHUNK, REQUEST = 0, 1, 2, 3, 4
+RESULT, ERROR, NOTIFICATION, CHUNK, REQUEST, PAUSED = 0, 1, 2, 3, 4, 5
 
 
 class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
@@ -94,6 +101,7 @@ class ReplyHead(msgspec.Struct, frozen=True, array_like=True):
     raw JSON-RPC notification. CHUNK: a piece of the RESULT, ERROR or NOTIFICATION that follows, for bodies over the
     bus's limit.
     REQUEST: a whole JSON-RPC request to a handshake client; its id is a question token (see `AnswerHead`).
+    PAUSED: the upstream closed its stream, to be asked again; the body is the milliseconds it named, as digits.
     RESULT and ERROR are the last message of a call. `problem` is Callboard's code when the error is ours.
     """
 
@@ -112,6 +120,20 @@ class AnswerHead(msgspec.Struct, frozen=True, array_like=True):
     token: str
     session: str
     principal: str
+
+
+class PostedHead(msgspec.Struct, frozen=True, array_like=True):
+    """edge > the edge that holds the stream, on `cb.posted.<holder>`; the body is the raw message of the client.
+
+    `session` is the id of an HTTP+SSE session, `principal` the key id of the token it was posted with; the rest is
+    the playbook of the path. The answer is empty when the message was taken, else a problem.
+    """
+
+    session: str
+    principal: str
+    organisation: str
+    playbook: str
+    version: int
 
 
 HELD_PREFIX = "cb1."
@@ -172,11 +194,25 @@ class AskCallHeld(msgspec.Struct, frozen=True, kw_only=True, tag="call.held?", t
     call_id: str
 
 
+class CallContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a playbook that records them keeps of a call, redacted. `arguments` are those that the client sent.
+
+    `redacted` are JSON pointers of what was taken out, like `/arguments/password`; `omitted` says what was too large
+    (`arguments`, `result`).
+    """
+
+    arguments: Any = None
+    result: Any = None
+    redacted: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
+
+
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="call.v1", tag_field="type"):
     """One finished call on `cb.calls.<organisation>.<playbook>`: what ran under which version, and how.
 
-    Latencies are microseconds: `router_us` from the edge's receipt to the router's hand-over, `upstream_us`
-    in the connector and the upstream, `total_us` from the edge's receipt to the connector's answer.
+    Latencies are microseconds: `router_us` from the edge's receipt to the router's hand-over, `connector_us` from
+    there until a connector took it, `upstream_us` in the connector and the upstream, `total_us` from the edge's receipt
+    to the answer. `replay_of` is the call that an operator ran again with this one; such calls are no agent's.
     """
 
     call_id: str
@@ -203,6 +239,9 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     response_bytes: int = 0
     trace_id: str = ""
     connector: str = ""
+    connector_us: int = 0
+    replay_of: str = ""
+    content: CallContent | None = None
 
 
 Head = TypeVar("Head", bound=msgspec.Struct)
@@ -212,6 +251,7 @@ _unpack_rpc = msgspec.msgpack.Decoder(RpcHead).decode
 _unpack_call = msgspec.msgpack.Decoder(CallHead).decode
 _unpack_reply = msgspec.msgpack.Decoder(ReplyHead).decode
 _unpack_answer = msgspec.msgpack.Decoder(AnswerHead).decode
+_unpack_posted = msgspec.msgpack.Decoder(PostedHead).decode
 
 
 def frame(head: msgspec.Struct, body: bytes) -> bytes:
@@ -247,6 +287,12 @@ def unframe_answer(data: bytes) -> tuple[AnswerHead, bytes]:
     """Decode a payload of `cb.answer.*`."""
     head, body = _split(data)
     return _unpack_answer(head), body
+
+
+def unframe_posted(data: bytes) -> tuple[PostedHead, bytes]:
+    """Decode a payload of `cb.posted.*`."""
+    head, body = _split(data)
+    return _unpack_posted(head), body
 
 
 def frames(head: ReplyHead, body: bytes, limit: int) -> Iterator[bytes]:

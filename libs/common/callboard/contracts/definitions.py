@@ -101,8 +101,21 @@ class StoredPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     arguments: tuple[PromptArgument, ...] = ()
 
 
+class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a playbook keeps of its calls. What looks like a secret is always taken out, `redact` takes out more.
+
+    `redact` are JSON pointers into `{"arguments": …, "result": …}`, in which `*` stands for one step or a part of it
+    and `**` for any number of steps: `/arguments/password`, `/**/email`. What is over `max_bytes` is not kept.
+    """
+
+    arguments: bool = False
+    results: bool = False
+    redact: tuple[str, ...] = ()
+    max_bytes: int = 65536
+
+
 class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a person writes of a playbook: servers by name, filters, stored prompts, who may connect."""
+    """What a person writes of a playbook: servers by name, filters, stored prompts, who may connect, what is kept."""
 
     title: str = ""
     description: str = ""
@@ -110,6 +123,7 @@ class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     access: Access = "token"
     servers: dict[str, PlaybookServer] = {}
     prompts: dict[str, StoredPrompt] = {}
+    record: Recording | None = None
 
 
 class Exposed(msgspec.Struct, frozen=True, kw_only=True):

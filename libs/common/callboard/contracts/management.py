@@ -74,6 +74,20 @@ class Comment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     command_id: str | None = None
 
 
+class ReplayCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/playbooks/{name}/replays`: run a recorded call again on `version` (0: the current one).
+
+    `unsafe` names tools that may run although they are not marked read-only. `ignore` are patterns of places, as in
+    `definitions.Recording`, like `/structuredContent/took`; `ignore_times` takes any two times for equal.
+    """
+
+    call_id: str
+    version: int = 0
+    unsafe: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    ignore_times: bool = False
+
+
 class Import(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST …/playbooks/{name}/import`: what `GET …/playbooks/{name}/export` answered elsewhere."""
 

@@ -7,7 +7,7 @@ A command is imperative and carries `command_id`: the same id gives the same ans
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -218,18 +218,64 @@ class Events(msgspec.Struct, frozen=True, kw_only=True, tag="events", tag_field=
 
 
 class AskCalls(msgspec.Struct, frozen=True, kw_only=True, tag="calls?", tag_field="type"):
-    """Recent call records of an organisation, newest first."""
+    """Call records of an organisation, newest first; every filter that is not empty has to match.
+
+    `since` (inclusive) and `until` (exclusive) bound the time of the call; without `since` it is the 24 hours before
+    `until`, which without it is now. `call_id` finds one call of any time. `cursor` is where the page before ended.
+    """
 
     organisation: str
     playbook: str = ""
     call_id: str = ""
     limit: int = 50
+    version: int = 0
+    tool: str = ""
+    server: str = ""
+    client: str = ""
+    principal: str = ""
+    era: str = ""
+    outcome: str = ""
+    digest: str = ""
+    trace_id: str = ""
+    min_us: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+    cursor: str = ""
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True, tag="calls", tag_field="type"):
-    """Answer to `AskCalls`."""
+    """Answer to `AskCalls`; `cursor` asks for the next page, empty at the end. Contents come with `call_id` only."""
 
     calls: tuple[CallRecord, ...]
+    cursor: str = ""
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One place of a result that is another one now; a side where nothing stands is None."""
+
+    path: str
+    before: Any = None
+    after: Any = None
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True, tag="call.replayed", tag_field="type"):
+    """A recorded call that ran again. `compared` says what of it: the whole result, just how it ended, or the tool.
+
+    The latter when that version has no such tool; then it did not run, and `replay_id` is empty.
+    """
+
+    call_id: str
+    replay_id: str
+    playbook: str
+    version: int
+    tool: str
+    same: bool
+    compared: Literal["result", "outcome", "definition"]
+    outcome_before: str
+    outcome_after: str
+    us_before: int
+    us_after: int
+    differences: tuple[Difference, ...] = ()
 
 
 class RebuildProjection(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuild", tag_field="type"):

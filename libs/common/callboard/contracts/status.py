@@ -71,10 +71,14 @@ class SessionChanged(msgspec.Struct, frozen=True, kw_only=True, tag="session.cha
 
 
 class StreamOpened(msgspec.Struct, frozen=True, kw_only=True, tag="stream.opened", tag_field="type"):
-    """edge > edges on `cb.push.stream_opened`: a session has its stream here from now on."""
+    """edge > edges on `cb.push.stream_opened`: a session has its stream here from now on.
+
+    `stream` is the stream of an answer that goes on here; empty for the session's own.
+    """
 
     session: str
     edge: str
+    stream: str = ""
 
 
 class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, tag="session.ended", tag_field="type"):

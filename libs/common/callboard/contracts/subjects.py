@@ -13,9 +13,13 @@ CANCEL = "cb.cancel"  # broadcast                         edge > connectors
 CALL_HELD = "cb.ask.call_held"  # broadcast               edge > connectors
 
 ANSWER = "cb.answer"  # cb.answer.<worker>              edge > the connector that asked a client
+POSTED = "cb.posted"  # cb.posted.<holder>              edge > the edge that holds an HTTP+SSE stream
 HELD = "cb.held"  # cb.held.<worker>                  router > the connector that holds a call for its client
 WATCH = "cb.watch"  # cb.watch.<organisation>.<server>  edge > connectors
 UPDATED = "cb.updated"  # cb.updated.<organisation>.<server>  connector > edges
+REPLAY = "cb.replay"  # cb.replay.<organisation>.<session>.<stream>  edge > JetStream (CB_REPLAY) and edges
+COLLECTING = "cb.ask.edge.collecting"  # cb.ask.edge.collecting.<edge>  edge > the edge that collects an answer
+NEWS = "cb.ask.edge.news"  # cb.ask.edge.news.<edge>  edge > the edge that held a session's own stream
 
 # --- commands and asks (FastStream, JSON) ------------------------------------------------------------
 APPLY = "cb.cmd.organisation.apply"
@@ -79,6 +83,7 @@ EVENT = "cb.evt"  # cb.evt.<organisation>.<type>        stream CB_EVENTS
 RECORD = "cb.calls"  # cb.calls.<organisation>.<playbook>  stream CB_CALLS
 STREAM_EVENTS = "CB_EVENTS"
 STREAM_CALLS = "CB_CALLS"
+STREAM_REPLAY = "CB_REPLAY"  # events of open answers, in memory, for clients that come back for the rest
 BUCKET_SESSIONS = "CB_SESSIONS"
 BUCKET_LEASES = "CB_LEASES"
 
@@ -102,6 +107,11 @@ def answer(worker: str) -> str:
     return f"{ANSWER}.{worker}"
 
 
+def posted(holder: str) -> str:
+    """Subject of what a client posted to an HTTP+SSE session that this edge holds."""
+    return f"{POSTED}.{holder}"
+
+
 def held(worker: str) -> str:
     """Subject of the retry of a call that this worker holds."""
     return f"{HELD}.{worker}"
@@ -115,6 +125,21 @@ def watch(organisation: str, server: str) -> str:
 def updated(organisation: str, server: str) -> str:
     """Subject of "this resource changed"."""
     return f"{UPDATED}.{organisation}.{server}"
+
+
+def replay(organisation: str, session: str, stream: str) -> str:
+    """Subject of the kept events of one stream of a handshake session."""
+    return f"{REPLAY}.{organisation}.{session}.{stream}"
+
+
+def collecting(edge: str) -> str:
+    """Subject of the question whether this edge still collects an answer. `edge` is its alias."""
+    return f"{COLLECTING}.{edge}"
+
+
+def news(edge: str) -> str:
+    """Subject of the question what a session's own stream at this edge had to tell. `edge` is its alias."""
+    return f"{NEWS}.{edge}"
 
 
 def hint(organisation: str) -> str:
@@ -168,6 +193,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             CANCEL,
             CALL_HELD,
             f"{ANSWER}.*",
+            f"{POSTED}.*",
             f"{WATCH}.>",
             "cb.cmd.organisation.>",
             "cb.cmd.playbook.>",
@@ -184,9 +210,22 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             SESSION_CHANGED,
             STREAM_OPENED,
             f"{RECORD}.>",
+            f"{REPLAY}.>",
+            f"$JS.API.DIRECT.GET.{STREAM_REPLAY}",
+            "cb.ask.edge.>",
             *_kv(BUCKET_SESSIONS),
         ),
-        (f"{CHANGED}.>", f"{UPDATED}.>", "cb.push.>", f"{RECORD}.>", f"{EVENT}.>", STATUS),
+        (
+            f"{CHANGED}.>",
+            f"{UPDATED}.>",
+            "cb.push.>",
+            f"{RECORD}.>",
+            f"{EVENT}.>",
+            f"{POSTED}.*",
+            f"{REPLAY}.>",
+            "cb.ask.edge.>",
+            STATUS,
+        ),
     ),
     "router": (
         (

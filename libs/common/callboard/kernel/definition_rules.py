@@ -11,6 +11,7 @@ from callboard.contracts.definitions import (
     Deadlines,
     PlaybookDefinition,
     PlaybookServer,
+    Recording,
     ServerDefinition,
     StoredPrompt,
 )
@@ -25,9 +26,10 @@ _OUR_HEADERS = frozenset(
     {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "upgrade"}
 )
 _NO_URL = "is not an http, https, ws or wss URL"
-
 MAX_SECONDS = 86_400
 """The longest deadline that can be asked for; the edge's own may be shorter."""
+MOST_RECORDED = 256 * 1024
+"""Arguments and result of a call, with their record, fit one message of the bus."""
 
 
 class Fault(NamedTuple):
@@ -126,6 +128,17 @@ def playbook_faults(name: str, definition: PlaybookDefinition, known_servers: Co
         yield from _use_faults(where, use)
     for prompt, stored in definition.prompts.items():
         yield from _prompt_faults((*at, "prompts", prompt), prompt, stored)
+    if definition.record is not None:
+        yield from _recording_faults((*at, "record"), definition.record)
+
+
+def _recording_faults(at: tuple[str, ...], recording: Recording) -> Iterator[Fault]:
+    for index, pattern in enumerate(recording.redact):
+        if not pattern.startswith(("/arguments", "/result", "/*")):
+            message = f"{pattern!r} is no JSON pointer that begins with /arguments, /result or /**"
+            yield Fault((*at, "redact", str(index)), message)
+    if not 1 <= recording.max_bytes <= MOST_RECORDED:
+        yield Fault((*at, "max_bytes"), f"`max_bytes` is at least 1 and at most {MOST_RECORDED}")
 
 
 def _use_faults(where: tuple[str, ...], use: PlaybookServer) -> Iterator[Fault]:

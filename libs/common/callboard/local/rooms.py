@@ -36,11 +36,11 @@ _CONNECTIONS: Final = 100
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rooms have to know of each other's surroundings. Paths are absolute."""
+    """What the rooms have to know of each other's surroundings. Paths are absolute; `replicas` names every room."""
 
     host: str
     port: int
-    replicas: int
+    replicas: Mapping[str, int]
     nats_url: str
     credentials: Mapping[str, Path]
     database_url: str
@@ -51,12 +51,12 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Wiring(port={self.port}, replicas={self.replicas})"
+        return f"Wiring(port={self.port}, replicas={dict(self.replicas)})"
 
 
 def room_children(wiring: Wiring, environ: Mapping[str, str]) -> list[Child]:
     """Every process of every room. `environ` is the user's, of which little is passed on."""
-    return [_child(wiring, room, number, environ) for room in START_ORDER for number in range(wiring.replicas)]
+    return [_child(wiring, room, number, environ) for room in START_ORDER for number in range(wiring.replicas[room])]
 
 
 def instance_label(room: str, number: int, replicas: int) -> str:
@@ -65,7 +65,7 @@ def instance_label(room: str, number: int, replicas: int) -> str:
 
 
 def _child(wiring: Wiring, room: str, number: int, environ: Mapping[str, str]) -> Child:
-    name = instance_label(room, number, wiring.replicas)
+    name = instance_label(room, number, wiring.replicas[room])
     port = wiring.port + number
     return Child(
         name=name,
@@ -93,8 +93,9 @@ def _settings(wiring: Wiring, room: str, port: int) -> dict[str, str]:
         settings["CALLBOARD_NATS_CREDENTIALS"] = str(wiring.credentials[room])
     if room in _WITH_DATABASE:
         settings["CALLBOARD_DATABASE_URL"] = wiring.database_url
-    if _POOL * len(_WITH_DATABASE) * wiring.replicas > _CONNECTIONS:
-        pool = max(2, _CONNECTIONS // (len(_WITH_DATABASE) * wiring.replicas))
+    pools = sum(wiring.replicas[each] for each in _WITH_DATABASE)
+    if _POOL * pools > _CONNECTIONS:
+        pool = max(2, _CONNECTIONS // pools)
         settings[f"CALLBOARD_{room.upper()}_DATABASE_POOL"] = str(pool)
     if room == "edge":
         settings |= {"CALLBOARD_EDGE_HOST": wiring.host, "CALLBOARD_EDGE_PORT": str(port)}

@@ -43,18 +43,25 @@ Say = Callable[[str], None]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What to start. `file` is a parsed Callboard file with its name; `environ` the user's environment."""
+    """What to start. `file` is a parsed Callboard file with its name; `environ` the user's environment.
+
+    `replicas`: how many processes of each room; one of those that it does not name.
+    """
 
     data_dir: str = ".callboard"
     host: str = "127.0.0.1"
     port: int = 8700
-    replicas: int = 1
+    replicas: Mapping[str, int] = {}
     file: tuple[str, PlaybookFile] | None = None
     nats_url: str | None = None
     nats_credentials: str | None = None
     database_url: str | None = None
     demo: bool = True
     environ: Mapping[str, str] = {}
+
+    def count(self, room: str) -> int:
+        """How many processes of a room."""
+        return self.replicas.get(room, 1)
 
     @property
     def url(self) -> str:
@@ -123,7 +130,7 @@ class Installation:
             return False
         instances = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get("instances", msgspec.Raw(b"{}"))
         counts = msgspec.json.decode(instances, type=dict[str, int])
-        return all(counts.get(room, 0) >= self._options.replicas for room in ROOMS)
+        return all(counts.get(room, 0) >= self._options.count(room) for room in ROOMS)
 
     def _give_up_on_crashes(self) -> None:
         failure = self._database.failure if self._database is not None else None
@@ -172,7 +179,7 @@ class Installation:
         wiring = Wiring(
             host=options.host,
             port=options.port,
-            replicas=options.replicas,
+            replicas={room: options.count(room) for room in ROOMS},
             nats_url=nats_url,
             credentials=credentials,
             database_url=database_url,
@@ -206,7 +213,7 @@ class Installation:
 
     def _ports_must_be_free(self, *, patient: bool) -> None:
         options = self._options
-        for port in range(options.port, options.port + options.replicas):
+        for port in range(options.port, options.port + options.count("edge")):
             problem = _why_not_free(options.host, port)
             if problem is not None and patient:
                 wait_until(lambda port=port: _why_not_free(options.host, port) is None, 3.0)  # type: ignore[misc]

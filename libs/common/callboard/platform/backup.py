@@ -28,8 +28,10 @@ _HERE: Final = "callboard.platform"
 _MANIFEST: Final = "manifest.json"
 _PIECE: Final = 1024 * 1024
 _ROWS: Final = 500
+CALLS: Final = {"call": "call_", "call_content": "content_"}
+"""The tables of call records -> how the partition of a day is called."""
 # In the order that a restore fills them. Positions of consumers and what is derived are left out on purpose.
-TABLES: Final = ("log_head", "stream", "command", "event", "data_key", "secret", "token", "consumer", "call")
+TABLES: Final = ("log_head", "stream", "command", "event", "data_key", "secret", "token", "consumer", *CALLS)
 Say = Callable[[str], None]
 
 
@@ -78,7 +80,7 @@ async def _write(connection: asyncpg.Connection, archive: zipfile.ZipFile, say: 
     days = await connection.fetch(sql(_HERE, "backup_days")) if calls else []
     tables = {}
     for name in TABLES:
-        if name != "call" or calls:
+        if name not in CALLS or calls:
             tables[name] = await _write_table(connection, archive, name)
             say(f"{name}: {tables[name].bytes:,} bytes")
     manifest = Manifest(
@@ -155,8 +157,9 @@ async def _fill(connection: asyncpg.Connection, archive: zipfile.ZipFile, manife
     if await connection.fetchval(sql(_HERE, "restore_is_taken")):
         raise NotEmpty
     for day in manifest.days:
-        text = sql(_HERE, "restore_day").replace("{name}", f"call_{day.replace('-', '')}")
-        await connection.execute(text.replace("{day}", day))
+        for parent, prefix in CALLS.items():
+            text = sql(_HERE, "restore_day").replace("{parent}", parent).replace("{day}", day)
+            await connection.execute(text.replace("{name}", prefix + day.replace("-", "")))
     for name, table in manifest.tables.items():
         if name not in TABLES:
             raise BadBackup(f"it has a table {name} that no backup has")

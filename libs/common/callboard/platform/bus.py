@@ -28,7 +28,7 @@ log = structlog.get_logger()
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
 encode = msgspec.json.Encoder().encode
-_problem = msgspec.json.Decoder(ProblemBody).decode
+decode_problem = msgspec.json.Decoder(ProblemBody).decode
 PROBLEM_HEADER = "cb-problem"
 _STRAGGLER_SECONDS = 0.03
 
@@ -161,7 +161,7 @@ class Bus:
             reason = type(error).__name__
             raise Problem("bus.unavailable", f"no answer on {subject} ({reason})", subject=subject) from None
         if reply.headers and PROBLEM_HEADER in reply.headers:
-            raise Problem.from_body(_problem(reply.data))
+            raise Problem.from_body(decode_problem(reply.data))
         return msgspec.json.decode(reply.data, type=answer)
 
     async def tell(self, subject: str, message: msgspec.Struct) -> None:

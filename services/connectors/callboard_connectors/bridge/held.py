@@ -91,6 +91,9 @@ class Conversation:
         if self._call is not None:
             self._call.written()
 
+    async def paused(self, milliseconds: int) -> None:
+        """A stateless client cannot come back to its stream: it goes on waiting."""
+
     async def asked(self, envelope: Envelope) -> bytes | None:
         """A question for the client: wait for its answer, however many client calls that takes."""
         if not capability_of(envelope.method):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple, Protocol
 
-from callboard.contracts.calls import NOTIFICATION, CallHead, ReplyHead, frames
+from callboard.contracts.calls import MODERN, NOTIFICATION, PAUSED, CallHead, ReplyHead, frame, frames
 from callboard_connectors.calls.domain import PROGRESS, forwarded, is_progress_of
 from callboard_connectors.tasks.domain import TaskIds, news
 from callboard_connectors.transports.envelope import Envelope
@@ -110,6 +110,12 @@ class Call:
     async def asked(self, envelope: Envelope) -> bytes | None:
         """The upstream asks the client; only on a session that speaks for this client."""
         return None if self.asker is None else await self.asker.ask_one(self, envelope)
+
+    async def paused(self, milliseconds: int) -> None:
+        """The upstream wants to be asked again: a client that can do that is told the same."""
+        if self.head.era != MODERN:
+            head = ReplyHead(self.head.call_id, PAUSED)
+            await self.publish(self.head.reply_to, frame(head, b"%d" % milliseconds))
 
     async def notified(self, envelope: Envelope, raw: bytes) -> None:
         """Pass a notification on to the edge; progress begins the idle time anew."""

@@ -104,7 +104,8 @@ class Calls:
     async def _perform(self, upstream: Upstream, call: Call, params: bytes, *, retry: bool = False) -> None:
         head = call.head
         call.running = True
-        left = head.deadline / 1000 - time.time()
+        taken = time.time_ns() // 1000
+        left = (head.deadline * 1000 - taken) / 1_000_000
         if left > 0:
             call.start(left)
         busy = head.method != LISTEN  # a subscription waits with no end: it keeps nothing else from being done
@@ -124,9 +125,12 @@ class Calls:
                 upstream.leave()
             call.settle()
         try:
+            if call.sent and not ended.upstream_us:
+                # It failed: the server's time is all the time there was.
+                ended.upstream_us = time.time_ns() // 1000 - taken
             await self._answer(call, ended)
             head = call.head  # of a task: with the tool and version that it began with
-            record = record_of(head, ended, upstream, len(params), self._worker)
+            record = record_of(head, ended, upstream, params, self._worker, taken)
             await self._publish(record_subject(head), encode_record(record))
         except nats.errors.Error as error:
             log.warning("answer_not_sent", call_id=head.call_id, reason=type(error).__name__)

@@ -160,11 +160,29 @@ class HttpSession:
             kind = response.headers.get("content-type", "")
             if kind[:17].lower() == "text/event-stream":
                 return await self._streamed(response, number, listener)
-            body = await self._link.body(response)
+            body = await response.chunk()
+            if not response.ended:
+                if "content-length" not in response.headers and response.status < 300:
+                    return await self._trickled(response, body, b"%d" % number, listener)
+                body = await self._link.body(response, body)
         except BaseException:
             response.close()
             raise
         return await self._whole(response, body, b"%d" % number, listener)
+
+    async def _trickled(self, response: Response, first: bytes, request_id: bytes, listener: Listener) -> Envelope:
+        """The answer out of a body of unknown length.
+
+        Some servers send one message per line where a stream of events belongs: those are heard as they come.
+        """
+        begun = await self._link.body(response, first, until=b"\n")
+        if response.ended or not rpc.is_message(begun.partition(b"\n")[0]):
+            return await self._whole(response, await self._link.body(response, begun), request_id, listener)
+        async for event in self._link.events(response, begun):
+            if (answer := await self._event(event, request_id, listener)) is not None:
+                self._link.let_go(response)
+                return answer
+        raise TransportFailure("it ended its stream without an answer", sent=True)
 
     async def _whole(self, response: Response, body: bytes, request_id: bytes, listener: Listener) -> Envelope:
         status = response.status
@@ -210,6 +228,9 @@ class HttpSession:
                         return answer
             except TransportFailure as broken:
                 failure = broken
+            else:
+                if last_id and not self.opening.modern:
+                    await listener.paused(round(retry * 1000))
             response.close()
             if not last_id or self.opening.modern:
                 raise failure

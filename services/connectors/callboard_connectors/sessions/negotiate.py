@@ -72,13 +72,21 @@ async def negotiate(link: Unagreed, within: float, *, discover: bool = True, mir
 
 
 async def _discover(link: Unagreed, within: float) -> Verdict:
-    limit = min(within, _DISCOVER_SECONDS)
     try:
-        return verdict_of_discover(await link.ask_as(MODERN, "server/discover", {"_meta": OWN_META}, limit))
+        try:
+            return await _discovered(link, within)
+        except RpcRefused as refused:
+            # Refused in the very version that it names as the one it speaks: said once more, as the refusal asks.
+            return await _discovered(link, within) if names_modern(refused) else verdict_of_refusal(refused)
     except RpcRefused as refused:
         return verdict_of_refusal(refused)
     except (InvalidAnswer, StatusRefused, SessionUnknown, TimeoutError):
         return "handshake"
+
+
+async def _discovered(link: Unagreed, within: float) -> Verdict:
+    limit = min(within, _DISCOVER_SECONDS)
+    return verdict_of_discover(await link.ask_as(MODERN, "server/discover", {"_meta": OWN_META}, limit))
 
 
 async def _initialize(link: Unagreed, within: float, mirror: Mirror | None) -> Opening:

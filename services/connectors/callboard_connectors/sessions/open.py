@@ -13,6 +13,7 @@ from callboard.contracts.problems import Problem
 from callboard_connectors.registry.domain import secrets_of
 from callboard_connectors.sessions.domain import Incompatible, Mirror, SessionKey
 from callboard_connectors.sessions.http_session import HttpSession
+from callboard_connectors.sessions.mirrored_http import MirroredHttpSession
 from callboard_connectors.sessions.negotiate import negotiate
 from callboard_connectors.sessions.pipe_session import Pipe, PipeSession
 from callboard_connectors.sessions.session import Session
@@ -111,10 +112,12 @@ class SessionOpener:
         assert definition.url is not None
         limits = self._limits
         link = HttpLink(definition.url, limits.max_body_bytes, limits.connect_seconds)
-        session = HttpSession(link, headers)
+        session = HttpSession(link, headers) if mirror is None else MirroredHttpSession(link, headers)
         try:
             discover = mirror is None
             session.adopt(await negotiate(session, limits.connect_seconds, discover=discover, mirror=mirror))
+            if isinstance(session, MirroredHttpSession):
+                await session.attend()
         except BaseException:
             link.close()
             raise

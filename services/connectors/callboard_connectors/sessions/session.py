@@ -20,6 +20,9 @@ class Listener(Protocol):
     def written(self) -> None:
         """From here on the request may have been executed."""
 
+    async def paused(self, milliseconds: int) -> None:
+        """The upstream closed its stream without an answer: it wants to be asked again after this time."""
+
     async def asked(self, envelope: Envelope) -> bytes | None:
         """A request of the upstream: `{"result": …}` or `{"error": …}`, or None when nobody can be asked."""
 
@@ -91,6 +94,9 @@ class Unheard:
 
     def written(self) -> None:
         """Our own requests only read."""
+
+    async def paused(self, milliseconds: int) -> None:
+        """Nobody has to be told."""
 
     async def asked(self, envelope: Envelope) -> bytes | None:
         """There is no client behind our own requests."""

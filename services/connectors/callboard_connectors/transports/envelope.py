@@ -113,6 +113,15 @@ def messages_in(body: bytes) -> Iterator[tuple[Envelope, bytes]]:
             yield decode(line), line
 
 
+def is_message(line: bytes) -> bool:
+    """Whether this is a whole message of JSON-RPC."""
+    try:
+        found = decode(line)
+    except msgspec.DecodeError:
+        return False
+    return bool(found.method) or found.is_answer
+
+
 def answers(envelope: Envelope, request_id: bytes) -> bool:
     """Whether an answer is to this request: its id, as a number or (harmless) as a text.
 

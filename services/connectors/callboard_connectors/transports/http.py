@@ -168,26 +168,31 @@ class HttpLink:
 
     # ---------------------------------------------------------------------------------------- bodies
 
-    async def body(self, response: Response) -> bytes:
-        """The whole body. Raises `InvalidAnswer` when it is too long, `TransportFailure` when it breaks off."""
-        first = await response.chunk()
-        if response.ended:
-            return first
-        pieces, size = [first], len(first)
+    async def body(self, response: Response, begun: bytes = b"", until: bytes = b"") -> bytes:
+        """The whole body, of which `begun` was read before; or as much as has come when it contains `until`.
+
+        Raises `InvalidAnswer` when it is too long, `TransportFailure` when it breaks off.
+        """
+        if response.ended or (until and until in begun):
+            return begun
+        pieces, size = [begun], len(begun)
         while piece := await response.chunk():
             pieces.append(piece)
             size += len(piece)
             if size > self.max_body:
                 response.close()
                 raise InvalidAnswer(f"answered more than {self.max_body} bytes")
+            if until and until in piece:
+                break
         return b"".join(pieces)
 
-    async def events(self, response: Response) -> AsyncIterator[ServerEvent]:
-        """The events of a stream as they come, until it ends. Raises as `body` does."""
+    async def events(self, response: Response, begun: bytes = b"") -> AsyncIterator[ServerEvent]:
+        """The events of a stream as they come, until it ends; without events, its lines. Raises as `body` does."""
         lines = not response.headers.get("content-type", "").lower().startswith("text/event-stream")
         parser: EventParser | LineParser = LineParser(self.max_body) if lines else EventParser(self.max_body)
         try:
-            while chunk := await response.chunk():
+            while chunk := begun or await response.chunk():
+                begun = b""
                 for event in parser.feed(chunk):
                     yield event
             if lines:

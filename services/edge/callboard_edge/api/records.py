@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import get
@@ -12,12 +13,17 @@ from litestar.response import Stream
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.records import AskCalls, AskEvents, Calls, Events
+from callboard.contracts.calls import Outcome
+from callboard.contracts.problems import Problem
+from callboard.contracts.records import AskCalls, AskDefinition, AskEvents, Calls, Definition, Events
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
 from callboard_edge.api.tail import Tails
 
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
+Positive = Annotated[int, Parameter(ge=0)]
+ASK_SECONDS = 12.0
+"""A search of many days may take a while; the projections end it after eight seconds."""
 
 
 @get("/organisations/{organisation:str}/events", summary="Read the log")
@@ -39,13 +45,48 @@ async def tail_events(tails: Tails, caller: Caller, organisation: str) -> Stream
 
 @get("/organisations/{organisation:str}/calls", summary="Recent calls")
 async def list_calls(
-    bus: Bus, caller: Caller, organisation: str, playbook: str = "", call_id: str = "", limit: Limit = 50
+    bus: Bus,
+    caller: Caller,
+    organisation: str,
+    playbook: str = "",
+    call_id: str = "",
+    version: Positive = 0,
+    tool: str = "",
+    server: str = "",
+    client: str = "",
+    principal: str = "",
+    era: str = "",
+    outcome: Literal["", Outcome] = "",
+    digest: str = "",
+    trace_id: str = "",
+    min_us: Positive = 0,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    cursor: str = "",
+    limit: Limit = 50,
 ) -> Calls:
-    """Newest first."""
+    """Newest first; of the last 24 hours unless `since` says otherwise. `cursor` of an answer asks for more."""
     caller.require("read", organisation, playbook)
-    question = AskCalls(organisation=organisation, playbook=playbook, call_id=call_id, limit=limit)
-    found = await bus.ask(subjects.CALLS_ASKED, question, Calls)
+    question = AskCalls(
+        organisation=organisation, playbook=playbook, call_id=call_id, limit=limit, version=version, tool=tool,
+        server=server, client=client, principal=principal, era=era, outcome=outcome, digest=digest, trace_id=trace_id,
+        min_us=min_us, since=_zoned(since), until=_zoned(until), cursor=cursor,
+    )  # fmt: skip
+    found = await bus.ask(subjects.CALLS_ASKED, question, Calls, within=ASK_SECONDS)
     return msgspec.structs.replace(found, calls=tuple(c for c in found.calls if caller.sees(c.playbook)))
+
+
+def _zoned(at: datetime | None) -> datetime | None:
+    if at is not None and at.tzinfo is None:
+        raise Problem("argument.invalid", "a time needs its zone, like 2026-11-20T14:05:00Z")
+    return at
+
+
+@get("/organisations/{organisation:str}/definitions/{digest:str}", summary="The definition behind a digest")
+async def show_definition(bus: Bus, caller: Caller, organisation: str, digest: str) -> Definition:
+    """As the server said it, and when that was seen first; a call record names the digest that answered it."""
+    caller.require("read", organisation, "")
+    return await bus.ask(subjects.DEFINITION, AskDefinition(organisation=organisation, digest=digest), Definition)
 
 
 @get("/organisations/{organisation:str}/calls/tail", summary="Follow calls", media_type="text/event-stream")
@@ -62,4 +103,4 @@ def _visible_to(caller: Caller) -> Callable[[Msg], bool]:
     return visible
 
 
-ROUTES = [list_events, tail_events, list_calls, tail_calls]
+ROUTES = [list_events, tail_events, list_calls, show_definition, tail_calls]

@@ -10,10 +10,22 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from callboard.platform.bus import Bus
-from callboard_edge.api import access, assignments, audit, organisations, playbooks, previews, records, servers, system
+from callboard_edge.api import (
+    access,
+    assignments,
+    audit,
+    organisations,
+    playbooks,
+    previews,
+    records,
+    replays,
+    servers,
+    system,
+)
 from callboard_edge.api.caller import Authenticate, provide_caller, provide_stamp
 from callboard_edge.api.tail import Tails
 from callboard_edge.problems import api_problem
+from callboard_edge.replay.run import Replays
 
 _SECTIONS = {
     "organisations": organisations.ROUTES,
@@ -22,13 +34,14 @@ _SECTIONS = {
     "assignments": assignments.ROUTES,
     "previews": previews.ROUTES,
     "records": records.ROUTES,
+    "replays": replays.ROUTES,
     "access": access.ROUTES,
     "audit": audit.ROUTES,
     "system": system.ROUTES,
 }
 
 
-def api_routes(bus: Bus, authenticate: Authenticate, tails: Tails) -> list[ControllerRouterHandler]:
+def api_routes(bus: Bus, authenticate: Authenticate, tails: Tails, runs: Replays) -> list[ControllerRouterHandler]:
     """The routers under `/api/v1`; every error of theirs is a problem document."""
 
     async def provide_bus() -> Bus:
@@ -36,6 +49,9 @@ def api_routes(bus: Bus, authenticate: Authenticate, tails: Tails) -> list[Contr
 
     async def provide_tails() -> Tails:
         return tails
+
+    async def provide_replays() -> Replays:
+        return runs
 
     return [
         Router(
@@ -45,6 +61,7 @@ def api_routes(bus: Bus, authenticate: Authenticate, tails: Tails) -> list[Contr
             dependencies={
                 "bus": Provide(provide_bus),
                 "tails": Provide(provide_tails),
+                "replays": Provide(provide_replays),
                 "caller": Provide(provide_caller(authenticate)),
                 "stamp": Provide(provide_stamp),
             },

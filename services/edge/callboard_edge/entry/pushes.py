@@ -11,7 +11,9 @@ from callboard.contracts.playbooks import CatalogueChanged, ResourceUpdated
 from callboard.contracts.status import SessionChanged, SessionEnded, SessionTold, StreamOpened
 from callboard.platform.bus import Bus
 from callboard_edge.auth.verify import Tokens
+from callboard_edge.mcp.connections import Connections
 from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.resume import Resume
 from callboard_edge.mcp.sessions import Sessions
 from callboard_edge.mcp.streams import Streams
 from callboard_edge.mcp.watching import Watching
@@ -26,7 +28,14 @@ _ended = msgspec.json.Decoder(SessionEnded).decode
 
 
 async def listen(
-    bus: Bus, tokens: Tokens, sessions: Sessions, playbooks: Playbooks, streams: Streams, watching: Watching
+    bus: Bus,
+    tokens: Tokens,
+    sessions: Sessions,
+    playbooks: Playbooks,
+    streams: Streams,
+    resume: Resume,
+    watching: Watching,
+    connections: Connections,
 ) -> None:
     """Subscribe; and after a loss of the connection, doubt what may have been missed."""
 
@@ -37,14 +46,19 @@ async def listen(
         key_id = _revoked(message.data).key_id
         tokens.forget(key_id)
         streams.close_key(key_id)
+        resume.close_key(key_id)
+        connections.close_key(key_id)
 
     async def session_ended(message: Msg) -> None:
         session = _ended(message.data).session
         sessions.forget(session)
         streams.close_session(session)
+        resume.close_session(session)
 
     async def stream_opened(message: Msg) -> None:
-        streams.opened_elsewhere(_stream_opened(message.data))
+        opened = _stream_opened(message.data)
+        streams.opened_elsewhere(opened)
+        resume.opened_elsewhere(opened)
 
     async def session_changed(message: Msg) -> None:
         id = _session_changed(message.data).session
@@ -68,4 +82,5 @@ async def listen(
     await bus.listen(subjects.STREAM_OPENED, stream_opened)
     await bus.listen(subjects.SESSION_TOLD, session_told)
     bus.on_reconnect(tokens.doubt_all)
+    bus.on_reconnect(connections.doubt_all)
     bus.on_reconnect(playbooks.refresh)

@@ -32,6 +32,9 @@ class Metrics:
         )
         self.in_flight = Gauge("callboard_calls_in_flight", "Calls waiting for an answer", registry=self._registry)
         self.streams = Gauge("callboard_streams", "Open event streams", registry=self._registry)
+        self.connections = Gauge(
+            "callboard_connections", "Open WebSockets and HTTP+SSE streams", registry=self._registry
+        )
         self._counters: dict[tuple[str, str, str], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
 

@@ -33,6 +33,8 @@ PROBLEM_STATUS = {
     "payload.too_large": 413,
     "playbook.unknown": 404,
     "playbook.version_unknown": 404,
+    "session.busy": 429,
+    "session.unknown": 404,
 }
 
 _encode = msgspec.json.Encoder().encode
@@ -57,12 +59,31 @@ async def start_sse(send: Send, headers: Headers | None = None) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [*SSE, *(headers or [])]})
 
 
-async def send_event(send: Send, data: bytes, *, last: bool = False) -> None:
-    """One message as a server-sent event; a line break between its tokens begins another `data` line."""
+async def send_event(send: Send, data: bytes, *, id: bytes = b"", last: bool = False) -> None:
+    """One message as a server-sent event, with an id where the stream can be resumed.
+
+    A line break between its tokens begins another `data` line.
+    """
     if b"\n" in data or b"\r" in data:
         data = b"\ndata: ".join(data.splitlines())
-    body = b"event: message\ndata: " + data + b"\n\n"
+    head = b"id: " + id + b"\nevent: message\ndata: " if id else b"event: message\ndata: "
+    await send({"type": "http.response.body", "body": head + data + b"\n\n", "more_body": not last})
+
+
+async def send_mark(send: Send, id: bytes, retry: bytes, *, last: bool = False) -> None:
+    """An event without data: where a client goes on from, and after how many milliseconds (MCP 2025-11-25)."""
+    body = b"id: " + id + b"\nretry: " + retry + b"\ndata: \n\n"
     await send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+async def send_ping(send: Send) -> None:
+    """A comment, so that nobody on the way takes the stream for dead."""
+    await send({"type": "http.response.body", "body": PING, "more_body": True})
+
+
+async def send_end(send: Send) -> None:
+    """The end of a stream."""
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def result_message(id: bytes, result: bytes) -> bytes:
@@ -105,6 +126,22 @@ async def send_problem(send: Send, id: bytes, problem: Problem, *, modern: bool)
         status = MODERN_STATUS.get(problem.rpc_code, 200) if modern else 200
     headers = challenge(problem.code) if status == 401 else None
     await send_json(send, status, error_message(id, problem_object(problem)), headers)
+
+
+async def refuse(send: Send, problem: Problem) -> None:
+    """A problem instead of a stream or a connection: always an error by its status."""
+    status = problem.http_status
+    headers = challenge(problem.code) if status == 401 else None
+    await send_json(send, status, error_message(b"null", problem_object(problem)), headers)
+
+
+def upgrade_refusal(send: Send) -> Send:
+    """For an HTTP answer in place of a WebSocket (ASGI extension `websocket.http.response`)."""
+
+    async def translated(event: MutableMapping[str, Any]) -> None:
+        await send({**event, "type": "websocket." + event["type"]})
+
+    return translated
 
 
 async def send_refusal(send: Send, code: int, message: str, id: bytes = b"null", data: Any = None) -> None:

@@ -23,6 +23,7 @@ from callboard.contracts.calls import (
     CHUNK,
     ERROR,
     NOTIFICATION,
+    PAUSED,
     REQUEST,
     RESULT,
     AnswerHead,
@@ -36,6 +37,7 @@ from callboard.contracts.calls import (
     unframe_reply,
 )
 from callboard.contracts.problems import Problem
+from callboard.kernel.call_ids import new_call_id
 from callboard.platform.bus import Bus, encode
 from callboard_edge.mcp.answers import problem_object
 
@@ -47,6 +49,8 @@ WATCH = -2
 """Kind of the message that says once: this call takes longer, look whether the client is still there."""
 PING_AFTER = 10.0
 ASK_WAIT = 1.0
+MAX_WAITING = 16 * 1024 * 1024
+"""Bytes of messages of one call that wait because its client does not read them."""
 ANSWER_SECONDS = 600.0
 """How long a client may take to answer a question of the upstream."""
 _TICK = (ReplyHead("", TICK), b"")
@@ -58,7 +62,7 @@ class Call:
 
     __slots__ = (
         "asked", "chunks", "deadline", "head", "heard", "key", "messages", "organisation", "pinged", "playbook",
-        "waiter", "watched",
+        "resumable", "waiter", "waiting", "watched",
     )  # fmt: skip
 
     def __init__(self, key: int, head: RpcHead, organisation: str, playbook: str, now: float) -> None:
@@ -71,20 +75,25 @@ class Call:
         self.asked = now
         self.pinged = now
         self.watched = False
+        self.resumable = False
         self.messages: deque[tuple[ReplyHead, bytes]] = deque()
         self.chunks: list[bytes] = []
+        self.waiting = 0
         self.waiter: asyncio.Future[None] | None = None
 
     async def next(self) -> tuple[ReplyHead, bytes]:
-        """The next message: NOTIFICATION, TICK or WATCH, and last RESULT or ERROR."""
+        """The next message: NOTIFICATION, REQUEST, PAUSED, TICK or WATCH, and last RESULT or ERROR."""
         while not self.messages:
             self.waiter = asyncio.get_running_loop().create_future()
             await self.waiter
-        return self.messages.popleft()
+        message = self.messages.popleft()
+        self.waiting -= len(message[1])
+        return message
 
     def put(self, head: ReplyHead, body: bytes) -> None:
         """A message has come."""
         self.messages.append((head, body))
+        self.waiting += len(body)
         waiter = self.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -98,9 +107,10 @@ class Call:
 class Calls:
     """All calls in flight at this edge."""
 
-    def __init__(self, bus: Bus, silence: float) -> None:
+    def __init__(self, bus: Bus, silence: float, let_go: float = 0.0) -> None:
         self._bus = bus
         self._silence = silence
+        self._let_go = min(let_go or PING_AFTER, PING_AFTER)
         self._prefix = bus.new_inbox()
         self._cut = len(self._prefix) + 1
         self._keys: Iterator[int] = itertools.count(1)
@@ -115,7 +125,7 @@ class Calls:
 
     def new_id(self, now_us: int) -> str:
         """A call id: milliseconds, this process, a number; sorts by time."""
-        return f"{now_us // 1000:011x}{self._process}{next(self._keys):06x}"
+        return new_call_id(now_us, self._process, next(self._keys))
 
     async def start(self) -> None:
         """Listen to the inbox."""
@@ -168,16 +178,24 @@ class Calls:
             return
         head, body = unframe_reply(data)
         call.heard = time.monotonic()
-        if head.kind == REQUEST:
-            # A person answers: the time that this takes is not the upstream's.
-            call.deadline = max(call.deadline, call.heard + ANSWER_SECONDS)
-        if head.kind == CHUNK:
-            call.chunks.append(body)
-            return
-        if call.chunks and head.kind != REQUEST:
+        if head.kind >= CHUNK:
+            if head.kind == CHUNK:
+                call.chunks.append(body)
+                return
+            if head.kind == REQUEST:
+                # A person answers: the time that this takes is not the upstream's.
+                call.deadline = max(call.deadline, call.heard + ANSWER_SECONDS)
+            elif head.kind == PAUSED and not call.resumable:
+                return
+        if call.chunks and head.kind < CHUNK:
             body = b"".join((*call.chunks, body))
             call.chunks.clear()
         call.put(head, body)
+        if call.waiting > MAX_WAITING and head.kind == NOTIFICATION:
+            self.forget(call)
+            call.messages.clear()
+            await self.cancel(call, "the client does not read")
+            call.fail(Problem("call.cancelled", "the client does not read what the call says"))
 
     async def sweep(self) -> None:
         """Twice a second until cancelled."""
@@ -199,10 +217,12 @@ class Calls:
             task = asyncio.create_task(self._ask_who_holds(call))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
-        if not call.watched:
+        # `pinged` is when it began. A stream that can be resumed is not opened for a call that is nearly done.
+        if not call.watched and (not call.resumable or now - call.pinged >= SWEEP):
             call.watched = True
             call.put(*_WATCH)
-        if silent > PING_AFTER and now - call.pinged > PING_AFTER:
+        ping_after = self._let_go if call.resumable else PING_AFTER
+        if silent > ping_after and now - call.pinged > ping_after:
             call.pinged = now
             call.put(*_TICK)
 
@@ -243,6 +263,7 @@ class Calls:
             started_at=datetime.fromtimestamp(head.received / 1e6, UTC),
             total_us=time.time_ns() // 1000 - head.received,
             trace_id=head.traceparent[3:35],
+            replay_of=head.replay_of,
         )
         await self._bus.client.publish(subjects.record(call.organisation, call.playbook), encode_record(record))
 

@@ -6,7 +6,11 @@ Follow one request: gate (Host, Origin, path) > token > body > era > `legacy` or
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import NamedTuple
+from urllib.parse import parse_qs
 
+import msgspec
 import structlog
 
 from callboard.contracts.access import ANONYMOUS_KEY, Principal
@@ -20,22 +24,32 @@ from callboard_edge.mcp.answers import (
     Receive,
     Scope,
     Send,
+    refuse,
     send_empty,
+    send_json,
     send_problem,
     send_refusal,
+    upgrade_refusal,
 )
 from callboard_edge.mcp.envelope import Refused, parse, read_params
-from callboard_edge.mcp.gate import BY_TOKEN, Gate, Place, place_by_token, place_of
+from callboard_edge.mcp.gate import BY_TOKEN, Gate, Place, other_door_of, place_by_token, place_of
 from callboard_edge.mcp.handshake import Handshake
+from callboard_edge.mcp.http_sse import HttpSse
 from callboard_edge.mcp.modern import Fault, is_modern, text_of
+from callboard_edge.mcp.session_tokens import LIFETIME, PREFIX, SessionTokens, session_token_of
 from callboard_edge.mcp.stateless import Stateless
+from callboard_edge.mcp.web_socket import SUBPROTOCOL, WebSockets
 from callboard_edge.settings import EdgeSettings
 
 log = structlog.get_logger()
 ANONYMOUS = Principal(key_id=ANONYMOUS_KEY, client="anonymous", organisation="", scopes=("use",))
 _ALLOW: Headers = [(b"allow", b"GET, POST, DELETE")]
-
-
+_ALLOW_OTHER: dict[str, Headers] = {
+    "sse": [(b"allow", b"GET")],
+    "message": [(b"allow", b"POST")],
+    "ws": [(b"allow", b"GET, POST")],
+}
+_NO_STORE = (b"cache-control", b"no-store")
 BODY_SECONDS = 30.0
 
 
@@ -43,11 +57,25 @@ class BodyTooLarge(Exception):
     """The body is over the limit."""
 
 
+class Carriers(NamedTuple):
+    """What carries MCP besides Streamable HTTP."""
+
+    http_sse: HttpSse
+    web_sockets: WebSockets
+    session_tokens: SessionTokens
+
+
 class McpEndpoint:
     """The application; one per process."""
 
     def __init__(
-        self, settings: EdgeSettings, tokens: Tokens, handshake: Handshake, stateless: Stateless, metrics: Metrics
+        self,
+        settings: EdgeSettings,
+        tokens: Tokens,
+        handshake: Handshake,
+        stateless: Stateless,
+        carriers: Carriers,
+        metrics: Metrics,
     ) -> None:
         self._gate = Gate(settings)
         self._limit = settings.max_body_bytes
@@ -55,12 +83,16 @@ class McpEndpoint:
         self._tokens = tokens
         self._handshake = handshake
         self._stateless = stateless
+        self._carriers = carriers
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One HTTP request."""
+        """One HTTP request, or one WebSocket."""
         raw: Headers = scope["headers"]
         headers = dict(raw)
+        if scope["type"] == "websocket":
+            await self._socket(scope, headers, receive, send)
+            return
         try:
             await self._serve(scope, headers, raw, receive, send)
         except Refused as refused:
@@ -75,11 +107,14 @@ class McpEndpoint:
     async def _serve(
         self, scope: Scope, headers: dict[bytes, bytes], raw: Headers, receive: Receive, send: Send
     ) -> None:
-        if not self._gate.host_allowed(headers.get(b"host")) or not self._gate.origin_allowed(headers.get(b"origin")):
-            raise Problem("auth.forbidden", "this Host or Origin is not allowed; see CALLBOARD_EDGE_ALLOWED_HOSTS")
+        self._check_sender(headers)
         place = place_of(scope["path"])
         if place is None:
-            raise Problem("playbook.unknown", "an MCP endpoint is at /p/ORGANISATION/PLAYBOOK/mcp, or at /mcp")
+            try:
+                await self._other(scope, headers, receive, send)
+            except Problem as problem:
+                await refuse(send, problem)
+            return
         principal = await self._principal(headers, place)
         if place is BY_TOKEN:
             place = place_by_token(principal)
@@ -91,6 +126,55 @@ class McpEndpoint:
             await serve(place, principal, headers, receive, send)
         else:
             await send_empty(send, 405, _ALLOW)
+
+    def _check_sender(self, headers: dict[bytes, bytes]) -> None:
+        if not self._gate.host_allowed(headers.get(b"host")) or not self._gate.origin_allowed(headers.get(b"origin")):
+            raise Problem("auth.forbidden", "this Host or Origin is not allowed; see CALLBOARD_EDGE_ALLOWED_HOSTS")
+
+    async def _other(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        """HTTP+SSE, and tokens for WebSockets."""
+        place, door = _door_of(scope)
+        principal = await self._principal(headers, place)
+        carriers, method = self._carriers, scope["method"]
+        if (door, method) == ("sse", "GET"):
+            admit = partial(self._principal, headers, place)
+            await carriers.http_sse.open(place, principal, admit, receive, send)
+        elif (door, method) == ("message", "POST"):
+            body = await self._received(headers, receive)
+            session = parse_qs(scope["query_string"].decode("latin-1")).get("sessionId", [""])[0]
+            await carriers.http_sse.post(place, principal, session, body)
+            await send_empty(send, 202)
+        elif (door, method) == ("ws", "POST"):
+            if principal is ANONYMOUS:
+                raise Problem("auth.required", "a session token stands for a token; send that one")
+            token = await carriers.session_tokens.issue(place, headers[b"authorization"])
+            answer = {"token": token, "subprotocols": [SUBPROTOCOL, PREFIX + token], "expires_in": LIFETIME}
+            await send_json(send, 200, msgspec.json.encode(answer), [_NO_STORE])
+        else:
+            await send_empty(send, 405, _ALLOW_OTHER[door])
+
+    async def _socket(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        """A WebSocket: refused before the upgrade, or served to its end."""
+        await receive()
+        try:
+            self._check_sender(headers)
+            place, door = _door_of(scope)
+            if door != "ws":
+                raise Problem("playbook.unknown", "a WebSocket is at /p/ORGANISATION/PLAYBOOK/ws")
+            offered: list[str] = scope["subprotocols"]
+            if SUBPROTOCOL not in offered:
+                raise Problem("argument.invalid", f"offer the subprotocol {SUBPROTOCOL!r}")
+            token = session_token_of(offered)
+            if token is not None and b"authorization" not in headers:
+                headers[b"authorization"] = await self._carriers.session_tokens.redeem(token, place)
+            admit = partial(self._principal, headers, place)
+            await self._carriers.web_sockets.serve(place, await admit(), admit, receive, send)
+        except Problem as problem:
+            await refuse(upgrade_refusal(send), problem)
+        except Exception:
+            # uvicorn answers 500, or closes a socket that was accepted.
+            log.exception("mcp_request_failed", path=scope["path"])
+            self._metrics.unexpected()
 
     async def _principal(self, headers: dict[bytes, bytes], place: Place) -> Principal:
         header = headers.get(b"authorization")
@@ -112,14 +196,7 @@ class McpEndpoint:
         receive: Receive,
         send: Send,
     ) -> None:
-        _check_media(headers)
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await self._body(headers, receive)
-        except TimeoutError:
-            raise Refused(-32600, "the body did not come in time") from None
-        except BodyTooLarge:
-            raise Problem("payload.too_large", f"the body is over {self._limit} bytes") from None
+        body = await self._received(headers, receive)
         message = parse(body)
         params = read_params(message)
         if not is_modern(headers.get(b"mcp-protocol-version"), params):
@@ -129,6 +206,16 @@ class McpEndpoint:
             await self._stateless.post(place, principal, message, params, headers, raw, receive, send)
         except Fault as fault:
             await send_refusal(send, fault.code, fault.message, message.raw_id, fault.data)
+
+    async def _received(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        _check_media(headers)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._body(headers, receive)
+        except TimeoutError:
+            raise Refused(-32600, "the body did not come in time") from None
+        except BodyTooLarge:
+            raise Problem("payload.too_large", f"the body is over {self._limit} bytes") from None
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         declared = headers.get(b"content-length", b"0")
@@ -148,6 +235,16 @@ class McpEndpoint:
             if size > self._limit:
                 raise BodyTooLarge
         return b"".join(parts)
+
+
+def _door_of(scope: Scope) -> tuple[Place, str]:
+    found = other_door_of(scope["path"])
+    if found is None:
+        raise Problem("playbook.unknown", "an MCP endpoint is at /p/ORGANISATION/PLAYBOOK/mcp, or at /mcp")
+    if b"token=" in scope["query_string"]:
+        # It would stand in logs and histories (MCP basic/authorization).
+        raise Problem("argument.invalid", "a token does not belong into a URL; see `POST …/ws`")
+    return found
 
 
 def _names_modern(headers: dict[bytes, bytes]) -> bool:

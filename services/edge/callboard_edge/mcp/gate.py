@@ -18,6 +18,7 @@ from callboard.kernel.permissions import can, selection_of, selects
 from callboard_edge.settings import EdgeSettings
 
 _PATH = re.compile(r"/([^/]+)/([^/]+)/mcp/?")
+_OTHER = re.compile(r"/([^/]+)/([^/]+)/(sse|message|ws)/?")
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
@@ -111,8 +112,17 @@ def place_of(path: str) -> Place | None:
     if path == "/mcp":
         return BY_TOKEN
     found = _PATH.fullmatch(path)
-    if found is None:
-        return None
+    return None if found is None else _place(found)
+
+
+def other_door_of(path: str) -> tuple[Place, str] | None:
+    """The same for the other carriers: the place, and `sse`, `message` or `ws`."""
+    found = _OTHER.fullmatch(path)
+    place = None if found is None else _place(found)
+    return None if found is None or place is None else (place, found[3])
+
+
+def _place(found: re.Match[str]) -> Place | None:
     organisation, (playbook, at, version) = found[1], found[2].partition("@")
     if not is_slug(organisation) or not is_slug(playbook) or (at and not version.isdecimal()):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -26,10 +27,13 @@ from callboard_edge.mcp.answers import (
 )
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
+from callboard_edge.mcp.event_ids import LONGEST_REQUEST_ID, parse
 from callboard_edge.mcp.gate import Place, asker_of
 from callboard_edge.mcp.modern import ROUTED
+from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
-from callboard_edge.mcp.relay import relay
+from callboard_edge.mcp.relay import HttpOutlet, relay
+from callboard_edge.mcp.resume import Resume
 from callboard_edge.mcp.sessions import Session, Sessions
 from callboard_edge.mcp.streams import MAX_WATCHED, Streams
 
@@ -37,6 +41,8 @@ LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert"
 _EMPTY = b"{}"
 MAX_INTRODUCTION = 16 * 1024
 """Bytes of clientInfo and capabilities: they are kept as long as the session."""
+Keep = Callable[[Session], Awaitable[None]]
+"""Takes a session that the client changed."""
 
 
 class _Initialize(msgspec.Struct, rename="camel"):
@@ -67,6 +73,7 @@ class Handshake:
         playbooks: Playbooks,
         sessions: Sessions,
         streams: Streams,
+        resume: Resume,
         metrics: Metrics,
         deadline: float,
     ) -> None:
@@ -74,6 +81,7 @@ class Handshake:
         self._playbooks = playbooks
         self._sessions = sessions
         self._streams = streams
+        self._resume = resume
         self._metrics = metrics
         self._deadline = int(deadline * 1000)
 
@@ -90,24 +98,38 @@ class Handshake:
         """One message of a client."""
         try:
             if message.method == "initialize" and message.is_request:
-                await self._initialize(place, principal, message, send)
+                session, result = await self.begin(place, principal, message)
+                session = await self._sessions.create(session)
+                id = (b"mcp-session-id", session.id.encode())
+                await send_json(send, 200, result_message(message.raw_id, result), [id])
                 return
-            session = await self._session(place, principal, headers, message, send)
-            if session is None:
+            found = await self._session(place, principal, headers, message, send)
+            if found is None:
                 return
+            session = found
             if message.is_request:
-                stream = prefers_stream(headers.get(b"accept", b""))
-                await self._request(place, session, principal, message, params, receive, send, stream=stream)
+                outlet = self._outlet(session, message, headers.get(b"accept", b""), receive, send)
+                try:
+                    await self.request(place, session, principal, message, params, outlet, self._sessions.update)
+                finally:
+                    outlet.close()
                 return
             if message.is_response:
-                await self._answered(session, principal, message)
+                await self.answered(session, principal, message)
             elif message.method == "notifications/cancelled":
                 await self._cancelled(session, message)
             await send_empty(send, 202)
         except Problem as problem:
             await send_problem(send, message.raw_id, problem, modern=False)
 
-    async def _initialize(self, place: Place, principal: Principal, message: Message, send: Send) -> None:
+    def _outlet(self, session: Session, message: Message, accept: bytes, receive: Receive, send: Send) -> HttpOutlet:
+        stream = prefers_stream(accept)
+        if resumable(session, message, accept):
+            return self._resume.outlet(session, message.raw_id, receive, send, stream=stream)
+        return HttpOutlet(message.raw_id, receive, send, modern=False, stream=stream)
+
+    async def begin(self, place: Place, principal: Principal, message: Message) -> tuple[Session, bytes]:
+        """`initialize`: a session that has no id yet, and the raw result."""
         try:
             wanted = msgspec.json.decode(message.params, type=_Initialize)
         except msgspec.ValidationError as error:
@@ -116,21 +138,18 @@ class Handshake:
             raise Problem("argument.invalid", f"clientInfo and capabilities are over {MAX_INTRODUCTION} bytes")
         opened = await self._playbooks.open(place, asker_of(principal))
         protocol = wanted.protocol_version if wanted.protocol_version in HANDSHAKE_VERSIONS else LEGACY
-        session = await self._sessions.create(
-            Session(
-                id="",
-                organisation=place.organisation,
-                playbook=place.playbook,
-                version=place.version,
-                principal=principal.key_id,
-                protocol=protocol,
-                capabilities=wanted.capabilities,
-                client_info=wanted.client_info,
-                etags=opened.etags,
-            )
+        session = Session(
+            id="",
+            organisation=place.organisation,
+            playbook=place.playbook,
+            version=place.version,
+            principal=principal.key_id,
+            protocol=protocol,
+            capabilities=wanted.capabilities,
+            client_info=wanted.client_info,
+            etags=opened.etags,
         )
-        body = result_message(message.raw_id, _initialized(protocol, opened))
-        await send_json(send, 200, body, [(b"mcp-session-id", session.id.encode())])
+        return session, _initialized(protocol, opened)
 
     async def _session(
         self, place: Place, principal: Principal, headers: dict[bytes, bytes], message: Message, send: Send
@@ -151,33 +170,32 @@ class Handshake:
             return None
         return session
 
-    async def _request(
+    async def request(
         self,
         place: Place,
         session: Session,
         principal: Principal,
         message: Message,
         params: Params,
-        receive: Receive,
-        send: Send,
-        *,
-        stream: bool,
+        outlet: Outlet,
+        keep: Keep,
     ) -> None:
+        """One request within a session; raises `Problem` or `Refused` before anything was said to the outlet."""
         method: str = message.method
         if method in ROUTED or method == "tasks/result":  # which the stateless era does not have
             received = time.time_ns() // 1000
             head = self._head(place, session, principal, message, params, received)
             call = await self._calls.send(head, place.organisation, place.playbook, bytes(message.params))
-            problem = await relay(self._calls, call, message, receive, send, modern=False, stream=stream)
+            problem = await relay(self._calls, call, outlet, modern=False)
             self._metrics.request(method, LEGACY, problem, received)
         elif method == "ping":
-            await send_json(send, 200, result_message(message.raw_id, _EMPTY))
+            await outlet.result(_EMPTY)
         elif method in ("resources/subscribe", "resources/unsubscribe"):
-            await self._subscribe(place, session, principal, message)
-            await send_json(send, 200, result_message(message.raw_id, _EMPTY))
+            await self._subscribe(place, session, principal, message, keep)
+            await outlet.result(_EMPTY)
         elif method == "logging/setLevel":
-            await self._set_level(session, message)
-            await send_json(send, 200, result_message(message.raw_id, _EMPTY))
+            await self._set_level(session, message, keep)
+            await outlet.result(_EMPTY)
         else:
             raise Problem("method.unknown", f"Method not found: {method}", method=method)
 
@@ -205,7 +223,9 @@ class Handshake:
             selection=place.selection,
         )
 
-    async def _subscribe(self, place: Place, session: Session, principal: Principal, message: Message) -> None:
+    async def _subscribe(
+        self, place: Place, session: Session, principal: Principal, message: Message, keep: Keep
+    ) -> None:
         try:
             uri = msgspec.json.decode(message.params, type=_Subscribe).uri
         except msgspec.ValidationError as error:
@@ -218,16 +238,16 @@ class Handshake:
         else:
             subscriptions[uri] = await self._playbooks.owner(place, uri, asker_of(principal, session.id))
         if subscriptions != session.subscriptions:
-            await self._sessions.update(msgspec.structs.replace(session, subscriptions=subscriptions))
+            await keep(msgspec.structs.replace(session, subscriptions=subscriptions))
 
-    async def _set_level(self, session: Session, message: Message) -> None:
+    async def _set_level(self, session: Session, message: Message, keep: Keep) -> None:
         try:
             level = msgspec.json.decode(message.params, type=_SetLevel).level
         except msgspec.ValidationError as error:
             raise Refused(-32602, f"params of logging/setLevel: {error}", message.raw_id) from None
         if level not in LOG_LEVELS:
             raise Problem("argument.invalid", f"`level` must be one of {', '.join(LOG_LEVELS)}")
-        await self._sessions.update(msgspec.structs.replace(session, log_level=level))
+        await keep(msgspec.structs.replace(session, log_level=level))
 
     async def _cancelled(self, session: Session, message: Message) -> None:
         try:
@@ -237,7 +257,7 @@ class Handshake:
         request_id = bytes(cancelled.request_id).decode()
         await self._calls.cancel_request(session.id, request_id, cancelled.reason[:200])
 
-    async def _answered(self, session: Session, principal: Principal, message: Message) -> None:
+    async def answered(self, session: Session, principal: Principal, message: Message) -> None:
         """What the client answers to a question goes to the worker that asked, which its id names."""
         try:
             token = msgspec.json.decode(message.raw_id, type=str)
@@ -255,8 +275,16 @@ class Handshake:
         if b"text/event-stream" not in headers.get(b"accept", b""):
             raise Refused(INVALID_REQUEST, "GET serves text/event-stream; say so in Accept")
         session = await self._session(place, principal, headers, Message(), send)
-        if session is not None:
-            await self._streams.serve_get(place, asker_of(principal, session.id), session, receive, send)
+        if session is None:
+            return
+        last = headers.get(b"last-event-id") if session.protocol == LEGACY else None
+        after = parse(last) if last else None
+        if last and after is None:
+            raise Refused(INVALID_REQUEST, "Last-Event-ID is no id of this server")
+        if after is not None and after.request:
+            await self._resume.serve(session, after, receive, send)
+        else:
+            await self._streams.serve_get(place, asker_of(principal, session.id), session, after, receive, send)
 
     async def delete(
         self, place: Place, principal: Principal, headers: dict[bytes, bytes], receive: Receive, send: Send
@@ -266,6 +294,16 @@ class Handshake:
         if session is not None:
             await self._sessions.end(session)
             await send_empty(send, 204)
+
+
+def resumable(session: Session, message: Message, accept: bytes) -> bool:
+    """Whether a client can come back for the rest of an answer; older revisions know no events without data."""
+    return (
+        session.protocol == LEGACY
+        and b"text/event-stream" in accept
+        and message.method in ROUTED
+        and len(message.raw_id) <= LONGEST_REQUEST_ID
+    )
 
 
 def prefers_stream(accept: bytes) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
+from callboard.contracts.replays import StreamNews
 from callboard_edge.mcp.gate import Asker, Place
 
 MAX_SAID = 1000
@@ -22,7 +23,8 @@ class News(NamedTuple):
 class Listener:
     """Level-triggered: a change that comes twice before it was told is told once.
 
-    `watched`: URI -> server, the resources this agent subscribed to.
+    `watched`: URI -> server, the resources this agent subscribed to. `stream`: the name of a stream that can be
+    resumed; what is told on it is numbered, and remembered by kind of list and URI.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Listener:
         kinds: frozenset[str],
         etags: dict[str, str],
         watched: dict[str, str] | None = None,
+        stream: str = "",
     ) -> None:
         self.place = place
         self.asker = asker
@@ -43,6 +46,10 @@ class Listener:
         self._said: deque[bytes] = deque(maxlen=MAX_SAID)
         self._wake = asyncio.Event()
         self.closed = False
+        self.stream = stream
+        self._number = 0
+        self._told: dict[str, int] = {}
+        self._told_messages: deque[tuple[int, bytes]] = deque(maxlen=MAX_SAID)
 
     @property
     def session(self) -> str:
@@ -66,6 +73,39 @@ class Listener:
         """A resource of a server is another one."""
         if self.watched.get(uri) == server:
             self._updated[uri] = None
+            self._wake.set()
+
+    def told(self, what: str) -> None:
+        """The next event is about this list or resource."""
+        self._number += 1
+        self._told[what] = self._number
+
+    def told_message(self, message: bytes) -> None:
+        """The next event is this message."""
+        self._number += 1
+        if self.stream:
+            self._told_messages.append((self._number, message))
+
+    def hand_over(self, number: int) -> StreamNews:
+        """What an agent does not know that heard the events up to this number; it hears of it elsewhere, not here."""
+        unheard = self._changed | self._updated.keys() | {what for what, at in self._told.items() if at > number}
+        messages = (*(message for at, message in self._told_messages if at > number), *self._said)
+        self._changed.clear()
+        self._updated.clear()
+        self._said.clear()
+        self.close()
+        kinds, uris = tuple(sorted(unheard & self.kinds)), tuple(sorted(unheard - self.kinds))
+        return StreamNews(held=True, kinds=kinds, uris=uris, etags=self._etags, messages=messages)
+
+    def take_over(self, news: StreamNews) -> None:
+        """Begin where another stream of the agent ended."""
+        if news.held:
+            self._etags = dict(news.etags)
+        # Of what it could have heard from an edge that is gone nothing is known: all of it may be another one.
+        self._changed.update(news.kinds if news.held else self.kinds)
+        self._updated.update(dict.fromkeys(news.uris if news.held else self.watched))
+        self._said.extend(news.messages)
+        if self._changed or self._updated or self._said:
             self._wake.set()
 
     def say(self, message: bytes) -> None:

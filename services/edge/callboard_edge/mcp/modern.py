@@ -8,7 +8,7 @@ import msgspec
 
 from callboard.contracts.calls import HANDSHAKE_VERSIONS, MODERN
 from callboard.kernel.header_values import decode_header_value
-from callboard_edge.mcp.envelope import Message, Params
+from callboard_edge.mcp.envelope import Message, Meta, Params
 
 HEADER_MISMATCH, UNSUPPORTED_VERSION, INVALID_PARAMS = -32020, -32022, -32602
 SUPPORTED = [MODERN, *reversed(HANDSHAKE_VERSIONS)]
@@ -65,20 +65,35 @@ def check(message: Message, params: Params, headers: dict[bytes, bytes], raw: li
     """Raise the first `Fault`: `_meta` complete, headers equal to the body, version served."""
     if sum(1 for name, _ in raw if name in _ROUTING) > sum(1 for name in _ROUTING if name in headers):
         raise Fault(HEADER_MISMATCH, "a routing header stands more than once")
-    meta = params.meta
-    if not isinstance(meta, msgspec.Struct):
-        raise Fault(INVALID_PARAMS, "params._meta with protocolVersion and clientCapabilities is required")
-    if meta.protocol_version is msgspec.UNSET or meta.client_capabilities is msgspec.UNSET:
-        raise Fault(INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/protocolVersion or clientCapabilities")
+    meta = _complete(params)
     version = headers.get(b"mcp-protocol-version")
     if version is None or text_of(version) != meta.protocol_version:
         raise Fault(HEADER_MISMATCH, "the MCP-Protocol-Version header is not the version in params._meta")
     if text_of(headers.get(b"mcp-method", b"")) != message.method:
         raise Fault(HEADER_MISMATCH, "the Mcp-Method header is not the method of the body")
     _check_name(message.method, params, headers)
+    _check_served(meta)
+
+
+def check_without_headers(params: Params) -> None:
+    """The same for a carrier that has no headers for each message (WebSocket)."""
+    _check_served(_complete(params))
+
+
+def _complete(params: Params) -> Meta:
+    meta = params.meta
+    if not isinstance(meta, Meta):
+        raise Fault(INVALID_PARAMS, "params._meta with protocolVersion and clientCapabilities is required")
+    if meta.protocol_version is msgspec.UNSET or meta.client_capabilities is msgspec.UNSET:
+        raise Fault(INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/protocolVersion or clientCapabilities")
+    return meta
+
+
+def _check_served(meta: Meta) -> None:
     if meta.protocol_version != MODERN:
         data = {"supported": SUPPORTED, "requested": meta.protocol_version}
         raise Fault(UNSUPPORTED_VERSION, "Unsupported protocol version", data)
+    assert isinstance(meta.client_capabilities, msgspec.Raw)
     if bytes(meta.client_capabilities)[:1] != b"{":
         raise Fault(INVALID_PARAMS, "clientCapabilities must be an object")
 

@@ -17,9 +17,7 @@ from callboard_edge.mcp.answers import (
     Headers,
     Receive,
     Send,
-    result_message,
     send_empty,
-    send_json,
     send_problem,
 )
 from callboard_edge.mcp.calls import Calls
@@ -27,8 +25,9 @@ from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, 
 from callboard_edge.mcp.gate import Place, asker_of
 from callboard_edge.mcp.handshake import server_info
 from callboard_edge.mcp.modern import ROUTED, SUPPORTED, check
+from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
-from callboard_edge.mcp.relay import relay
+from callboard_edge.mcp.relay import HttpOutlet, relay
 from callboard_edge.mcp.streams import Streams
 
 
@@ -61,35 +60,44 @@ class Stateless:
             await send_empty(send, 202)
             return
         check(message, params, headers, raw)
+        mirrored = {
+            name[10:].decode("latin-1"): value.decode("latin-1")
+            for name, value in headers.items()
+            if name.startswith(b"mcp-param-")
+        }
+        outlet = HttpOutlet(message.raw_id, receive, send, modern=True)
         try:
-            await self._request(place, principal, message, params, headers, receive, send)
+            await self.request(place, principal, message, params, mirrored, outlet)
         except Problem as problem:
             await send_problem(send, message.raw_id, problem, modern=True)
 
-    async def _request(
+    async def request(
         self,
         place: Place,
         principal: Principal,
         message: Message,
         params: Params,
-        headers: dict[bytes, bytes],
-        receive: Receive,
-        send: Send,
+        mirrored: dict[str, str] | None,
+        outlet: Outlet,
     ) -> None:
+        """One request that was checked. `mirrored`: its `Mcp-Param-*` headers; None where the carrier has none.
+
+        Raises `Problem` or `Refused` before anything was said to the outlet.
+        """
         method: str = message.method
         if method in ROUTED:
             received = time.time_ns() // 1000
-            head = self._head(place, principal, message, params, headers, received)
+            head = self._head(place, principal, message, params, mirrored, received)
             call = await self._calls.send(head, place.organisation, place.playbook, bytes(message.params))
-            problem = await relay(self._calls, call, message, receive, send, modern=True)
+            problem = await relay(self._calls, call, outlet, modern=True)
             self._metrics.request(method, MODERN, problem, received)
             return
         opened = await self._playbooks.open(place, asker_of(principal))
         if method == "server/discover":
-            await send_json(send, 200, result_message(message.raw_id, _discovered(opened)))
+            await outlet.result(_discovered(opened))
         elif method == "subscriptions/listen":
-            head = self._head(place, principal, message, params, headers, time.time_ns() // 1000)
-            await self._streams.serve_listen(message, place, head, opened, receive, send)
+            head = self._head(place, principal, message, params, mirrored, time.time_ns() // 1000)
+            await self._streams.serve_listen(message, place, head, opened, outlet)
         else:
             raise Problem("method.unknown", f"Method not found: {method}", method=method)
 
@@ -99,18 +107,13 @@ class Stateless:
         principal: Principal,
         message: Message,
         params: Params,
-        headers: dict[bytes, bytes],
+        mirrored: dict[str, str] | None,
         received: int,
     ) -> RpcHead:
         meta = params.meta
         assert isinstance(meta, Meta)
         assert isinstance(meta.client_capabilities, msgspec.Raw)
         parent: Any = meta.traceparent
-        mirrored = {
-            name[10:].decode("latin-1"): value.decode("latin-1")
-            for name, value in headers.items()
-            if name.startswith(b"mcp-param-")
-        }
         return RpcHead(
             self._calls.new_id(received),
             message.method,
@@ -127,7 +130,7 @@ class Stateless:
             bytes(meta.client_info),
             meta.log_level if isinstance(meta.log_level, str) else "",
             principal.organisation == "",
-            mirrored or None,
+            mirrored,
             place.selection,
         )
 

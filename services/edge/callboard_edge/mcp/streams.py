@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import msgspec
 
 from callboard.contracts import subjects
-from callboard.contracts.calls import RpcHead
+from callboard.contracts.calls import LEGACY, RpcHead
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
+from callboard.contracts.replays import StreamNews, TakeNews
 from callboard.contracts.status import SessionTold, StreamOpened
 from callboard.platform.bus import Bus
-from callboard_edge.mcp.answers import PING, Receive, Send, send_event, start_sse
+from callboard_edge.mcp.answers import Receive, Send, send_end
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import Message, Refused
+from callboard_edge.mcp.event_ids import EventId, holder_of, own_stream
 from callboard_edge.mcp.gate import Asker, Place
+from callboard_edge.mcp.kept_outlet import OwnOutlet
 from callboard_edge.mcp.listener import Listener
+from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
+from callboard_edge.mcp.relay import HttpOutlet
 from callboard_edge.mcp.sessions import Session
 from callboard_edge.mcp.task_news import TaskNews
 from callboard_edge.mcp.watching import Watching
 
 HEARTBEAT = 15.0
+LINGER = 120.0
+"""Seconds for which a session's own stream is held after its connection broke, for the client to come back."""
+MAX_LINGERING = 5000
 KINDS = ("tools", "prompts", "resources")
 MAX_WATCHED = 1000
+_TAKE_SECONDS = 1.0
 
 
 class _Filter(msgspec.Struct, rename="camel"):
@@ -44,9 +54,8 @@ _listen_params = msgspec.json.Decoder(_ListenParams).decode
 _encode = msgspec.json.Encoder().encode
 
 
-async def _until_disconnect(receive: Receive, listener: Listener) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _until_gone(outlet: Outlet, listener: Listener) -> None:
+    await outlet.gone()
     listener.close()
 
 
@@ -55,17 +64,26 @@ def _notification(method: str, *members: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","method":"' + method.encode() + b'","params":' + params + b"}"
 
 
+def session_listener(place: Place, asker: Asker, session: Session, opened: Opened) -> Listener:
+    """What a handshake session listens to; what changed since it began is news at once."""
+    listener = Listener(place, asker, frozenset(KINDS), session.etags or opened.etags, session.subscriptions)
+    listener.offer(opened.etags)
+    return listener
+
+
 class Streams:
     """Serves the streams of this edge."""
 
-    def __init__(self, bus: Bus, calls: Calls, playbooks: Playbooks, watching: Watching) -> None:
+    def __init__(self, bus: Bus, alias: str, calls: Calls, playbooks: Playbooks, watching: Watching) -> None:
         self._bus = bus
+        self._alias = alias
         self._calls = calls
         self._playbooks = playbooks
         self._watching = watching
 
-    async def _run(self, listener: Listener, receive: Receive, send: Send, meta: bytes) -> None:
-        watcher = asyncio.create_task(_until_disconnect(receive, listener))
+    async def follow(self, listener: Listener, outlet: Outlet, meta: bytes = b"") -> None:
+        """Say what changes, until the listener is closed or the client has gone."""
+        watcher = asyncio.create_task(_until_gone(outlet, listener))
         self._playbooks.listen(listener)
         if listener.watched:
             self._watching.announce()
@@ -73,33 +91,66 @@ class Streams:
             while not listener.closed:
                 news = await listener.news(HEARTBEAT)
                 for kind in news.kinds:
-                    await send_event(send, _notification(f"notifications/{kind}/list_changed", meta))
+                    listener.told(kind)
+                    await outlet.say(_notification(f"notifications/{kind}/list_changed", meta))
                 for uri in news.uris:
+                    listener.told(uri)
                     body = _notification("notifications/resources/updated", b'"uri":' + _encode(uri), meta)
-                    await send_event(send, body)
+                    await outlet.say(body)
                 for message in news.messages:
-                    await send_event(send, message)
+                    listener.told_message(message)
+                    await outlet.say(message)
                 if not any(news) and not listener.closed:
-                    await send({"type": "http.response.body", "body": PING, "more_body": True})
+                    await outlet.idle()
         finally:
             self._playbooks.leave(listener)
             watcher.cancel()
 
-    async def serve_get(self, place: Place, asker: Asker, session: Session, receive: Receive, send: Send) -> None:
-        """The GET stream of a session; what changed since the session began is told at once.
+    async def serve_get(
+        self, place: Place, asker: Asker, session: Session, after: EventId | None, receive: Receive, send: Send
+    ) -> None:
+        """The GET stream of a session; what changed since the session began, or since an event, is told at once.
 
         A session has one, at whatever edge: the newest, because no message may be sent on two
         (MCP 2025-11-25, basic/transports).
         """
-        self.close_session(session.id)
-        await self._bus.tell(subjects.STREAM_OPENED, StreamOpened(session=session.id, edge=self._bus.instance))
-        opened = await self._playbooks.open(place, asker)
-        listener = Listener(place, asker, frozenset(KINDS), session.etags or opened.etags, session.subscriptions)
-        listener.offer(opened.etags)
-        await start_sse(send)
-        await send({"type": "http.response.body", "body": PING, "more_body": True})
-        await self._run(listener, receive, send, b"")
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        listener = session_listener(place, asker, session, await self._playbooks.open(place, asker))
+        outlet = HttpOutlet(b"null", receive, send, modern=False)
+        if session.protocol == LEGACY:
+            listener.stream = own_stream(self._alias, os.urandom(8).hex())
+            linger = LINGER if self._playbooks.streams < MAX_LINGERING else 0.0
+            outlet = OwnOutlet(listener.stream, linger, receive, send)
+        # From here on it hears everything, so that nothing is missed between the old stream and this one.
+        self._playbooks.listen(listener)
+        try:
+            if after is not None:
+                listener.take_over(await self._take(session, after))
+            self.close_session(session.id, but=listener)
+            await self._bus.tell(subjects.STREAM_OPENED, StreamOpened(session=session.id, edge=self._bus.instance))
+            listener.offer((await self._playbooks.open(place, asker)).etags)
+            await outlet.idle()
+            await self.follow(listener, outlet)
+        finally:
+            self._playbooks.leave(listener)
+        await send_end(send)
+
+    async def _take(self, session: Session, after: EventId) -> StreamNews:
+        """What the client has not heard of its stream, from the edge that held it."""
+        question = TakeNews(stream=after.stream, session=session.id, number=after.number)
+        holder = holder_of(after.stream)
+        if holder == self._alias:
+            return self.let_go(question)
+        try:
+            return await self._bus.ask(subjects.news(holder), question, StreamNews, _TAKE_SECONDS)
+        except Problem:
+            return StreamNews(held=False)
+
+    def let_go(self, question: TakeNews) -> StreamNews:
+        """The client goes on elsewhere: what it has not heard of its stream here, which ends."""
+        for listener in self._playbooks.listeners():
+            if listener.stream == question.stream and listener.session == question.session and not listener.closed:
+                return listener.hand_over(question.number)
+        return StreamNews(held=False)
 
     def session_changed(self, session: Session) -> None:
         """A session subscribed to other resources, perhaps at another edge."""
@@ -116,13 +167,13 @@ class Streams:
 
     def opened_elsewhere(self, message: StreamOpened) -> None:
         """The session has a newer stream at another edge."""
-        if message.edge != self._bus.instance:
+        if message.edge != self._bus.instance and not message.stream:
             self.close_session(message.session)
 
-    def close_session(self, session: str) -> None:
+    def close_session(self, session: str, but: Listener | None = None) -> None:
         """End the streams of a session that are here."""
         for listener in self._playbooks.listeners():
-            if listener.session == session:
+            if listener.session == session and listener is not but:
                 listener.close()
 
     def close_key(self, key_id: str) -> None:
@@ -135,9 +186,7 @@ class Streams:
         """Whether a stream of this session is open here."""
         return any(listener.session == session for listener in self._playbooks.listeners())
 
-    async def serve_listen(
-        self, message: Message, place: Place, head: RpcHead, opened: Opened, receive: Receive, send: Send
-    ) -> None:
+    async def serve_listen(self, message: Message, place: Place, head: RpcHead, opened: Opened, outlet: Outlet) -> None:
         """`subscriptions/listen`: the acknowledgement first, then what changes, each with the subscription's id."""
         try:
             asked = _listen_params(message.params)
@@ -156,13 +205,11 @@ class Streams:
             honoured |= {"taskIds": heard} if heard else {}
             meta = b'"_meta":{"io.modelcontextprotocol/subscriptionId":' + message.raw_id + b"}"
             acknowledged = b'"notifications":' + _encode(honoured)
-            await start_sse(send)
-            await send_event(send, _notification("notifications/subscriptions/acknowledged", meta, acknowledged))
-            await self._run(listener, receive, send, meta)
+            await outlet.say(_notification("notifications/subscriptions/acknowledged", meta, acknowledged))
+            await self.follow(listener, outlet, meta)
         finally:
             tasks.end()
-        ended = b'{"jsonrpc":"2.0","id":' + message.raw_id + b',"result":{"resultType":"complete",' + meta + b"}}"
-        await send_event(send, ended, last=True)
+        await outlet.result(b'{"resultType":"complete",' + meta + b"}")
 
     async def _owned(self, place: Place, uris: list[str], asker: Asker) -> dict[str, str]:
         """URI -> server; a resource that is nobody's is left out of what is honoured."""

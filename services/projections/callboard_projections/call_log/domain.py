@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
@@ -9,6 +10,7 @@ import msgspec
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import CallRecord, decode_record
+from callboard.contracts.problems import Problem
 
 AHEAD = timedelta(days=2)
 """Clocks of connectors may be wrong, but not by more."""
@@ -22,18 +24,34 @@ COLUMNS = (
     "method",
     "server",
     "tool",
+    "upstream_name",
     "digest",
     "client",
+    "principal",
     "era",
+    "upstream_era",
     "outcome",
+    "error_code",
+    "problem",
+    "router_us",
+    "connector_us",
+    "upstream_us",
     "total_us",
-    "record",
+    "request_bytes",
+    "response_bytes",
+    "trace_id",
+    "connector",
+    "replay_of",
 )
+LONGEST = 500
+"""Texts are cut here: a URI may be of any length, the entry of an index may not."""
 
 Row = tuple[object, ...]
-"""One row of `cb.call`, in the order of `COLUMNS`."""
+"""One row of `cb.call`, in the order of `COLUMNS`, and after them what `cb.call_content` keeps of it, or None."""
+PARENTS = {"call": "call_", "call_content": "content_"}
+"""The tables with a partition a day -> how those are called."""
 
-_PREFIX = "call_"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INT4, _INT8 = 2**31 - 1, 2**63 - 1
 
 
@@ -53,27 +71,43 @@ def read_record(subject: str, data: bytes, now: datetime, keep: timedelta) -> Ca
         raise RecordRefused("its time has no zone")
     if not now - keep <= record.started_at <= now + AHEAD:
         raise RecordRefused("its time is out of range")
-    if not (record.call_id and 0 <= record.version <= _INT4 and 0 <= record.total_us <= _INT8):
+    if not (record.call_id and 0 <= record.version <= _INT4 and _fits(record)):
         raise RecordRefused("a number of it is out of range")
     return record
 
 
-def row_of(record: CallRecord, data: bytes) -> Row:
+def _fits(record: CallRecord) -> bool:
+    numbers = (record.router_us, record.connector_us, record.upstream_us, record.total_us)
+    sizes = (record.request_bytes, record.response_bytes)
+    return all(0 <= n <= _INT8 for n in (*numbers, *sizes)) and abs(record.error_code or 0) <= _INT4
+
+
+_values = operator.attrgetter(*COLUMNS)
+
+
+def row_of(record: CallRecord) -> Row:
     """The row; JSON may carry U+0000, a text column may not."""
-    texts = (record.call_id, record.organisation, record.playbook)
-    more = (record.method, record.server, record.tool, record.digest, record.client, record.era, record.outcome)
-    return (
-        record.started_at,
-        *map(_storable, texts),
-        record.version,
-        *map(_storable, more),
-        record.total_us,
-        data.decode(),
-    )
+    content = None if record.content is None else msgspec.json.encode(record.content).decode()
+    return (*(_storable(value) if isinstance(value, str) else value for value in _values(record)), content)
 
 
 def _storable(text: str) -> str:
-    return text.replace("\x00", "\ufffd")
+    return text.replace("\x00", "\ufffd")[:LONGEST]
+
+
+def cursor_after(record: CallRecord) -> str:
+    """What asks for the calls that come after this one in a list: its time in epoch microseconds and its id."""
+    return f"{(record.started_at - _EPOCH) // timedelta(microseconds=1)}_{record.call_id}"
+
+
+def position_of(cursor: str) -> tuple[datetime | None, str]:
+    """Where a cursor stands; (None, "") for none. Raises `argument.invalid`."""
+    if not cursor:
+        return None, ""
+    time, _, call_id = cursor.partition("_")
+    if not time.isdecimal() or len(time) > 16 or not call_id:
+        raise Problem("argument.invalid", "the cursor is not one of an answer to this question")
+    return _EPOCH + timedelta(microseconds=int(time)), call_id
 
 
 def day_of(moment: datetime) -> date:
@@ -81,9 +115,9 @@ def day_of(moment: datetime) -> date:
     return moment.astimezone(UTC).date()
 
 
-def partition_of(day: date) -> str:
+def partition_of(day: date, parent: str = "call") -> str:
     """The name of a day's partition."""
-    return f"{_PREFIX}{day:%Y%m%d}"
+    return f"{PARENTS[parent]}{day:%Y%m%d}"
 
 
 def bounds_of(day: date) -> tuple[str, str]:
@@ -93,11 +127,10 @@ def bounds_of(day: date) -> tuple[str, str]:
 
 def expired(partitions: Iterable[str], today: date, keep: timedelta) -> list[str]:
     """The partitions whose every record is older than `keep`; names that are not ours are left alone."""
+    oldest = f"{today - keep:%Y%m%d}"
     return sorted(
         name
         for name in partitions
-        if name.startswith(_PREFIX)
-        and len(name) == len(_PREFIX) + 8
-        and name[len(_PREFIX) :].isdigit()
-        and name < partition_of(today - keep)
+        for prefix, _, day in [name.rpartition("_")]
+        if f"{prefix}_" in PARENTS.values() and len(day) == len(oldest) and day.isdigit() and day < oldest
     )

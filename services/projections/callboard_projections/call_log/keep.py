@@ -96,7 +96,7 @@ class CallLog:
 
     def _row(self, message: Msg) -> Row | None:
         try:
-            return row_of(read_record(message.subject, message.data, self._now(), self._keep), message.data)
+            return row_of(read_record(message.subject, message.data, self._now(), self._keep))
         except RecordRefused as refused:
             log.warning("record_refused", subject=message.subject, reason=str(refused))
             return None

@@ -1,4 +1,4 @@
-"""Daily partitions of `cb.call`: made ahead, dropped when they are old. Several instances may do it at once."""
+"""Daily partitions of the call log: made ahead, dropped when they are old. Several instances may do it at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import sql
-from callboard_projections.call_log.domain import bounds_of, day_of, expired, partition_of
+from callboard_projections.call_log.domain import PARENTS, bounds_of, day_of, expired, partition_of
 
 log = structlog.get_logger()
 _HERE = "callboard_projections"
@@ -29,17 +29,18 @@ class Partitions:
         for day in sorted(set(days) - self._known):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(sql(_HERE, "partitions_lock"))
-                await self._make(connection, day)
+                for parent in PARENTS:
+                    await self._make(connection, parent, day)
             self._known.add(day)
 
-    async def _make(self, connection: Connection, day: date) -> None:
-        name = partition_of(day)
+    async def _make(self, connection: Connection, parent: str, day: date) -> None:
+        name = partition_of(day, parent)
         if await connection.fetchval(sql(_HERE, "table_exists"), f"cb.{name}"):
             return
         start, end = bounds_of(day)
         # Attached, not created as a partition: that would make every reader wait.
-        text = sql(_HERE, "partition_make").replace("{partition}", name).replace("{from}", start).replace("{to}", end)
-        await connection.execute(text)
+        text = sql(_HERE, "partition_make").replace("{partition}", name).replace("{parent}", parent)
+        await connection.execute(text.replace("{from}", start).replace("{to}", end))
         log.info("partition_made", partition=name)
 
     def forget(self) -> None:

@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
-import asyncpg
+from datetime import UTC, datetime, timedelta
 
-from callboard.contracts.calls import decode_record
-from callboard.contracts.records import Calls
+import asyncpg
+import msgspec
+
+from callboard.contracts.calls import CallContent, CallRecord
+from callboard.contracts.problems import Problem
+from callboard.contracts.records import AskCalls, Calls
+from callboard.kernel.call_ids import time_of_call
 from callboard.platform.postgres import persist, sql
+from callboard_projections.call_log.domain import cursor_after, position_of
 
 _HERE = "callboard_projections"
+_content = msgspec.json.Decoder(CallContent).decode
 MOST_CALLS = 1000
+DAY = timedelta(hours=24)
+_INT4, _INT8 = 2**31 - 1, 2**63 - 1
 
 
-async def recent_calls(pool: asyncpg.Pool, organisation: str, playbook: str, call_id: str, limit: int) -> Calls:
-    """Records of an organisation, newest first, of the last 24 hours; of any time when asked by `call_id`."""
-    wanted = max(1, min(limit, MOST_CALLS))
-    if call_id:
-        rows = await persist(lambda: pool.fetch(sql(_HERE, "ask_call"), organisation, call_id, wanted))
-    else:
-        rows = await persist(lambda: pool.fetch(sql(_HERE, "ask_calls"), organisation, playbook, wanted))
-    return Calls(calls=tuple(decode_record(row["record"]) for row in rows))
+class CallReads:
+    """Looks calls up, one by one or page by page; a search ends after `patience` (as Postgres writes times)."""
+
+    def __init__(self, pool: asyncpg.Pool, patience: str = "8s") -> None:
+        self._pool = pool
+        self._patience = patience
+
+    async def calls(self, question: AskCalls) -> Calls:
+        """What was asked; raises `argument.invalid` for a cursor that is none and `calls.too_many`."""
+        if question.call_id:
+            return await self._one(question)
+        if question.version and not question.playbook:
+            raise Problem("argument.invalid", "a version is one of a playbook: name that too")
+        limit = max(1, min(question.limit, MOST_CALLS))
+        try:
+            rows = await persist(lambda: self._page(question, limit))
+        except asyncpg.QueryCanceledError:
+            raise Problem(
+                "calls.too_many", "the search took too long: give it a shorter time or more filters"
+            ) from None
+        found = tuple(record_of(row) for row in rows)
+        return Calls(calls=found, cursor=cursor_after(found[-1]) if len(found) == limit else "")
+
+    async def _page(self, question: AskCalls, limit: int) -> list[asyncpg.Record]:
+        until = question.until or datetime.max.replace(tzinfo=UTC)
+        since = question.since or (question.until or datetime.now(UTC)) - DAY
+        at, call_id = position_of(question.cursor)
+        values = (
+            question.organisation, since, until, at, call_id, question.playbook, min(question.version, _INT4),
+            question.tool, question.server, question.client, question.principal, question.era, question.outcome,
+            question.digest, question.trace_id, min(question.min_us, _INT8), limit,
+        )  # fmt: skip
+        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+            await connection.execute(sql(_HERE, "calls_plan"), self._patience)
+            rows: list[asyncpg.Record] = await connection.fetch(sql(_HERE, "ask_calls"), *values)
+        return rows
+
+    async def _one(self, question: AskCalls) -> Calls:
+        at = time_of_call(question.call_id)
+        if at is None:
+            return Calls(calls=())
+        values = (question.organisation, at, at + timedelta(milliseconds=1), question.call_id)
+        rows = await persist(lambda: self._pool.fetch(sql(_HERE, "ask_call"), *values))
+        return Calls(calls=tuple(record_of(row) for row in rows))
+
+
+def record_of(row: asyncpg.Record) -> CallRecord:
+    """The record of a row, with its content where that was asked for and kept."""
+    values = dict(row)
+    content = values.pop("content", None)
+    return CallRecord(**values, content=None if content is None else _content(content))

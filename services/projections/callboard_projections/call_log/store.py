@@ -15,6 +15,7 @@ _HERE = "callboard_projections"
 _REFUSED: tuple[type[Exception], ...] = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
     # What COPY raises here for a value that does not fit, before the server sees it.
     OverflowError,
     TypeError,
@@ -57,8 +58,15 @@ class CallStore:
             return await self._copy(rows)
 
     async def _copy(self, rows: Sequence[Row]) -> int:
+        calls = [row[:-1] for row in rows]
+        contents = [(*row[:3], row[-1]) for row in rows if row[-1] is not None]
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(sql(_HERE, "call_incoming"))
-            await connection.copy_records_to_table("call_incoming", records=rows, columns=COLUMNS)
+            await connection.copy_records_to_table("call_incoming", records=calls, columns=COLUMNS)
             status = await connection.execute(sql(_HERE, "call_insert"))
+            if contents:
+                await connection.execute(sql(_HERE, "content_incoming"))
+                columns = (*COLUMNS[:3], "content")
+                await connection.copy_records_to_table("content_incoming", records=contents, columns=columns)
+                await connection.execute(sql(_HERE, "content_insert"))
             return int(status.rpartition(" ")[2])

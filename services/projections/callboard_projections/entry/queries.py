@@ -36,7 +36,7 @@ from callboard.contracts.records import (
 from callboard.platform.bus import Bus, register
 from callboard_projections.audit.rows import log_rows
 from callboard_projections.audit.verify import verify
-from callboard_projections.call_log.read import recent_calls
+from callboard_projections.call_log.read import CallReads
 from callboard_projections.history.read import Reads
 from callboard_projections.rebuild.rebuild import Rebuilds
 
@@ -92,11 +92,11 @@ def register_history(bus: Bus, reads: Reads) -> None:
     register(bus, subjects.EVENTS_ASKED, events)
 
 
-def register_records(bus: Bus, pool: asyncpg.Pool, rebuilds: Rebuilds) -> None:
+def register_records(bus: Bus, pool: asyncpg.Pool, reads: CallReads, rebuilds: Rebuilds) -> None:
     """Subscribe the questions about calls, the chain and rebuilds."""
 
     async def calls(question: AskCalls) -> Calls:
-        return await recent_calls(pool, question.organisation, question.playbook, question.call_id, question.limit)
+        return await reads.calls(question)
 
     async def verify_audit(question: VerifyAudit) -> AuditVerdict:
         return await verify(pool, question.organisation, question.witnesses)

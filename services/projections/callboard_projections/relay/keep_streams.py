@@ -1,7 +1,7 @@
 """Keep the JetStream streams and KV buckets in existence, whoever deletes them.
 
 Above: `app`. Below: JetStream through nats-py. What they hold is Callboard's to lose: events are relayed again from
-the log, sessions and leases are taken again by their users.
+the log, sessions and leases are taken again by their users, and what clients missed is told them as lost.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from callboard.contracts import subjects
 log = structlog.get_logger()
 
 _SESSIONS_BYTES = 512 * 1024 * 1024
+_REPLAY_SECONDS, _REPLAY_BYTES, _REPLAY_EVENTS = 300.0, 128 * 1024 * 1024, 2048
 
 BUS_AWAY: tuple[type[Exception], ...] = (nats.errors.Error, OSError)
 """Failures of JetStream that pass by themselves (nats-py's time-outs are OSErrors too)."""
@@ -28,7 +29,10 @@ _DAY = 86_400.0
 
 
 def streams(calls_max_bytes: int, replicas: int) -> tuple[StreamConfig, ...]:
-    """The two streams that analytics consumers read. Ages in seconds, sizes in bytes."""
+    """The two streams that analytics consumers read, and what edges keep for clients that come back.
+
+    Ages in seconds, sizes in bytes.
+    """
     events = StreamConfig(
         name=subjects.STREAM_EVENTS,
         subjects=[f"{subjects.EVENT}.>"],
@@ -49,7 +53,21 @@ def streams(calls_max_bytes: int, replicas: int) -> tuple[StreamConfig, ...]:
         duplicate_window=120.0,
         num_replicas=replicas,
     )
-    return events, calls
+    replay = StreamConfig(
+        name=subjects.STREAM_REPLAY,
+        subjects=[f"{subjects.REPLAY}.>"],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.MEMORY,
+        discard=DiscardPolicy.OLD,
+        max_age=_REPLAY_SECONDS,
+        max_bytes=_REPLAY_BYTES,
+        max_msgs_per_subject=_REPLAY_EVENTS,
+        allow_direct=True,
+        # Nothing is published twice here; the server wants a window, and one within the age.
+        duplicate_window=120.0,
+        num_replicas=replicas,
+    )
+    return events, calls, replay
 
 
 def buckets(replicas: int) -> tuple[KeyValueConfig, ...]:

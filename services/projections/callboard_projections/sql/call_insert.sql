@@ -1,6 +1,8 @@
-insert into cb.call (started_at, call_id, organisation, playbook, version, method, server, tool, digest, client, era,
-  outcome, total_us, record)
-select started_at, call_id, organisation, playbook, version, method, server, tool, digest, client, era,
-  outcome, total_us, record
+insert into cb.call (started_at, call_id, organisation, playbook, version, method, server, tool, upstream_name,
+  digest, client, principal, era, upstream_era, outcome, error_code, problem, router_us, connector_us, upstream_us,
+  total_us, request_bytes, response_bytes, trace_id, connector, replay_of)
+select started_at, call_id, organisation, playbook, version, method, server, tool, upstream_name, digest, client,
+  principal, era, upstream_era, outcome, error_code, problem, router_us, connector_us, upstream_us, total_us,
+  request_bytes, response_bytes, trace_id, connector, replay_of
 from call_incoming
 on conflict do nothing

@@ -1,2 +1,2 @@
-create table cb.{partition} (like cb.call including defaults);
-alter table cb.call attach partition cb.{partition} for values from ('{from}') to ('{to}')
+create table cb.{partition} (like cb.{parent} including defaults);
+alter table cb.{parent} attach partition cb.{partition} for values from ('{from}') to ('{to}')

@@ -1,2 +1,2 @@
 select c.relname::text as partition from pg_inherits i join pg_class c on c.oid = i.inhrelid
-where i.inhparent = 'cb.call'::regclass
+where i.inhparent in ('cb.call'::regclass, 'cb.call_content'::regclass)

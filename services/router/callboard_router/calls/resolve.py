@@ -136,8 +136,8 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     arguments: Any = plain(call.arguments)
     if not isinstance(arguments, dict):
         raise Problem("argument.invalid", "`arguments` must be an object", tool=call.name)
-    if route.mirrored and head.era == MODERN:
-        fault = route.mirror_fault(arguments, head.param_headers or {})
+    if route.mirrored and head.param_headers is not None:
+        fault = route.mirror_fault(arguments, head.param_headers)
         if fault is not None:
             raise Problem("header.mismatch", fault, tool=call.name)
     faults = route.faults(arguments)

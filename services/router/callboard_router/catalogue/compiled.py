@@ -96,6 +96,8 @@ class CompiledPlaybook:
         self._deadlines = deadlines or {}
         self._limits = {name: limits_of(None, said, defaults) for name, said in self._deadlines.items()}
         self.definition = content.definition
+        # Travels with each call, so that a connector need not know playbooks.
+        self.recording = msgspec.msgpack.encode(content.definition.record) if content.definition.record else b""
         self.collisions: tuple[Collision, ...] = exposure.collisions
         self.tools = {name: ToolRoute(entry, self._tool_limits(entry)) for name, entry in exposure.tools.items()}
         self.prompts = exposure.prompts

@@ -13,7 +13,7 @@ from callboard.platform.bus import Bus
 from callboard_router.calls.among import resolve_among
 from callboard_router.calls.forward import Forwarder
 from callboard_router.calls.refuse import error_body, refusal_record
-from callboard_router.calls.resolve import Answer, resolve, unknown_task
+from callboard_router.calls.resolve import Answer, Target, resolve, unknown_task
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.served import Served
 
@@ -32,6 +32,7 @@ class RpcEntry:
         """One message; whatever goes wrong, the caller gets an answer."""
         head, params = unframe_rpc(message.data)
         _, _, organisation, name = message.subject.split(".", 3)
+        playbook: CompiledPlaybook | bytes | None = None
         try:
             if head.deadline <= time.time() * 1000:
                 raise Problem("call.deadline_exceeded", "the deadline had passed before the call was routed")
@@ -39,50 +40,29 @@ class RpcEntry:
             if isinstance(playbook, bytes):
                 await self._reply(message.reply, ReplyHead(head.call_id, RESULT), playbook)
                 return
-            outcome = resolve(head, params, playbook)
-            if isinstance(outcome, Answer):
-                await self._reply(message.reply, ReplyHead(head.call_id, RESULT, "", playbook.version), outcome.result)
-                if outcome.refused:
-                    await self._record(organisation, playbook.name, playbook.version, head, outcome, len(params))
-                return
-            if outcome.is_task and not self._served.is_registered(organisation, outcome.server):
-                raise unknown_task()
-            limits = outcome.limits
-            await self.forwarder.forward(
-                CallHead(
-                    head.call_id,
-                    head.method,
-                    organisation,
-                    playbook.name,
-                    playbook.version,
-                    outcome.server,
-                    outcome.upstream_name,
-                    outcome.wire_name,
-                    outcome.digest,
-                    message.reply,
-                    head.era,
-                    head.client,
-                    head.principal,
-                    min(head.deadline, head.received // 1000 + limits.longest),
-                    head.received,
-                    time.time_ns() // 1000,
-                    head.request_id,
-                    head.session,
-                    head.traceparent,
-                    head.capabilities,
-                    head.client_info,
-                    head.log_level,
-                    idle_ms=limits.idle,
-                    ask_progress=limits.ask_progress,
-                ),
-                params,
-                outcome.holder,
-            )
+            await self._resolved(message.reply, head, params, organisation, playbook)
         except Problem as problem:
-            await self._error(message.reply, head.call_id, problem)
+            body = await self._error(message.reply, head.call_id, problem)
+            if isinstance(playbook, CompiledPlaybook) and head.method == "tools/call":
+                refused = Answer(body, problem.code, str(problem.data.get("tool", "")))
+                await self._record(organisation, playbook.name, playbook.version, head, refused, len(params))
         except Exception:
             log.exception("rpc_failed", method=head.method, call_id=head.call_id)
             await self._error(message.reply, head.call_id, Problem("internal.unexpected", "the request failed inside"))
+
+    async def _resolved(
+        self, reply: str, head: RpcHead, params: bytes, organisation: str, playbook: CompiledPlaybook
+    ) -> None:
+        outcome = resolve(head, params, playbook)
+        if isinstance(outcome, Answer):
+            await self._reply(reply, ReplyHead(head.call_id, RESULT, "", playbook.version), outcome.result)
+            if outcome.refused:
+                await self._record(organisation, playbook.name, playbook.version, head, outcome, len(params))
+            return
+        if outcome.is_task and not self._served.is_registered(organisation, outcome.server):
+            raise unknown_task()
+        call = _call_of(head, organisation, playbook, outcome, reply)
+        await self.forwarder.forward(call, params, outcome.holder)
 
     def _found(self, organisation: str, playbook: str, head: RpcHead, params: bytes) -> CompiledPlaybook | bytes:
         """The playbook that resolves this, or the result for several."""
@@ -98,25 +78,53 @@ class RpcEntry:
 
     async def refuse_call(self, head: CallHead, size: int, problem: Problem) -> None:
         """A call that was routed but could not be sent."""
-        await self._error(head.reply_to, head.call_id, problem)
-        subject, record = refusal_record(
-            head.organisation, head.playbook, head.version, head, head.wire_name, head.server, head.digest,
-            problem.code, size,
-        )  # fmt: skip
-        await self._bus.client.publish(subject, record)
+        body = await self._error(head.reply_to, head.call_id, problem)
+        refused = Answer(body, problem.code, head.wire_name, head.server, head.digest)
+        await self._record(head.organisation, head.playbook, head.version, head, refused, size)
 
     async def _record(
-        self, organisation: str, playbook: str, version: int, head: RpcHead, answer: Answer, size: int
+        self, organisation: str, playbook: str, version: int, head: RpcHead | CallHead, answer: Answer, size: int
     ) -> None:
-        subject, record = refusal_record(
-            organisation, playbook, version, head, answer.wire_name, answer.server, answer.digest,
-            answer.refused, size,
-        )  # fmt: skip
+        subject, record = refusal_record(organisation, playbook, version, head, answer, size)
         await self._bus.client.publish(subject, record)
 
-    async def _error(self, reply: str, call_id: str, problem: Problem) -> None:
-        await self._reply(reply, ReplyHead(call_id, ERROR, problem.code), error_body(problem, call_id))
+    async def _error(self, reply: str, call_id: str, problem: Problem) -> bytes:
+        body = error_body(problem, call_id)
+        await self._reply(reply, ReplyHead(call_id, ERROR, problem.code), body)
+        return body
 
     async def _reply(self, reply: str, head: ReplyHead, body: bytes) -> None:
         for payload in frames(head, body, self._bus.max_payload - 1024):
             await self._bus.client.publish(reply, payload)
+
+
+def _call_of(head: RpcHead, organisation: str, playbook: CompiledPlaybook, target: Target, reply: str) -> CallHead:
+    """What the connector is told; it answers the edge's inbox `reply`."""
+    return CallHead(
+        head.call_id,
+        head.method,
+        organisation,
+        playbook.name,
+        playbook.version,
+        target.server,
+        target.upstream_name,
+        target.wire_name,
+        target.digest,
+        reply,
+        head.era,
+        head.client,
+        head.principal,
+        min(head.deadline, head.received // 1000 + target.limits.longest),
+        head.received,
+        time.time_ns() // 1000,
+        head.request_id,
+        head.session,
+        head.traceparent,
+        head.capabilities,
+        head.client_info,
+        head.log_level,
+        target.limits.idle,
+        target.limits.ask_progress,
+        head.replay_of,
+        playbook.recording,
+    )

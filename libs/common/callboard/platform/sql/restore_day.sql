@@ -1,2 +1,2 @@
-create table if not exists cb.{name} partition of cb.call
+create table if not exists cb.{name} partition of cb.{parent}
 for values from ('{day} 00:00:00+00') to (timestamptz '{day} 00:00:00+00' + interval '1 day')

@@ -1,0 +1,1 @@
+alter table cb.call attach partition {table} for values from ('{from}') to ('{to}')

@@ -1,0 +1,1 @@
+select max(started_at) as newest, count(*) as calls from cb.call

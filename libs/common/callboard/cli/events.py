@@ -1,0 +1,52 @@
+"""`callboard events`."""
+
+from __future__ import annotations
+
+import itertools
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import TypeVar
+
+from callboard.cli.exit_codes import OK
+from callboard.cli.output import Output, moment
+from callboard.cli.target import connect, organisation_of
+from callboard.contracts.events import PublishedEvent, type_of
+
+Item = TypeVar("Item")
+_EVENT_COLUMNS = ("seq", "when", "what", "on", "who", "why")
+
+
+def list_events(args: Namespace, out: Output) -> int:
+    """`events ls`."""
+    with connect(args) as callboard:
+        found = callboard.events(organisation_of(args, callboard), args.after, args.limit)
+    if out.as_json:
+        out.json(found)
+    else:
+        out.table(_EVENT_COLUMNS, [_event_row(event) for event in found.events], "no event after that")
+    return OK
+
+
+def tail_events(args: Namespace, out: Output) -> int:
+    """`events tail`: one line per event until it is interrupted."""
+    with connect(args) as callboard:
+        organisation = organisation_of(args, callboard)
+        for event in following(callboard.tail_events(organisation), f"events of {organisation}", args.count, out):
+            if out.as_json:
+                out.json_line(event)
+            else:
+                out.text("  ".join(str(cell) for cell in _event_row(event)))
+    return OK
+
+
+def _event_row(event: PublishedEvent) -> tuple[object, ...]:
+    at = moment(event.recorded_at)
+    return (event.seq, at, type_of(event.event), event.stream, event.actor, event.comment)
+
+
+def following(items: Iterator[Item | None], what: str, count: int | None, out: Output) -> Iterator[Item]:
+    """What is followed, item by item, up to `count`; says when it has begun."""
+    begun = next(items, None)
+    out.talk(f"following {what} (Ctrl-C ends)")
+    rest = items if begun is None else itertools.chain([begun], items)
+    yield from itertools.islice((item for item in rest if item is not None), count)

@@ -1,0 +1,1 @@
+"""Recorded calls run again on another version of their playbook, and their results compared."""

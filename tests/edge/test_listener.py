@@ -1,0 +1,66 @@
+"""What an agent missed is worked out from what it has heard, wherever its stream went on."""
+
+from __future__ import annotations
+
+from callboard.contracts.replays import StreamNews
+from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.listener import Listener, News
+
+PLACE = Place("acme", "p", 0)
+WATCHED = {"a://1": "up", "a://2": "up"}
+
+
+def listener(etags: dict[str, str]) -> Listener:
+    return Listener(PLACE, frozenset({"tools", "prompts"}), etags, WATCHED, "session", "key", "stream")
+
+
+async def heard(one: Listener) -> News:
+    """What it tells now, numbered as it goes out."""
+    news = await one.news(0.01)
+    for what in (*news.kinds, *news.uris):
+        one.told(what)
+    return news
+
+
+async def test_what_was_told_after_the_last_event_heard_is_told_again() -> None:
+    one = listener({"tools": "1"})
+    one.offer({"tools": "2"})
+    assert await heard(one) == News(["tools"], [], [])
+    one.updated("up", "a://1")
+    assert await heard(one) == News([], ["a://1"], [])
+    assert one.hand_over(2) == StreamNews(held=True, etags={"tools": "2"})
+    assert one.hand_over(1) == StreamNews(held=True, uris=("a://1",), etags={"tools": "2"})
+    assert one.hand_over(0) == StreamNews(held=True, kinds=("tools",), uris=("a://1",), etags={"tools": "2"})
+
+
+async def test_what_was_never_told_goes_with_the_agent_and_is_not_told_here() -> None:
+    one = listener({"tools": "1"})
+    one.offer({"tools": "2"})
+    one.updated("up", "a://2")
+    assert one.hand_over(0) == StreamNews(held=True, kinds=("tools",), uris=("a://2",), etags={"tools": "2"})
+    assert one.closed
+    assert await one.news(0.01) == News([], [], [])
+
+
+async def test_the_new_stream_begins_where_the_old_one_ended() -> None:
+    one = listener({"tools": "1", "prompts": "1"})
+    one.take_over(StreamNews(held=True, kinds=("prompts",), uris=("a://2",), etags={"tools": "2", "prompts": "2"}))
+    one.offer({"tools": "2", "prompts": "2"})
+    assert await one.news(0.01) == News(["prompts"], ["a://2"], [])
+
+
+async def test_when_nobody_knows_what_was_missed_everything_followed_may_have_changed() -> None:
+    one = listener({"tools": "1"})
+    one.take_over(StreamNews(held=False))
+    assert await one.news(0.01) == News(["prompts", "tools"], ["a://1", "a://2"], [])
+
+
+async def test_messages_of_a_server_go_with_the_agent_too() -> None:
+    one, two = listener({"tools": "1"}), listener({"tools": "1"})
+    for message in (b"1", b"2"):
+        one.say(message)
+    for message in (await one.news(0.01)).messages:
+        one.told_message(message)
+    one.say(b"3")
+    two.take_over(one.hand_over(1))
+    assert (await two.news(0.01)).messages == [b"2", b"3"]
