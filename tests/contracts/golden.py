@@ -85,6 +85,15 @@ def all_events() -> list[events.Event]:
         ),
         events.PlaybookDriftRejected(playbook="start", rejected=(_drift().brief,)),
         events.PlaybookRetired(playbook="start"),
+        events.ClientPinned(playbook="start", client="c", version=1),
+        events.ClientUnpinned(playbook="start", client="c"),
+        events.CanaryStarted(
+            playbook="start", canary="k", version=1, percent=12.5, until=WHEN, condition="errors > 2%", min_calls=50
+        ),
+        events.CanaryPromoted(
+            playbook="start", canary="k", version=3, tried=1, content=_content(), content_digest="sha256:4"
+        ),
+        events.CanaryEnded(playbook="start", canary="k", tried=1, reason="failed"),
         events.ClientTokenIssued(client="c", key_id="k", scopes=("use",), playbooks=("start",), expires_at=WHEN),
         events.ClientTokenRevoked(client="c", key_id="k"),
         events.SecretStored(secret="s", version=2),

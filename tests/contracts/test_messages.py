@@ -11,7 +11,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from callboard.contracts import access, calls, drift, events, playbooks, records, status, upstreams
+from callboard.contracts import (
+    access,
+    assignments,
+    calls,
+    drift,
+    events,
+    playbooks,
+    previews,
+    records,
+    status,
+    upstreams,
+)
 from callboard.contracts.upcasts import read_event
 from tests.contracts.golden import GOLDEN_EVENTS, GOLDEN_HEADS, GOLDEN_RECORDS, all_events, all_heads, all_records
 
@@ -72,7 +83,7 @@ def test_a_long_answer_is_cut_and_nothing_of_it_is_lost(size: int, count: int) -
 
 def test_every_command_and_answer_is_frozen_and_has_a_tag_of_its_own() -> None:
     tags: dict[object, type] = {}
-    for module in (access, drift, playbooks, records, status, upstreams, events, calls):
+    for module in (access, assignments, drift, playbooks, previews, records, status, upstreams, events, calls):
         own = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
         for value in own:
             if not (isinstance(value, type) and issubclass(value, msgspec.Struct)):

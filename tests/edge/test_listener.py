@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts.replays import StreamNews
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Asker, Place
 from callboard_edge.mcp.listener import Listener, News
 
 PLACE = Place("acme", "p", 0)
@@ -11,7 +11,8 @@ WATCHED = {"a://1": "up", "a://2": "up"}
 
 
 def listener(etags: dict[str, str]) -> Listener:
-    return Listener(PLACE, frozenset({"tools", "prompts"}), etags, WATCHED, "session", "key", "stream")
+    asker = Asker("ann", "key", anonymous=False, session="session")
+    return Listener(PLACE, asker, frozenset({"tools", "prompts"}), etags, WATCHED, "stream")
 
 
 async def heard(one: Listener) -> News:

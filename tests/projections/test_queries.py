@@ -241,7 +241,7 @@ async def test_the_status_names_every_projection_its_tables_its_lag_and_its_prob
 
     assert (status.room, status.ready, status.problem) == ("projections", True, "")
     lines = {line.projection: line for line in status.projections}
-    assert list(lines) == ["organisations", "playbooks", "servers", "definitions", "relay", "call_log"]
+    assert list(lines) == ["organisations", "playbooks", "servers", "definitions", "assignments", "relay", "call_log"]
     assert {line.lag for line in lines.values()} == {0}
     assert {line.problem for line in lines.values()} == {""}
     assert lines["playbooks"].tables == "playbook_1, playbook_version_1"

@@ -261,8 +261,10 @@ async def test_instances_that_start_at_once_make_the_tables_once(log: Log) -> No
     await asyncio.gather(*(establish(log.pool, PROJECTIONS) for _ in range(4)))
 
     assert await tables_of(log, ".*_1") == [
+        "canary_1",
         "definition_1",
         "organisation_1",
+        "pin_1",
         "playbook_1",
         "playbook_version_1",
         "server_1",

@@ -27,6 +27,7 @@ from callboard_projections.call_log.partitions import Partitions
 from callboard_projections.call_log.pull import Pull
 from callboard_projections.call_log.read import CallReads
 from callboard_projections.call_log.store import CallStore
+from callboard_projections.canary.watch import CanaryWatch
 from callboard_projections.entry.commands import register_commands
 from callboard_projections.entry.queries import register_history, register_records
 from callboard_projections.history.fold import Folder
@@ -77,6 +78,7 @@ class Projections:
         self._measures = Measures(pool, self._folders, self._relay, call_log, keeper)
         self._rebuilds = Rebuilds(pool, PROJECTIONS)
         self._work(keeper.run(), self._relay.run(), call_log.run(), self._measures.run())
+        self._work(CanaryWatch(pool, self.bus, self._settings.canary_pause).run())
         self._work(*(folder.run() for folder in self._folders))
         await self._serve(pool, self._rebuilds)
         for projection in outdated:

@@ -14,8 +14,10 @@ class ProjectionsSettings(DatabaseSettings, frozen=True, kw_only=True):
 
     `calls_max_bytes`: size of the JetStream stream of call records. `calls_keep_days`: age in days at which a day of
     call records is dropped from Postgres. `stream_replicas`: copies of each stream and bucket in a NATS cluster.
+    `canary_pause`: seconds between two looks at the canaries that run.
     """
 
     calls_max_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 1024 * 1024 * 1024
     calls_keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    canary_pause: Annotated[float, Meta(gt=0, le=600)] = 3.0
     stream_replicas: Annotated[int, Meta(ge=1, le=5)] = 1

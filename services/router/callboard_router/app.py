@@ -26,9 +26,11 @@ from callboard_router.catalogue.deadlines import Limits
 from callboard_router.catalogue.drift import why_held
 from callboard_router.catalogue.served import Served, announcement
 from callboard_router.decisions import Decisions
-from callboard_router.entry.commands import register_commands
+from callboard_router.entry.commands import register_assignments, register_commands, register_drift
+from callboard_router.entry.queries import register_queries
 from callboard_router.entry.rpc import RpcEntry
 from callboard_router.playbooks.inquiries import Inquiries
+from callboard_router.playbooks.preview import Previews
 from callboard_router.settings import RouterSettings
 from callboard_router.state import RouterState
 
@@ -64,7 +66,11 @@ class Router:
         self._following = asyncio.create_task(self._follower.run())
         await self._follower.caught_up.wait()
         decisions = Decisions(store, self._follower, self._state, f"router/{self.bus.instance}")
-        register_commands(self.bus, decisions, Inquiries(self.bus, self._settings.probe_wait))
+        inquiries = Inquiries(self.bus, self._settings.probe_wait)
+        register_commands(self.bus, decisions, inquiries)
+        register_assignments(self.bus, decisions)
+        register_drift(self.bus, decisions, inquiries)
+        register_queries(self.bus, Previews(store, self._follower, self._served))
         answer_status(self)
         await self.bus.listen(f"{subjects.HINT}.>", self._hinted)
         await self._rpc.forwarder.start()

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from callboard.contracts.definitions import Exposed, PlaybookContent
 from callboard.contracts.events import (
+    CanaryEnded,
+    CanaryPromoted,
+    CanaryStarted,
+    ClientPinned,
+    ClientUnpinned,
     Event,
     OrganisationCreated,
     PlaybookDriftApproved,
@@ -71,12 +76,18 @@ class Organisation:
         """Names of the servers that are registered now."""
         return [name for name, server in self.servers.items() if server.definition is not None]
 
-    def users_of(self, server: str) -> list[str]:
-        """Playbooks whose current version uses the server."""
+    def users_of(self, server: str, replaced: Collection[str] = ()) -> list[str]:
+        """Playbooks that use the server in a version which somebody is served: current, pinned or tried.
+
+        `replaced`: playbooks whose current version does not count.
+        """
         return [
             name
             for name, playbook in self.playbooks.items()
-            if playbook.served and server in playbook.versions[-1].definition.servers
+            if any(
+                server in playbook.versions[number - 1].definition.servers
+                for number in (playbook.pins.values() if name in replaced else playbook.in_use)
+            )
         ]
 
     def apply(self, recorded: Recorded) -> set[str]:
@@ -98,7 +109,11 @@ class Organisation:
                 self._remember(self.drift(drifted.playbook).later.values())
                 return {drifted.playbook}
             case (
-                PlaybookPublished() | PlaybookRolledBack() | PlaybookVersionImported() | PlaybookDriftApproved()
+                PlaybookPublished()
+                | PlaybookRolledBack()
+                | PlaybookVersionImported()
+                | PlaybookDriftApproved()
+                | CanaryPromoted()
             ) as version:
                 self._drifts[version.playbook] = drift_state.evolve(self.drift(version.playbook), version)
                 self.playbooks[version.playbook] = PLAYBOOK.evolve(self.playbook(version.playbook), version)
@@ -106,7 +121,7 @@ class Organisation:
                     self.definitions |= {digest: text.encode() for digest, text in version.definitions.items()}
                 self._remember([*version.content.tools.values(), *version.content.prompts.values()])
                 return {version.playbook}
-            case PlaybookRetired() as change:
+            case PlaybookRetired() | ClientPinned() | ClientUnpinned() | CanaryStarted() | CanaryEnded() as change:
                 self.playbooks[change.playbook] = PLAYBOOK.evolve(self.playbook(change.playbook), change)
                 return {change.playbook}
             case _:

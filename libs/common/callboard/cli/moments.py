@@ -9,6 +9,7 @@ from callboard.cli.refusals import WrongUsage
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _AGO = re.compile(r"(\d+)([smhdw])(?: ago)?")
+_AFTER = re.compile(r"(?:in )?(\d{1,7})([smhdw])")
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
 _FORMS = "like 2026-11-20T14:05, 14:05, '14:05 yesterday', '14:05 last tuesday' or '2h ago'"
@@ -25,6 +26,22 @@ def moment_of(text: str, now: datetime) -> datetime:
     except ValueError:
         return _spoken(words, now)
     return found if found.tzinfo is not None else found.replace(tzinfo=now.tzinfo or UTC)
+
+
+def moment_to_come(text: str, now: datetime) -> datetime:
+    """A time after `now`, said as how long from now (`2h`, `15m`, `1d`) or as a date; raises `WrongUsage`."""
+    words = text.strip().lower()
+    after = _AFTER.fullmatch(words)
+    if after is not None:
+        return now + timedelta(seconds=int(after[1]) * _UNITS[after[2]])
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise WrongUsage(f"{words!r} is no time to come; write one like 2h, 15m or 2026-11-20T18:00") from None
+    found = found if found.tzinfo is not None else found.replace(tzinfo=now.tzinfo or UTC)
+    if found <= now:
+        raise WrongUsage(f"{words!r} is over")
+    return found
 
 
 def _spoken(words: str, now: datetime) -> datetime:

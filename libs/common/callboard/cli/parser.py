@@ -127,6 +127,9 @@ def _playbooks(commands: Commands) -> None:
     diff.add_argument("--days", type=int, default=7, metavar="N", help="name the callers of so many days (default: 7)")
     _exit_code(diff)
     _rollbacks(group)
+    _assignments(group)
+    _canary(group)
+    _previews(group)
     export = _command(group, "export", "exchange:export", "print a playbook with its whole history", org=True)
     export.add_argument("name", metavar=_REFERENCE)
     export.add_argument("--out", metavar="FILE", help="write to a new file instead")
@@ -150,6 +153,50 @@ def _rollbacks(group: Commands) -> None:
         _why(parser, required=False)
         parser.add_argument("--dry-run", action="store_true", help="only say what would change, and whom it hurts")
         _exit_code(parser)
+
+
+def _assignments(group: Commands) -> None:
+    pin = _command(group, "pin", "pins:pin", "serve one client a version of its own", org=True)
+    pin.add_argument("name", metavar=_REFERENCE)
+    pin.add_argument("client", metavar="CLIENT", help="the name that its tokens were issued for")
+    pin.add_argument("version", metavar="@N", help="the version; a URL with @N still wins")
+    _why(pin)
+    unpin = _command(group, "unpin", "pins:unpin", "serve one client what everybody is served", org=True)
+    unpin.add_argument("name", metavar=_REFERENCE)
+    unpin.add_argument("client", metavar="CLIENT")
+    _why(unpin)
+    pins = _command(group, "pins", "pins:list_pins", "list the clients that have a version of their own", org=True)
+    pins.add_argument("name", metavar=_REFERENCE, nargs="?", help="default: all playbooks")
+
+
+def _canary(group: Commands) -> None:
+    text = "try a version on a share of the callers, until it is promoted or ended by itself"
+    canary = _command(group, "canary", "canary:canary", text, org=True)
+    canary.add_argument("name", metavar=_REFERENCE)
+    what = "any version but the current one; to try a new one first, publish it and roll back at once"
+    canary.add_argument("version", metavar="@N", nargs="?", help=what)
+    canary.add_argument("--percent", type=float, metavar="P", help="the share of the callers (clients, not calls)")
+    canary.add_argument("--until", metavar="TIME", help="promote it then, if it went well; like 2h or 2026-11-20T18:00")
+    condition = "end it at once when this holds: errors|tool_errors|timeouts > N%%, p99 > Nms, joined by `or`"
+    canary.add_argument("--rollback-if", metavar="CONDITION", help=condition)
+    calls = "judge after so many calls; with fewer at its end it is not promoted (default: %(default)s)"
+    canary.add_argument("--min-calls", type=int, default=50, metavar="N", help=calls)
+    ending = canary.add_mutually_exclusive_group()
+    ending.add_argument("--stop", action="store_true", help="serve everybody the current version again")
+    ending.add_argument("--promote", action="store_true", help="publish what is tried now")
+    _why(canary)
+
+
+def _previews(group: Commands) -> None:
+    text = "show exactly what a client's list requests return, and what is hidden and why"
+    preview = _command(group, "preview", "previews:preview", text, org=True)
+    preview.add_argument("name", metavar=f"{_REFERENCE}[@N]")
+    preview.add_argument("--as", dest="client", required=True, metavar="CLIENT", help="the name on its tokens")
+    preview.add_argument("--era", choices=("2026", "2025"), default="2026", help="revision of MCP (default: 2026)")
+    preview.add_argument("--at", metavar="TIME", help="as it was then, servers included, like '14:05 last tuesday'")
+    explain = _command(group, "explain", "previews:explain", "say which rule shows, hides or renames a tool", org=True)
+    explain.add_argument("name", metavar=f"{_REFERENCE}[@N]")
+    explain.add_argument("tool", metavar="TOOL", help="the name that agents see, or its server's own")
 
 
 def _drift(commands: Commands) -> None:

@@ -7,14 +7,16 @@ from datetime import datetime
 
 import msgspec
 
+from callboard.cli.canary import shown
 from callboard.cli.changes import change_lines
 from callboard.cli.exit_codes import NOT_AS_EXPECTED, OK
 from callboard.cli.moments import moment_of
 from callboard.cli.output import Output, moment
+from callboard.cli.pins import clients_of
 from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect, organisation_of, reference_of
 from callboard.client import Callboard
-from callboard.contracts.records import Diff, Version
+from callboard.contracts.records import Diff, PlaybookLine, Version
 
 
 def list_playbooks(args: Namespace, out: Output) -> int:
@@ -24,14 +26,18 @@ def list_playbooks(args: Namespace, out: Output) -> int:
     if out.as_json:
         out.json(found)
     else:
-        columns = ("playbook", "version", "tools", "servers", "access", "changed", "by", "title")
+        columns = ("playbook", "version", "tools", "servers", "access", "changed", "by", "canary", "title")
         rows = [
-            (p.playbook, p.version, p.tools, p.servers, p.access, p.changed_at, p.changed_by, p.title)
+            (p.playbook, p.version, p.tools, p.servers, p.access, p.changed_at, p.changed_by, _tried(p), p.title)
             for p in found.playbooks
             if not p.retired
         ]
         out.table(columns, rows, "there is no playbook yet")
     return OK
+
+
+def _tried(line: PlaybookLine) -> str | None:
+    return None if line.canary is None else f"@{line.canary.version} {line.canary.percent:g} %"
 
 
 def history(args: Namespace, out: Output) -> int:
@@ -42,7 +48,7 @@ def history(args: Namespace, out: Output) -> int:
     if out.as_json:
         out.json(found)
     else:
-        columns = ("version", "when", "who", "what", "tools", "content", "why")
+        columns = ("version", "when", "who", "what", "tools", "content", "pinned", "why")
         rows = [
             (
                 v.version,
@@ -51,17 +57,22 @@ def history(args: Namespace, out: Output) -> int:
                 _reason(v.reason, v.rolled_back_to),
                 v.tools,
                 v.content_digest[:19],
+                clients_of(found.pins, v.version) or None,
                 v.comment,
             )
             for v in found.versions
         ]
         out.table(columns, rows)
+        if found.canary is not None:
+            out.talk(f"a canary runs: {shown(found.canary)}")
     return OK
 
 
 def _reason(reason: str, rolled_back_to: int | None) -> str:
     words = reason.replace("_", " ")
-    return words if rolled_back_to is None else f"{words} to {rolled_back_to}"
+    if rolled_back_to is None:
+        return words
+    return f"{words} {rolled_back_to}" if reason == "promoted" else f"{words} to {rolled_back_to}"
 
 
 def show(args: Namespace, out: Output) -> int:
@@ -85,6 +96,12 @@ def _print_version(found: Version, out: Output) -> None:
     out.text(
         f"{_reason(line.reason, line.rolled_back_to)} by {line.actor} at {moment(line.recorded_at)}: {line.comment}"
     )
+    for pin in found.pins:
+        out.text(f"  serves client {pin.client}, pinned by {pin.pinned_by} at {moment(pin.pinned_at)}: {pin.comment}")
+    if found.canary is not None:
+        tried = found.canary
+        out.text(f"  is tried, {shown(tried)}")
+        out.text(f"    started by {tried.started_by} at {moment(tried.started_at)}: {tried.comment}")
     for kind, items in (("tool", content.tools), ("prompt", content.prompts), ("resource", content.resources)):
         for name, item in items.items():
             out.text(f"  {kind} {name}  ({item.server} {item.name}, {item.digest[:19]})")

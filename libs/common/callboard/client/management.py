@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
-from urllib.parse import quote
 
-import msgspec
-
+from callboard.client.assignments import Assignments
 from callboard.client.mcp import McpEndpoint
-from callboard.client.transport import Transport
+from callboard.client.routes import API, SLOW_SECONDS, organisation_path, part_of, playbook_path
 from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, TokenIssued, Tokens
 from callboard.contracts.audit import Anchor, AuditVerdict, LogRows, Witness
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
-from callboard.contracts.drift import DriftChoice, DriftDecided, HeldThings
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.management import (
-    DecideDrift,
     Import,
     NewConsumer,
     NewOrganisation,
@@ -48,36 +41,13 @@ from callboard.contracts.records import (
     Version,
 )
 
-Answer = TypeVar("Answer")
-API: Final = "/api/v1"
-_SLOW_SECONDS: Final = 150.0
-"""Applying and verifying may take the edge two minutes."""
 
-
-class Callboard:
+class Callboard(Assignments):
     """A Callboard at `url`. Every method raises `Problem` when refused and `Unreachable` when nobody answers."""
-
-    def __init__(self, url: str, token: str = "", *, timeout: float = 30.0) -> None:
-        self._transport = Transport(url, token, timeout=timeout)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
-        self.close()
-
-    @property
-    def url(self) -> str:
-        """Where this Callboard is."""
-        return self._transport.url
 
     def playbook_endpoint(self, organisation: str, playbook: str) -> McpEndpoint:
         """The MCP endpoint of a playbook, as an agent sees it."""
-        return McpEndpoint(self._transport, f"/p/{_part(organisation)}/{_part(playbook)}/mcp")
+        return McpEndpoint(self._transport, f"/p/{part_of(organisation)}/{part_of(playbook)}/mcp")
 
     # --- organisations ---------------------------------------------------------------------------------
 
@@ -109,35 +79,35 @@ class Callboard:
             prune=prune,
             accept_drift=accept_drift,
         )
-        return self._post(f"{_organisation(organisation)}/apply", body, Applied, timeout=_SLOW_SECONDS)
+        return self._post(f"{organisation_path(organisation)}/apply", body, Applied, timeout=SLOW_SECONDS)
 
     # --- servers and playbooks -------------------------------------------------------------------------
 
     def servers(self, organisation: str) -> Servers:
         """Registered servers."""
-        return self._get(f"{_organisation(organisation)}/servers", Servers)
+        return self._get(f"{organisation_path(organisation)}/servers", Servers)
 
     def retire_server(self, organisation: str, server: str, comment: str) -> Done:
         """Forget a server that no playbook uses."""
-        return self._delete(f"{_organisation(organisation)}/servers/{_part(server)}", comment=comment)
+        return self._delete(f"{organisation_path(organisation)}/servers/{part_of(server)}", comment=comment)
 
     def playbooks(self, organisation: str) -> Playbooks:
         """Playbooks with their current versions."""
-        return self._get(f"{_organisation(organisation)}/playbooks", Playbooks)
+        return self._get(f"{organisation_path(organisation)}/playbooks", Playbooks)
 
     def history(self, organisation: str, playbook: str) -> History:
         """Every version, newest first."""
-        return self._get(f"{_playbook(organisation, playbook)}/versions", History)
+        return self._get(f"{playbook_path(organisation, playbook)}/versions", History)
 
     def version(self, organisation: str, playbook: str, number: int = 0, at: datetime | None = None) -> Version:
         """One version whole; 0 is the current one, or the one that was current `at` a time."""
         query = {"at": at.isoformat()} if at is not None else None
-        return self._get(f"{_playbook(organisation, playbook)}/versions/{number}", Version, query)
+        return self._get(f"{playbook_path(organisation, playbook)}/versions/{number}", Version, query)
 
     def diff(self, organisation: str, playbook: str, before: int, after: int, days: int = 7) -> Diff:
         """What changes from one version to another, and who called it in the last `days`."""
         query = {"before": before, "after": after, "days": days}
-        return self._get(f"{_playbook(organisation, playbook)}/diff", Diff, query)
+        return self._get(f"{playbook_path(organisation, playbook)}/diff", Diff, query)
 
     def roll_back(
         self,
@@ -151,47 +121,30 @@ class Callboard:
     ) -> RolledBack:
         """Publish the content of version `to` as the next version; `dry_run` only says what would change."""
         body = RollBack(to=to, comment=comment, expected=expected, dry_run=dry_run)
-        return self._post(f"{_playbook(organisation, playbook)}/rollback", body, RolledBack)
+        return self._post(f"{playbook_path(organisation, playbook)}/rollback", body, RolledBack)
 
     def export_playbook(self, organisation: str, playbook: str) -> ExportedPlaybook:
         """The playbook with its whole history."""
-        return self._get(f"{_playbook(organisation, playbook)}/export", ExportedPlaybook)
+        return self._get(f"{playbook_path(organisation, playbook)}/export", ExportedPlaybook)
 
     def import_playbook(
         self, organisation: str, playbook: str, exported: ExportedPlaybook, comment: str
     ) -> ImportedPlaybook:
         """Make a playbook with this history, under a name that never was one."""
         body = Import(exported=exported, comment=comment)
-        return self._post(f"{_playbook(organisation, playbook)}/import", body, ImportedPlaybook, timeout=_SLOW_SECONDS)
+        return self._post(
+            f"{playbook_path(organisation, playbook)}/import", body, ImportedPlaybook, timeout=SLOW_SECONDS
+        )
 
     def retire_playbook(self, organisation: str, playbook: str, comment: str) -> Done:
         """Stop serving a playbook; its versions stay."""
-        return self._delete(_playbook(organisation, playbook), comment=comment)
-
-    def held(self, organisation: str, playbook: str = "") -> HeldThings:
-        """What is held back, of one playbook (then with its callers) or of all."""
-        place = _playbook(organisation, playbook) if playbook else _organisation(organisation)
-        return self._get(f"{place}/drift", HeldThings)
-
-    def approve_drift(
-        self, organisation: str, playbook: str, things: tuple[DriftChoice, ...], comment: str
-    ) -> DriftDecided:
-        """Publish a version that shows these as they are now."""
-        body = DecideDrift(things=things, comment=comment)
-        return self._post(f"{_playbook(organisation, playbook)}/drift/approve", body, DriftDecided)
-
-    def reject_drift(
-        self, organisation: str, playbook: str, things: tuple[DriftChoice, ...], comment: str
-    ) -> DriftDecided:
-        """Leave these hidden."""
-        body = DecideDrift(things=things, comment=comment)
-        return self._post(f"{_playbook(organisation, playbook)}/drift/reject", body, DriftDecided)
+        return self._delete(playbook_path(organisation, playbook), comment=comment)
 
     # --- the log and the calls -------------------------------------------------------------------------
 
     def events(self, organisation: str, after: int = 0, limit: int = 200) -> Events:
         """The log after `after`, oldest first."""
-        return self._get(f"{_organisation(organisation)}/events", Events, {"after": after, "limit": limit})
+        return self._get(f"{organisation_path(organisation)}/events", Events, {"after": after, "limit": limit})
 
     def calls(self, organisation: str, **filters: object) -> Calls:
         """Calls, newest first, of the last 24 hours unless told otherwise; `filters` are the fields of `AskCalls`."""
@@ -200,30 +153,30 @@ class Callboard:
             for name, value in filters.items()
             if value not in (None, "")
         }
-        return self._get(f"{_organisation(organisation)}/calls", Calls, query)
+        return self._get(f"{organisation_path(organisation)}/calls", Calls, query)
 
     def definition(self, organisation: str, digest: str) -> Definition:
         """The definition behind the digest that a call record or a version names."""
-        return self._get(f"{_organisation(organisation)}/definitions/{_part(digest)}", Definition)
+        return self._get(f"{organisation_path(organisation)}/definitions/{part_of(digest)}", Definition)
 
     def replay(self, organisation: str, playbook: str, wish: ReplayCall) -> Replayed:
         """Run a recorded call again on a version of the playbook, and compare."""
-        path = f"{API}{_playbook(organisation, playbook)}/replays"
-        return self._transport.ask("POST", path, Replayed, body=wish, timeout=_SLOW_SECONDS)
+        path = f"{API}{playbook_path(organisation, playbook)}/replays"
+        return self._transport.ask("POST", path, Replayed, body=wish, timeout=SLOW_SECONDS)
 
     def tail_calls(self, organisation: str) -> Iterator[CallRecord | None]:
         """Calls as they happen, for ever. The first item is None: from there on none is missed."""
-        return self._tail(f"{_organisation(organisation)}/calls/tail", CallRecord)
+        return self._tail(f"{organisation_path(organisation)}/calls/tail", CallRecord)
 
     def tail_events(self, organisation: str) -> Iterator[PublishedEvent | None]:
         """Events as they are published, for ever. The first item is None: from there on none is missed."""
-        return self._tail(f"{_organisation(organisation)}/events/tail", PublishedEvent)
+        return self._tail(f"{organisation_path(organisation)}/events/tail", PublishedEvent)
 
     # --- access ----------------------------------------------------------------------------------------
 
     def tokens(self, organisation: str) -> Tokens:
         """Tokens, without their values."""
-        return self._get(f"{_organisation(organisation)}/tokens", Tokens)
+        return self._get(f"{organisation_path(organisation)}/tokens", Tokens)
 
     def issue_token(
         self,
@@ -240,36 +193,38 @@ class Callboard:
             playbooks=tuple(playbooks),
             expires_in_seconds=expires_in_seconds,
         )
-        return self._post(f"{_organisation(organisation)}/tokens", body, TokenIssued)
+        return self._post(f"{organisation_path(organisation)}/tokens", body, TokenIssued)
 
     def revoke_token(self, organisation: str, key_id: str, comment: str = "") -> Done:
         """Refuse a token from now on."""
-        return self._delete(f"{_organisation(organisation)}/tokens/{_part(key_id)}", comment=comment)
+        return self._delete(f"{organisation_path(organisation)}/tokens/{part_of(key_id)}", comment=comment)
 
     def secrets(self, organisation: str) -> Secrets:
         """Names of the secrets."""
-        return self._get(f"{_organisation(organisation)}/secrets", Secrets)
+        return self._get(f"{organisation_path(organisation)}/secrets", Secrets)
 
     def store_secret(self, organisation: str, secret: str, value: str) -> Done:
         """Put a value into the vault."""
-        path = f"{_organisation(organisation)}/secrets/{_part(secret)}"
+        path = f"{organisation_path(organisation)}/secrets/{part_of(secret)}"
         return self._change("PUT", path, Done, SecretValue(value=value))
 
     def destroy_secret(self, organisation: str, secret: str) -> Done:
         """Delete every version of a secret."""
-        return self._delete(f"{_organisation(organisation)}/secrets/{_part(secret)}")
+        return self._delete(f"{organisation_path(organisation)}/secrets/{part_of(secret)}")
 
     def consumers(self, organisation: str) -> Consumers:
         """Analytics consumers."""
-        return self._get(f"{_organisation(organisation)}/consumers", Consumers)
+        return self._get(f"{organisation_path(organisation)}/consumers", Consumers)
 
     def admit_consumer(self, organisation: str, consumer: str) -> ConsumerAdmission:
         """Credentials for the bus; shown this once."""
-        return self._post(f"{_organisation(organisation)}/consumers", NewConsumer(consumer=consumer), ConsumerAdmission)
+        return self._post(
+            f"{organisation_path(organisation)}/consumers", NewConsumer(consumer=consumer), ConsumerAdmission
+        )
 
     def dismiss_consumer(self, organisation: str, consumer: str) -> Done:
         """Refuse a consumer from now on."""
-        return self._delete(f"{_organisation(organisation)}/consumers/{_part(consumer)}")
+        return self._delete(f"{organisation_path(organisation)}/consumers/{part_of(consumer)}")
 
     # --- the installation ------------------------------------------------------------------------------
 
@@ -279,70 +234,21 @@ class Callboard:
 
     def log_rows(self, organisation: str, after: int = 0) -> LogRows:
         """The log as it was hashed, after `after`, as much as fits one answer."""
-        return self._get(f"{_organisation(organisation)}/audit/rows", LogRows, {"after": after})
+        return self._get(f"{organisation_path(organisation)}/audit/rows", LogRows, {"after": after})
 
     def anchor(self, organisation: str) -> Anchor:
         """The head of the log, signed."""
-        return self._transport.ask("POST", f"{API}{_organisation(organisation)}/audit/anchor", Anchor)
+        return self._transport.ask("POST", f"{API}{organisation_path(organisation)}/audit/anchor", Anchor)
 
     def verify_audit(self, organisation: str = "", witnesses: tuple[Witness, ...] = ()) -> AuditVerdict:
         """Recompute the hash chain of an organisation, or of all; `witnesses` come from anchors."""
         body = WhichChain(organisation=organisation, witnesses=witnesses)
-        return self._transport.ask("POST", f"{API}/audit/verify", AuditVerdict, body=body, timeout=_SLOW_SECONDS)
+        return self._transport.ask("POST", f"{API}/audit/verify", AuditVerdict, body=body, timeout=SLOW_SECONDS)
 
     def rebuild_projection(self, projection: str) -> Rebuilt:
         """Begin to rebuild a read model."""
-        return self._transport.ask("POST", f"{API}/projections/{_part(projection)}/rebuild", Rebuilt)
+        return self._transport.ask("POST", f"{API}/projections/{part_of(projection)}/rebuild", Rebuilt)
 
     def rebuild_state(self, projection: str) -> Rebuilt:
         """How far a rebuild is."""
-        return self._get(f"/projections/{_part(projection)}/rebuild", Rebuilt)
-
-    # ---------------------------------------------------------------------------------------------------
-
-    def _get(self, path: str, answer: type[Answer], query: Mapping[str, Any] | None = None) -> Answer:
-        return self._transport.ask("GET", API + path, answer, query=query)
-
-    def _post(self, path: str, body: msgspec.Struct, answer: type[Answer], timeout: float | None = None) -> Answer:
-        return self._change("POST", path, answer, body, timeout=timeout)
-
-    def _delete(self, path: str, **query: str) -> Done:
-        return self._change("DELETE", path, Done, query=query)
-
-    def _change(
-        self,
-        method: str,
-        path: str,
-        answer: type[Answer],
-        body: msgspec.Struct | None = None,
-        *,
-        query: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-    ) -> Answer:
-        headers = {"Idempotency-Key": str(uuid.uuid4())}
-        return self._transport.ask(method, API + path, answer, body=body, query=query, headers=headers, timeout=timeout)
-
-    def _tail(self, path: str, item: type[Answer]) -> Iterator[Answer | None]:
-        decode = msgspec.json.Decoder(item).decode
-        with self._transport.stream("GET", API + path) as response:
-            if response.status_code != 200:
-                response.read()
-                raise self._transport.problem_of(response)
-            # An event of ours is always one line, so nothing has to be joined.
-            for line in response.iter_lines():
-                if line.startswith("data: "):
-                    yield decode(line[6:])
-                elif line == ": following":
-                    yield None
-
-
-def _part(name: str) -> str:
-    return quote(name, safe="")
-
-
-def _organisation(name: str) -> str:
-    return f"/organisations/{_part(name)}"
-
-
-def _playbook(organisation: str, name: str) -> str:
-    return f"{_organisation(organisation)}/playbooks/{_part(name)}"
+        return self._get(f"/projections/{part_of(projection)}/rebuild", Rebuilt)

@@ -7,6 +7,7 @@ A new field has a default; a changed meaning is a new struct with tag `….v2` a
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -122,6 +123,60 @@ class PlaybookRetired(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.r
     playbook: str
 
 
+class ClientPinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.client_pinned", tag_field="type"):
+    """The client is served this version from here on, whichever is the current one."""
+
+    playbook: str
+    client: str
+    version: int
+
+
+class ClientUnpinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.client_unpinned", tag_field="type"):
+    """The client is served what everybody is served again."""
+
+    playbook: str
+    client: str
+
+
+class CanaryStarted(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canary_started", tag_field="type"):
+    """Version `version` is tried on `percent` of the callers until a time, or until `condition` holds.
+
+    It is judged once it answered `min_calls` calls. For conditions see `kernel.canary`.
+    """
+
+    playbook: str
+    canary: str
+    version: int
+    percent: float
+    until: datetime
+    condition: str
+    min_calls: int
+
+
+class CanaryPromoted(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canary_promoted", tag_field="type"):
+    """It went well: version `version` has the content of `tried`, is the current one, and the canary is over."""
+
+    playbook: str
+    canary: str
+    version: int
+    tried: int
+    content: PlaybookContent
+    content_digest: str
+
+
+class CanaryEnded(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canary_ended", tag_field="type"):
+    """All callers are served the current version again.
+
+    "stopped" by an operator; "failed": its condition held; "inconclusive": its time was over before there were calls
+    enough; "superseded": the playbook got another version, or was retired.
+    """
+
+    playbook: str
+    canary: str
+    tried: int
+    reason: Literal["stopped", "failed", "inconclusive", "superseded"]
+
+
 class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_issued", tag_field="type"):
     """A client got a token; only its id is here, the verifier is in the vault's table."""
 
@@ -179,6 +234,11 @@ Event = (
     | PlaybookDriftApproved
     | PlaybookDriftRejected
     | PlaybookRetired
+    | ClientPinned
+    | ClientUnpinned
+    | CanaryStarted
+    | CanaryPromoted
+    | CanaryEnded
     | ClientTokenIssued
     | ClientTokenRevoked
     | SecretStored

@@ -5,6 +5,7 @@ Most answers are the answers of the bus, from `playbooks`, `access`, `records` a
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -45,6 +46,33 @@ class RollBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     comment: str = ""
     expected: int | None = None
     dry_run: bool = False
+    command_id: str | None = None
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `PUT …/playbooks/{name}/pins/{client}`."""
+
+    version: int
+    comment: str
+    command_id: str | None = None
+
+
+class NewCanary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/playbooks/{name}/canary`; `condition` is like `errors > 2% or p99 > 800ms`."""
+
+    version: int
+    percent: float
+    until: datetime
+    condition: str
+    comment: str
+    min_calls: int = 50
+    command_id: str | None = None
+
+
+class Comment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/playbooks/{name}/canary/promote` and `…/canary/stop`."""
+
+    comment: str
     command_id: str | None = None
 
 

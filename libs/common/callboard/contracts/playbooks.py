@@ -198,13 +198,15 @@ class CatalogueChanged(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue
 
     `etags`: "tools" | "prompts" | "resources" -> digest of that list. An edge tells an agent to list again when
     the digest is another one than the agent was told of last: once, however many routers say it, however often.
-    `version` 0, without etags: the playbook is not served any more.
+    `version` 0, without etags: the playbook is not served any more. `divided`: some callers are served another version,
+    so that each has to be asked for.
     """
 
     organisation: str
     playbook: str
     version: int
     etags: dict[str, str]
+    divided: bool = False
 
 
 class WatchResources(msgspec.Struct, frozen=True, kw_only=True, tag="resources.watch", tag_field="type"):
@@ -243,3 +245,5 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.opened", t
     etags: dict[str, str]
     tasks: msgspec.Raw = msgspec.Raw(b"{}")
     """The capability `tasks` of 2025-11-25, which no other revision has; empty when no server has it."""
+    divided: bool = False
+    """Another caller may be told otherwise: this answer is not to be kept for others."""

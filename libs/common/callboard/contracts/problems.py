@@ -40,6 +40,8 @@ CODES: dict[str, tuple[int, int, str]] = {
         "The tool may or may not have run; it was not sent again. Check its effect before a retry.",
     ),
     "calls.too_many": (-32602, 400, "Give a later `since`, an earlier `until`, or another filter."),
+    "canary.running": (-32602, 409, "Stop or promote it first with `callboard playbook canary NAME`."),
+    "canary.unknown": (-32602, 404, "It may have ended by itself; `callboard events ls` says how and why."),
     "capability.required": (-32021, 400, "Declare the capability that `requiredCapabilities` names with the request."),
     "command.reused": (-32602, 409, "The command id was used for another request; make a new one."),
     "comment.required": (-32602, 400, "Say why with -m."),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from callboard.contracts.assignments import CanaryLine, PinLine
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
@@ -54,6 +55,7 @@ class PlaybookLine(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
     changed_by: str
     retired: bool = False
+    canary: CanaryLine | None = None
 
 
 class Playbooks(msgspec.Struct, frozen=True, kw_only=True, tag="playbooks", tag_field="type"):
@@ -83,10 +85,12 @@ class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.history", tag_field="type"):
-    """Answer to `AskHistory`."""
+    """Answer to `AskHistory`; `pins` are all of the playbook, `canary` the one that runs."""
 
     playbook: str
     versions: tuple[VersionLine, ...]
+    pins: tuple[PinLine, ...] = ()
+    canary: CanaryLine | None = None
 
 
 class AskVersion(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version?", tag_field="type"):
@@ -99,12 +103,14 @@ class AskVersion(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.versio
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.version", tag_field="type"):
-    """Answer to `AskVersion`."""
+    """Answer to `AskVersion`; `pins` and `canary` are those that serve this version now."""
 
     organisation: str
     playbook: str
     line: VersionLine
     content: PlaybookContent
+    pins: tuple[PinLine, ...] = ()
+    canary: CanaryLine | None = None
 
 
 class AskDiff(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.diff?", tag_field="type"):

@@ -28,6 +28,11 @@ IMPORT_PLAYBOOK = "cb.cmd.playbook.import"
 APPROVE_DRIFT = "cb.cmd.playbook.approve_drift"
 REJECT_DRIFT = "cb.cmd.playbook.reject_drift"
 DRIFT = "cb.ask.router.drift"
+PIN_CLIENT = "cb.cmd.playbook.pin"
+UNPIN_CLIENT = "cb.cmd.playbook.unpin"
+START_CANARY = "cb.cmd.playbook.start_canary"
+PROMOTE_CANARY = "cb.cmd.playbook.promote_canary"
+END_CANARY = "cb.cmd.playbook.end_canary"
 RETIRE_PLAYBOOK = "cb.cmd.playbook.retire"
 RETIRE_SERVER = "cb.cmd.server.retire"
 RECORD_CATALOGUE = "cb.cmd.server.record_catalogue"
@@ -51,6 +56,9 @@ PLAYBOOKS = "cb.ask.projections.playbooks"
 HISTORY = "cb.ask.projections.history"
 VERSION = "cb.ask.projections.version"
 DIFF = "cb.ask.projections.diff"
+PREVIEW = "cb.ask.router.preview"
+EXPLAIN = "cb.ask.router.explain"
+PINS = "cb.ask.projections.pins"
 EXPORT_PLAYBOOK = "cb.ask.projections.export"
 CALLERS = "cb.ask.projections.callers"
 DEFINITION = "cb.ask.projections.definition"
@@ -199,7 +207,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.projection.>",
             "cb.ask.authsvc.>",
             "cb.ask.projections.>",
-            DRIFT,
+            "cb.ask.router.>",
             STATUS,
             SESSION_ENDED,
             SESSION_CHANGED,
@@ -299,6 +307,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             STATUS,
             f"{EVENT}.>",
+            PROMOTE_CANARY,
+            END_CANARY,
             "$JS.API.>",
             f"$JS.ACK.{STREAM_CALLS}.>",
             f"$JS.FC.{STREAM_CALLS}.>",

@@ -75,11 +75,9 @@ def matches(pattern: str, name: str) -> bool:
     return _compiled(pattern).match(name) is not None
 
 
-def allowed(name: str, allow: Sequence[str] | None, deny: Sequence[str]) -> bool:
-    """Deny wins; no allow-list means all; an empty allow-list means none."""
-    if any(matches(pattern, name) for pattern in deny):
-        return False
-    return allow is None or any(matches(pattern, name) for pattern in allow)
+def first_match(patterns: Sequence[str], name: str) -> str | None:
+    """The first of these globs that has the name."""
+    return next((pattern for pattern in patterns if matches(pattern, name)), None)
 
 
 def split_reference(text: str, default_organisation: str = "") -> tuple[str, str, int]:

@@ -10,7 +10,19 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from callboard.platform.bus import Bus
-from callboard_edge.api import access, audit, drift, organisations, playbooks, records, replays, servers, system
+from callboard_edge.api import (
+    access,
+    assignments,
+    audit,
+    drift,
+    organisations,
+    playbooks,
+    previews,
+    records,
+    replays,
+    servers,
+    system,
+)
 from callboard_edge.api.caller import Authenticate, provide_caller, provide_stamp
 from callboard_edge.api.tail import Tails
 from callboard_edge.problems import api_problem
@@ -20,6 +32,8 @@ _SECTIONS = {
     "organisations": organisations.ROUTES,
     "servers": servers.ROUTES,
     "playbooks": playbooks.ROUTES,
+    "assignments": assignments.ROUTES,
+    "previews": previews.ROUTES,
     "drift": drift.ROUTES,
     "records": records.ROUTES,
     "replays": replays.ROUTES,

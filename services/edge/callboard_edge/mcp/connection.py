@@ -21,7 +21,7 @@ from callboard.contracts.problems import Problem
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.mcp.answers import error_message, error_object, problem_object, result_message
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Params, Refused
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Place, asker_of
 from callboard_edge.mcp.handshake import Handshake
 from callboard_edge.mcp.modern import UNSUPPORTED_VERSION, Fault, check_without_headers, is_modern
 from callboard_edge.mcp.playbooks import Playbooks
@@ -219,8 +219,9 @@ class Connection:
             return
         if self._following is not None:
             self._following.cancel()
-        opened = await self._rules.playbooks.open(self.place, anonymous=self.principal.organisation == "")
-        listener = session_listener(self.place, self._session, opened)
+        asker = asker_of(self.principal, self._session.id)
+        opened = await self._rules.playbooks.open(self.place, asker)
+        listener = session_listener(self.place, asker, self._session, opened)
         outlet = RequestOutlet(b"null", self._carrier)
         self._following = asyncio.create_task(self._rules.streams.follow(listener, outlet))
 

@@ -46,6 +46,20 @@ class Place(NamedTuple):
         return self.playbook == playbook or (self.selection != "" and selects(self.selection, playbook))
 
 
+class Asker(NamedTuple):
+    """On whose behalf the edge itself asks about a place, because not every caller is served the same."""
+
+    client: str
+    principal: str
+    anonymous: bool
+    session: str = ""
+
+
+def asker_of(principal: Principal, session: str = "") -> Asker:
+    """The caller behind a request (and its session, where the era has any)."""
+    return Asker(principal.client, principal.key_id, principal.organisation == "", session)
+
+
 BY_TOKEN = Place("", "", 0)
 """What a path names that names no playbook: `place_by_token` says where it leads."""
 

@@ -28,7 +28,7 @@ from callboard_edge.mcp.answers import (
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
 from callboard_edge.mcp.event_ids import LONGEST_REQUEST_ID, parse
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Place, asker_of
 from callboard_edge.mcp.modern import ROUTED
 from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
@@ -136,7 +136,7 @@ class Handshake:
             raise Refused(-32602, f"params of initialize: {error}", message.raw_id) from None
         if len(bytes(wanted.client_info)) + len(bytes(wanted.capabilities)) > MAX_INTRODUCTION:
             raise Problem("argument.invalid", f"clientInfo and capabilities are over {MAX_INTRODUCTION} bytes")
-        opened = await self._playbooks.open(place, anonymous=principal.organisation == "")
+        opened = await self._playbooks.open(place, asker_of(principal))
         protocol = wanted.protocol_version if wanted.protocol_version in HANDSHAKE_VERSIONS else LEGACY
         session = Session(
             id="",
@@ -157,7 +157,7 @@ class Handshake:
         id = headers.get(b"mcp-session-id")
         if id is None:
             if principal.organisation == "":
-                await self._playbooks.open(place, anonymous=True)
+                await self._playbooks.open(place, asker_of(principal))
             text = "Missing Mcp-Session-Id: begin with initialize, or speak 2026-07-28"
             raise Refused(INVALID_REQUEST, text, message.raw_id)
         version = headers.get(b"mcp-protocol-version")
@@ -236,7 +236,7 @@ class Handshake:
         elif len(subscriptions) >= MAX_WATCHED:
             raise Problem("argument.invalid", f"a session subscribes to at most {MAX_WATCHED} resources")
         else:
-            subscriptions[uri] = await self._playbooks.owner(place, uri, anonymous=principal.organisation == "")
+            subscriptions[uri] = await self._playbooks.owner(place, uri, asker_of(principal, session.id))
         if subscriptions != session.subscriptions:
             await keep(msgspec.structs.replace(session, subscriptions=subscriptions))
 
@@ -284,7 +284,7 @@ class Handshake:
         if after is not None and after.request:
             await self._resume.serve(session, after, receive, send)
         else:
-            await self._streams.serve_get(place, session, after, receive, send)
+            await self._streams.serve_get(place, asker_of(principal, session.id), session, after, receive, send)
 
     async def delete(
         self, place: Place, principal: Principal, headers: dict[bytes, bytes], receive: Receive, send: Send

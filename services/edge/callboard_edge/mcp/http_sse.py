@@ -24,7 +24,7 @@ from callboard_edge.mcp.answers import PING, Receive, Send, send_event, start_ss
 from callboard_edge.mcp.connection import GONE, Admit, Connection, Rules
 from callboard_edge.mcp.connections import Connections
 from callboard_edge.mcp.envelope import Refused, parse, read_params
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Place, asker_of
 
 log = structlog.get_logger()
 PING_SECONDS = 15.0
@@ -75,7 +75,7 @@ class HttpSse:
     async def open(self, place: Place, principal: Principal, admit: Admit, receive: Receive, send: Send) -> None:
         """One stream, which is the session. Raises `Problem` before it is begun."""
         self._connections.check_open()
-        await self._rules.playbooks.open(place, anonymous=principal.organisation == "")
+        await self._rules.playbooks.open(place, asker_of(principal))
         stream = _EventStream(send)
         id = self._holder + os.urandom(16).hex()
         connection = Connection(self._rules, id, place, principal, admit, stream, modern=False)

@@ -7,7 +7,7 @@ from collections import deque
 from typing import NamedTuple
 
 from callboard.contracts.replays import StreamNews
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Asker, Place
 
 MAX_SAID = 1000
 
@@ -30,18 +30,16 @@ class Listener:
     def __init__(
         self,
         place: Place,
+        asker: Asker,
         kinds: frozenset[str],
         etags: dict[str, str],
         watched: dict[str, str] | None = None,
-        session: str = "",
-        key_id: str = "",
         stream: str = "",
     ) -> None:
         self.place = place
-        self.key_id = key_id
+        self.asker = asker
         self.kinds = kinds
         self.watched = dict(watched or {})
-        self.session = session
         self._etags = dict(etags)
         self._changed: set[str] = set()
         self._updated: dict[str, None] = {}
@@ -52,6 +50,16 @@ class Listener:
         self._number = 0
         self._told: dict[str, int] = {}
         self._told_messages: deque[tuple[int, bytes]] = deque(maxlen=MAX_SAID)
+
+    @property
+    def session(self) -> str:
+        """The session whose stream this is; empty in the stateless era."""
+        return self.asker.session
+
+    @property
+    def key_id(self) -> str:
+        """The token that opened it."""
+        return self.asker.principal
 
     def offer(self, etags: dict[str, str]) -> None:
         """The lists are these now."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import msgspec
 import structlog
@@ -18,7 +19,7 @@ from callboard.contracts.calls import RESULT, RpcHead
 from callboard.contracts.playbooks import CatalogueChanged, Opened, ResourceOwner
 from callboard.contracts.problems import CODES, Problem
 from callboard_edge.mcp.calls import Calls
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Asker, Place
 from callboard_edge.mcp.listener import Listener
 
 log = structlog.get_logger()
@@ -39,37 +40,41 @@ class Playbooks:
         self._calls = calls
         self._opened: dict[tuple[Place, bool], tuple[Opened, float]] = {}
         self._listeners: dict[tuple[str, str], set[Listener]] = defaultdict(set)
-        self._doubted: set[tuple[str, str]] = set()
+        self._doubted: set[Place] = set()
         self._comparing: asyncio.Task[None] | None = None
 
-    async def open(self, place: Place, *, anonymous: bool) -> Opened:
+    async def open(self, place: Place, asker: Asker) -> Opened:
         """Title, capabilities and instructions of a playbook; a `Problem` when it cannot be entered."""
-        kept = self._opened.get((place, anonymous))
+        kept = self._opened.get((place, asker.anonymous))
         if kept is not None and time.monotonic() - kept[1] < KEEP:
             return kept[0]
-        return await self._open_anew(place, anonymous)
+        return await self._open_anew(place, asker)
 
-    async def _open_anew(self, place: Place, anonymous: bool) -> Opened:
-        opened = _opened(await self._ask("callboard/open", place, b"{}", anonymous))
-        self._opened[(place, anonymous)] = (opened, time.monotonic())
+    async def _open_anew(self, place: Place, asker: Asker) -> Opened:
+        opened = _opened(await self._ask("callboard/open", place, b"{}", asker))
+        if opened.divided:
+            self._opened.pop((place, asker.anonymous), None)
+        else:
+            self._opened[(place, asker.anonymous)] = (opened, time.monotonic())
         return opened
 
-    async def owner(self, place: Place, uri: str, *, anonymous: bool) -> str:
+    async def owner(self, place: Place, uri: str, asker: Asker) -> str:
         """Whose resource this is; `resource.unknown` when it is nobody's."""
-        return _owner(await self._ask("callboard/owner", place, _encode({"uri": uri}), anonymous)).server
+        return _owner(await self._ask("callboard/owner", place, _encode({"uri": uri}), asker)).server
 
-    async def _ask(self, method: str, place: Place, params: bytes, anonymous: bool) -> bytes:
+    async def _ask(self, method: str, place: Place, params: bytes, asker: Asker) -> bytes:
         now = time.time_ns() // 1000
         head = RpcHead(
             call_id=self._calls.new_id(now),
             method=method,
             era="",
-            client="",
-            principal="",
+            client=asker.client,
+            principal=asker.principal,
             deadline=now // 1000 + 10_000,
             received=now,
+            session=asker.session,
             version=place.version,
-            anonymous=anonymous,
+            anonymous=asker.anonymous,
             selection=place.selection,
         )
         call = await self._calls.send(head, place.organisation, place.playbook, params)
@@ -89,17 +94,25 @@ class Playbooks:
         organisation, playbook = change.organisation, change.playbook
         for key in [k for k in self._opened if k[0].organisation == organisation and k[0].shows(playbook)]:
             del self._opened[key]
-        for listener in self._listeners.get((organisation, playbook), ()) if change.version else ():
-            # A pinned version's own definition never changes, but the catalogues behind it may.
-            listener.offer(change.etags)
-        several = (organisation, subjects.SEVERAL)
-        if any(listener.place.shows(playbook) for listener in self._listeners.get(several, ())):
-            self._compare_soon(several)
+        if change.version:
+            self._offer(change)
+        several = self._listeners.get((organisation, subjects.SEVERAL), ())
+        self._compare_soon(listener.place for listener in several if listener.place.shows(playbook))
 
-    def _compare_soon(self, key: tuple[str, str]) -> None:
-        """One playbook changed, but the lists that these agents see are those of several: ask for them."""
-        self._doubted.add(key)
-        if self._comparing is None or self._comparing.done():
+    def _offer(self, change: CatalogueChanged) -> None:
+        """To whoever is served the current version; what the others see has to be asked for."""
+        listeners = self._listeners.get((change.organisation, change.playbook), ())
+        others = {one.place for one in listeners if change.divided or one.place.version not in (0, change.version)}
+        for listener in listeners:
+            if listener.place not in others:
+                listener.offer(change.etags)
+        self._compare_soon(others)
+
+    def _compare_soon(self, places: Iterable[Place]) -> None:
+        """Not every listener at these sees the lists that changed (it sees several playbooks, or is served another
+        version): ask for theirs."""
+        self._doubted.update(places)
+        if self._doubted and (self._comparing is None or self._comparing.done()):
             self._comparing = asyncio.create_task(self._compare_doubted())
 
     async def _compare_doubted(self) -> None:
@@ -110,19 +123,25 @@ class Playbooks:
     async def refresh(self) -> None:
         """The bus was away and a change may have been missed: compare every stream with what is now."""
         self._opened.clear()
-        for key in list(self._listeners):
-            await self._compare(key)
+        for place in {listener.place for listener in self.listeners()}:
+            await self._compare(place)
 
-    async def _compare(self, key: tuple[str, str]) -> None:
-        for place in {listener.place for listener in self._listeners.get(key, ())}:
+    async def _compare(self, place: Place) -> None:
+        """Ask for each of the listeners there, or for the first one only when all of them see the same."""
+        askers: dict[Asker, list[Listener]] = {}
+        for listener in self._listeners.get(place[:2], ()):
+            if listener.place == place:
+                askers.setdefault(listener.asker, []).append(listener)
+        for asker, listeners in askers.items():
             try:
-                opened = await self._open_anew(place, anonymous=False)
+                opened = await self._open_anew(place, asker)
             except Problem as problem:
-                log.info("refresh_failed", playbook="/".join(key), reason=problem.code)
+                log.info("refresh_failed", playbook=f"{place.organisation}/{place.playbook}", reason=problem.code)
                 continue
-            for listener in self._listeners.get(key, ()):
-                if listener.place == place:
-                    listener.offer(opened.etags)
+            for listener in listeners if opened.divided else chain.from_iterable(askers.values()):
+                listener.offer(opened.etags)
+            if not opened.divided:
+                return
 
     def listen(self, listener: Listener) -> None:
         """A stream was opened."""

@@ -22,7 +22,7 @@ from callboard_edge.mcp.answers import (
 )
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Place, asker_of
 from callboard_edge.mcp.handshake import server_info
 from callboard_edge.mcp.modern import ROUTED, SUPPORTED, check
 from callboard_edge.mcp.outlet import Outlet
@@ -92,7 +92,7 @@ class Stateless:
             problem = await relay(self._calls, call, outlet, modern=True)
             self._metrics.request(method, MODERN, problem, received)
             return
-        opened = await self._playbooks.open(place, anonymous=principal.organisation == "")
+        opened = await self._playbooks.open(place, asker_of(principal))
         if method == "server/discover":
             await outlet.result(_discovered(opened))
         elif method == "subscriptions/listen":

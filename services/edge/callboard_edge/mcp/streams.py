@@ -18,7 +18,7 @@ from callboard_edge.mcp.answers import Receive, Send, send_end
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import Message, Refused
 from callboard_edge.mcp.event_ids import EventId, holder_of, own_stream
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Asker, Place
 from callboard_edge.mcp.kept_outlet import OwnOutlet
 from callboard_edge.mcp.listener import Listener
 from callboard_edge.mcp.outlet import Outlet
@@ -64,16 +64,9 @@ def _notification(method: str, *members: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","method":"' + method.encode() + b'","params":' + params + b"}"
 
 
-def session_listener(place: Place, session: Session, opened: Opened) -> Listener:
+def session_listener(place: Place, asker: Asker, session: Session, opened: Opened) -> Listener:
     """What a handshake session listens to; what changed since it began is news at once."""
-    listener = Listener(
-        place,
-        frozenset(KINDS),
-        session.etags or opened.etags,
-        session.subscriptions,
-        session.id,
-        session.principal,
-    )
+    listener = Listener(place, asker, frozenset(KINDS), session.etags or opened.etags, session.subscriptions)
     listener.offer(opened.etags)
     return listener
 
@@ -114,14 +107,14 @@ class Streams:
             watcher.cancel()
 
     async def serve_get(
-        self, place: Place, session: Session, after: EventId | None, receive: Receive, send: Send
+        self, place: Place, asker: Asker, session: Session, after: EventId | None, receive: Receive, send: Send
     ) -> None:
         """The GET stream of a session; what changed since the session began, or since an event, is told at once.
 
         A session has one, at whatever edge: the newest, because no message may be sent on two
         (MCP 2025-11-25, basic/transports).
         """
-        listener = session_listener(place, session, await self._playbooks.open(place, anonymous=False))
+        listener = session_listener(place, asker, session, await self._playbooks.open(place, asker))
         outlet = HttpOutlet(b"null", receive, send, modern=False)
         if session.protocol == LEGACY:
             listener.stream = own_stream(self._alias, os.urandom(8).hex())
@@ -134,7 +127,7 @@ class Streams:
                 listener.take_over(await self._take(session, after))
             self.close_session(session.id, but=listener)
             await self._bus.tell(subjects.STREAM_OPENED, StreamOpened(session=session.id, edge=self._bus.instance))
-            listener.offer((await self._playbooks.open(place, anonymous=False)).etags)
+            listener.offer((await self._playbooks.open(place, asker)).etags)
             await outlet.idle()
             await self.follow(listener, outlet)
         finally:
@@ -201,8 +194,9 @@ class Streams:
             raise Refused(-32602, f"params of subscriptions/listen: {error}", message.raw_id) from None
         wanted = asked.notifications
         kinds = [kind for kind in KINDS if getattr(wanted, f"{kind}_list_changed")]
-        watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], head.anonymous)
-        listener = Listener(place, frozenset(kinds), opened.etags, watched, key_id=head.principal)
+        asker = Asker(head.client, head.principal, head.anonymous)
+        watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], asker)
+        listener = Listener(place, asker, frozenset(kinds), opened.etags, watched)
         tasks = TaskNews(self._calls, place, head, bytes(asked.meta), listener, message.raw_id)
         try:
             heard = await tasks.begin(wanted.task_ids) if wanted.task_ids else []
@@ -217,12 +211,12 @@ class Streams:
             tasks.end()
         await outlet.result(b'{"resultType":"complete",' + meta + b"}")
 
-    async def _owned(self, place: Place, uris: list[str], anonymous: bool) -> dict[str, str]:
+    async def _owned(self, place: Place, uris: list[str], asker: Asker) -> dict[str, str]:
         """URI -> server; a resource that is nobody's is left out of what is honoured."""
         owned: dict[str, str] = {}
         for uri in dict.fromkeys(uris):
             try:
-                owned[uri] = await self._playbooks.owner(place, uri, anonymous=anonymous)
+                owned[uri] = await self._playbooks.owner(place, uri, asker)
             except Problem as problem:
                 if problem.code != "resource.unknown":
                     raise

@@ -11,7 +11,7 @@ from callboard_edge.mcp.answers import Receive, Send, error_message, error_objec
 from callboard_edge.mcp.connection import GONE, NOT_ADMITTED, Admit, Connection, Ending, Rules
 from callboard_edge.mcp.connections import AUTH, Connections
 from callboard_edge.mcp.envelope import Refused, parse, read_params
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Place, asker_of
 
 SUBPROTOCOL = "mcp"
 NOT_TEXT = Ending(1003, "messages are text frames")
@@ -52,7 +52,7 @@ class WebSockets:
     async def serve(self, place: Place, principal: Principal, admit: Admit, receive: Receive, send: Send) -> None:
         """One socket, from its acceptance to its end. Raises `Problem` before it is accepted."""
         self._connections.check_open()
-        await self._rules.playbooks.open(place, anonymous=principal.organisation == "")
+        await self._rules.playbooks.open(place, asker_of(principal))
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
         socket = _Socket(send)
         connection = Connection(self._rules, os.urandom(20).hex(), place, principal, admit, socket, modern=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from callboard.contracts import subjects
+from callboard.contracts.assignments import AskPins, Pins
 from callboard.contracts.audit import AskLogRows, AuditVerdict, LogRows, VerifyAudit
 from callboard.contracts.records import (
     AskCallers,
@@ -63,6 +64,9 @@ def register_history(bus: Bus, reads: Reads) -> None:
     async def callers(question: AskCallers) -> Callers:
         return await reads.callers(question.organisation, question.playbook, question.tools, question.days)
 
+    async def pins(question: AskPins) -> Pins:
+        return await reads.pins(question.organisation, question.playbook)
+
     async def export(question: AskExport) -> Exported:
         return await reads.export(question.organisation, question.playbook)
 
@@ -81,6 +85,7 @@ def register_history(bus: Bus, reads: Reads) -> None:
     register(bus, subjects.VERSION, version)
     register(bus, subjects.DIFF, diff)
     register(bus, subjects.CALLERS, callers)
+    register(bus, subjects.PINS, pins)
     register(bus, subjects.EXPORT_PLAYBOOK, export)
     register(bus, subjects.DEFINITION, definition)
     register(bus, subjects.SERVERS, servers)

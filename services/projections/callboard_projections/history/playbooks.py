@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from callboard.contracts.events import (
+    CanaryPromoted,
     PlaybookDriftApproved,
     PlaybookPublished,
     PlaybookRetired,
@@ -25,6 +26,8 @@ def _effects(recorded: Recorded) -> list[Effect]:
             return _new_version(recorded, event, "rolled_back", event.to_version)
         case PlaybookDriftApproved() as event:
             return _new_version(recorded, event, "drift_approved", None)
+        case CanaryPromoted() as event:
+            return _new_version(recorded, event, "promoted", event.tried)
         case PlaybookVersionImported() as event:
             return _new_version(recorded, event, event.reason, event.rolled_back_to)
         case PlaybookRetired() as event:
@@ -36,7 +39,7 @@ def _effects(recorded: Recorded) -> list[Effect]:
 
 def _new_version(
     recorded: Recorded,
-    event: PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported | PlaybookDriftApproved,
+    event: PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported | PlaybookDriftApproved | CanaryPromoted,
     reason: str,
     to_version: int | None,
 ) -> list[Effect]:
@@ -84,6 +87,7 @@ PLAYBOOKS = Projection(
         "playbook.rolled_back",
         "playbook.version_imported",
         "playbook.drift_approved",
+        "playbook.canary_promoted",
         "playbook.retired",
     ),
     effects=_effects,

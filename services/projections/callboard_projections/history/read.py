@@ -11,6 +11,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
+from callboard.contracts.assignments import CanaryLine, PinLine, Pins
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.playbooks import EXPORT_FORMAT, Caller, ExportedPlaybook, ExportedVersion
@@ -66,7 +67,8 @@ class Reads:
         """The playbooks of an organisation by name, retired ones included."""
         await self._fresh("playbooks", organisation)
         rows = await self._fetch("ask_playbooks", organisation)
-        return Playbooks(playbooks=tuple(_playbook_line(row) for row in rows))
+        canaries = {canary.playbook: canary for canary in await self.canaries(organisation, "")}
+        return Playbooks(playbooks=tuple(_playbook_line(row, canaries.get(row["playbook"])) for row in rows))
 
     async def history(self, organisation: str, playbook: str) -> History:
         """Every version, newest first; raises `playbook.unknown`."""
@@ -74,10 +76,31 @@ class Reads:
         rows = await self._fetch("ask_history", organisation, playbook)
         if not rows:
             raise _unknown_playbook(organisation, playbook)
-        return History(playbook=playbook, versions=tuple(_version_line(row) for row in rows))
+        pins = (await self.pins(organisation, playbook)).pins
+        canary = next(iter(await self.canaries(organisation, playbook)), None)
+        return History(playbook=playbook, versions=tuple(_version_line(row) for row in rows), pins=pins, canary=canary)
+
+    async def canaries(self, organisation: str, playbook: str) -> list[CanaryLine]:
+        """The canaries that run, of a playbook or of all of them: at most one of each."""
+        await self._fresh("assignments", organisation)
+        return [CanaryLine(**row) for row in await self._fetch("ask_canaries", organisation, playbook)]
+
+    async def pins(self, organisation: str, playbook: str) -> Pins:
+        """The pins of a playbook; of all of them when none is named."""
+        await self._fresh("assignments", organisation)
+        rows = await self._fetch("ask_pins", organisation, playbook)
+        return Pins(pins=tuple(PinLine(**row) for row in rows))
 
     async def version(self, organisation: str, playbook: str, version: int, at: datetime | None = None) -> Version:
         """One version whole, 0 the current one (`at` that time); raises `playbook.unknown` or `.version_unknown`."""
+        found = await self._version_at(organisation, playbook, version, at)
+        pins = (await self.pins(organisation, playbook)).pins
+        here = tuple(pin for pin in pins if pin.version == found.line.version)
+        canaries = await self.canaries(organisation, playbook)
+        tried = next((canary for canary in canaries if canary.version == found.line.version), None)
+        return msgspec.structs.replace(found, pins=here, canary=tried)
+
+    async def _version_at(self, organisation: str, playbook: str, version: int, at: datetime | None) -> Version:
         await self._fresh("playbooks", organisation)
         if version == 0 and at is not None:
             rows = await self._fetch("ask_version_at", organisation, playbook, at)
@@ -205,8 +228,8 @@ def _unknown_playbook(organisation: str, playbook: str) -> Problem:
     return Problem("playbook.unknown", f"{organisation} has no playbook {playbook!r}", playbook=playbook)
 
 
-def _playbook_line(row: asyncpg.Record) -> PlaybookLine:
-    return PlaybookLine(**{**row, "servers": tuple(row["servers"])})
+def _playbook_line(row: asyncpg.Record, canary: CanaryLine | None) -> PlaybookLine:
+    return PlaybookLine(**{**row, "servers": tuple(row["servers"]), "canary": canary})
 
 
 def _whole(organisation: str, playbook: str, row: asyncpg.Record) -> Version:

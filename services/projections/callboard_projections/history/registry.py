@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncpg
 
 from callboard.platform.postgres import sql
+from callboard_projections.history.assignments import ASSIGNMENTS
 from callboard_projections.history.definitions import DEFINITIONS
 from callboard_projections.history.organisations import ORGANISATIONS
 from callboard_projections.history.playbooks import PLAYBOOKS
 from callboard_projections.history.projection import PACKAGE, Projection
 from callboard_projections.history.servers import SERVERS
 
-PROJECTIONS: tuple[Projection, ...] = (ORGANISATIONS, PLAYBOOKS, SERVERS, DEFINITIONS)
+PROJECTIONS: tuple[Projection, ...] = (ORGANISATIONS, PLAYBOOKS, SERVERS, DEFINITIONS, ASSIGNMENTS)
 
 FIRST_SUFFIX = 1
 

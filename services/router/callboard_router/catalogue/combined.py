@@ -78,6 +78,7 @@ class CombinedPlaybooks:
                 ("resources/templates/list", "resourceTemplates", templates),
             )
         }
+        self.divided = tuple(part.owner for part in self._parts if part.owner.division is not None)
         self.opened = msgspec.json.encode(self._opened(organisation))
 
     def _caching(self, method: str) -> CacheHint:
@@ -112,6 +113,7 @@ class CombinedPlaybooks:
                 "resources": lists["resources/list"].etag + lists["resources/templates/list"].etag,
             },
             tasks=msgspec.Raw(msgspec.json.encode(tasks or {})),
+            divided=any(part.opened.divided for part in self._parts),
         )
 
     def resource_owner(self, uri: str) -> CompiledPlaybook:

@@ -19,12 +19,21 @@ from callboard.kernel.plain_json import plain
 from callboard_router.catalogue.caching import caching_of
 from callboard_router.catalogue.capabilities import capabilities_of, declared_by, tasks_of
 from callboard_router.catalogue.deadlines import Limits, limits_of, of_tool
+from callboard_router.catalogue.division import Division
 from callboard_router.catalogue.domain import Collision, Entry, app_of, expose, template_pattern
 from callboard_router.catalogue.drift import Definitions, differences, held_of, without
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
 
 DEFAULT_LIMITS = Limits(60_000, 3_600_000)
+
+
+_opened = msgspec.json.Decoder(Opened).decode
+
+
+def said_divided(opened: bytes) -> bytes:
+    """An answer to `callboard/open` that says that other callers may be told otherwise."""
+    return msgspec.json.encode(msgspec.structs.replace(_opened(opened), divided=True))
 
 
 class _Definition(msgspec.Struct):
@@ -72,7 +81,7 @@ def _schema_of(definition: msgspec.Raw) -> Any:
 class CompiledPlaybook:
     """One version against the catalogues of the moment. Immutable; a change makes a new one.
 
-    `place` is `ORGANISATION/PLAYBOOK`.
+    `place` is `ORGANISATION/PLAYBOOK`. `division` is set on a current version only, when some are served another one.
     """
 
     def __init__(
@@ -90,6 +99,7 @@ class CompiledPlaybook:
         drifts = held_of(differences(found, content, catalogues, definitions or {}))
         self.held = {key: drift.brief for key, drift in drifts.items()}
         self.exposure = exposure = without(found, self.held)
+        self.division: Division | None = None
         self.name = place.rpartition("/")[2]
         self.version = version
         self._defaults = defaults
@@ -149,6 +159,13 @@ class CompiledPlaybook:
             etags=self.etags,
             tasks=msgspec.Raw(msgspec.json.encode(tasks)),
         )
+
+    def divided_by(self, division: Division) -> CompiledPlaybook:
+        """The same playbook as the current version of one whose callers are not all served it."""
+        other = copy.copy(self)
+        other.division = division
+        other.opened = said_divided(self.opened)
+        return other
 
     def under(
         self, tools: Mapping[str, str], prompts: Mapping[str, str], rename: Callable[[str], str]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -20,8 +21,9 @@ from callboard.contracts.definitions import (
     StoredPrompt,
     ToolOverride,
 )
+from callboard.contracts.previews import Hidden, HiddenReason
 from callboard.kernel.digest import digest_of_struct
-from callboard.kernel.names import allowed, prefix_of, wire_name
+from callboard.kernel.names import first_match, prefix_of, wire_name
 from callboard.kernel.overrides import override_of
 
 STORED = ""
@@ -46,10 +48,16 @@ class Entry(msgspec.Struct, frozen=True):
 class Collision(msgspec.Struct, frozen=True):
     """Two owners claim one name: `first` keeps it, `second` is hidden."""
 
-    kind: str
+    kind: Literal["tool", "prompt", "resource", "template"]
     name: str
     first: Exposed
     second: Exposed
+
+    @property
+    def hidden(self) -> Hidden:
+        """What the loser of the two is told of."""
+        second = self.second
+        return Hidden(kind=self.kind, server=second.server, name=second.name, reason="collision", rule=str(self))
 
     def __str__(self) -> str:
         if self.first.server == self.second.server:
@@ -70,6 +78,7 @@ class Exposure(msgspec.Struct, frozen=True):
     resources: dict[str, Entry]
     templates: dict[str, Entry]
     collisions: tuple[Collision, ...]
+    hidden: tuple[Hidden, ...] = ()
 
 
 def expose(
@@ -82,14 +91,17 @@ def expose(
     """
     pins = pinned or PlaybookContent(definition=definition)
     collisions: list[Collision] = []
-    prompts = [*_stored_prompts(definition), *_named("prompts", definition, catalogues)]
-    templates = _verbatim("templates", definition, catalogues)
+    hidden = [*_unused(definition, catalogues)]
+    prompts = [*_stored_prompts(definition), *_named("prompts", definition, catalogues, hidden)]
+    resources = _verbatim("resources", definition, catalogues, hidden)
+    templates = _verbatim("templates", definition, catalogues, hidden)
     return Exposure(
-        tools=_unique("tool", _named("tools", definition, catalogues), pins.tools, collisions),
+        tools=_unique("tool", _named("tools", definition, catalogues, hidden), pins.tools, collisions),
         prompts=_unique("prompt", prompts, pins.prompts, collisions),
-        resources=_unique("resource", _verbatim("resources", definition, catalogues), pins.resources, collisions),
+        resources=_unique("resource", resources, pins.resources, collisions),
         templates=_unique("template", templates, pins.templates or {}, collisions),
         collisions=tuple(collisions),
+        hidden=(*hidden, *(collision.hidden for collision in collisions)),
     )
 
 
@@ -106,7 +118,7 @@ def content_of(definition: PlaybookDefinition, exposure: Exposure) -> PlaybookCo
 
 
 def _unique(
-    kind: str,
+    kind: Literal["tool", "prompt", "resource", "template"],
     entries: list[Entry] | Iterator[Entry],
     pins: Mapping[str, Exposed],
     collisions: list[Collision],
@@ -133,28 +145,72 @@ def _used(
             yield server, use, catalogue
 
 
-def _named(kind: str, definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> Iterator[Entry]:
+def _unused(definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> Iterator[Hidden]:
+    for server, use in definition.servers.items():
+        if not use.enabled:
+            yield Hidden(
+                kind="server", server=server, name=server, reason="disabled", rule=f"servers.{server}.enabled: false"
+            )
+        elif server not in catalogues:
+            text = "the server was never reached, or is not registered any more"
+            yield Hidden(kind="server", server=server, name=server, reason="not_reached", rule=text)
+
+
+_KIND: dict[str, Literal["tool", "prompt", "resource", "template"]] = {
+    "tools": "tool", "prompts": "prompt", "resources": "resource", "templates": "template",
+}  # fmt: skip
+
+
+def _quarantined(kind: str, server: str, item: CatalogueItem) -> Hidden:
+    return Hidden(kind=_KIND[kind], server=server, name=item.name, reason="quarantined", rule=item.problem or "")
+
+
+def filter_rule(server: str, tool: str, use: PlaybookServer) -> tuple[HiddenReason | None, str]:
+    """Why the filters hide a tool (None: they do not), and the rule that decides: its path and pattern."""
+    rules = use.tools
+    denying = first_match(rules.deny, tool)
+    if denying is not None:
+        return "denied", f"servers.{server}.tools.deny: {denying}"
+    if rules.allow is None:
+        return None, ""
+    allowing = first_match(rules.allow, tool)
+    path = f"servers.{server}.tools.allow"
+    return ("not_allowed", path) if allowing is None else (None, f"{path}: {allowing}")
+
+
+def _named(
+    kind: str, definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue], hidden: list[Hidden]
+) -> Iterator[Entry]:
     for server, use, catalogue in _used(definition, catalogues):
         prefix = prefix_of(server, use.names)
         items: tuple[CatalogueItem, ...] = getattr(catalogue, kind)
         for item in items:
             if item.problem is not None:
+                hidden.append(_quarantined(kind, server, item))
                 continue
             if kind == "prompts":
                 yield Entry(wire_name(prefix, item.name), server, item)
-            elif allowed(item.name, use.tools.allow, use.tools.deny):
+                continue
+            reason, rule = filter_rule(server, item.name, use)
+            if reason is None:
                 override = override_of(use.tools, item.name)
                 shown = override.name or item.name if override is not None else item.name
                 yield Entry(wire_name(prefix, shown), server, item, override)
+            else:
+                hidden.append(Hidden(kind="tool", server=server, name=item.name, reason=reason, rule=rule))
 
 
-def _verbatim(kind: str, definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> Iterator[Entry]:
+def _verbatim(
+    kind: str, definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue], hidden: list[Hidden]
+) -> Iterator[Entry]:
     # A URI is an identity that turns up inside results too, so it is never rewritten.
     for server, _, catalogue in _used(definition, catalogues):
         items: tuple[CatalogueItem, ...] = getattr(catalogue, kind)
         for item in items:
             if item.problem is None:
                 yield Entry(item.name, server, item)
+            else:
+                hidden.append(_quarantined(kind, server, item))
 
 
 def _stored_prompts(definition: PlaybookDefinition) -> Iterator[Entry]:

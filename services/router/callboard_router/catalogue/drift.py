@@ -11,11 +11,11 @@ import msgspec
 
 from callboard.contracts.definitions import Catalogue, DriftPolicy, Exposed, PlaybookContent, PlaybookDefinition
 from callboard.contracts.drift import Drift, DriftChange, DriftKind, Verdict
+from callboard.contracts.previews import Hidden
 from callboard.contracts.problems import Problem
 from callboard.kernel.definition_diff import nobody_notices
-from callboard.kernel.names import allowed
 from callboard.kernel.overrides import both_changed, misfits
-from callboard_router.catalogue.domain import STORED, Entry, Exposure
+from callboard_router.catalogue.domain import STORED, Entry, Exposure, filter_rule
 from callboard_router.catalogue.schema import value_faults
 
 Definitions = Mapping[str, bytes]
@@ -115,13 +115,17 @@ def held_of(drifts: list[Drift]) -> dict[Key, Drift]:
     return {(drift.kind, drift.name): drift for drift in drifts if drift.verdict == "held"}
 
 
-def without(exposure: Exposure, held: Collection[Key]) -> Exposure:
-    """The exposure without what is held."""
+def without(exposure: Exposure, held: Mapping[Key, Drift]) -> Exposure:
+    """The exposure without what is held, which it says to be hidden."""
     if not held:
         return exposure
+    hidden = [
+        Hidden(kind=drift.kind, server=drift.server, name=drift.item, reason="held", rule=why_held(drift))
+        for drift in held.values()
+    ]
     tools = {name: entry for name, entry in exposure.tools.items() if ("tool", name) not in held}
     prompts = {name: entry for name, entry in exposure.prompts.items() if ("prompt", name) not in held}
-    return msgspec.structs.replace(exposure, tools=tools, prompts=prompts)
+    return msgspec.structs.replace(exposure, tools=tools, prompts=prompts, hidden=(*exposure.hidden, *hidden))
 
 
 def why_held(drift: Drift) -> str:
@@ -174,7 +178,7 @@ def _wanted(drift: Drift, definition: PlaybookDefinition) -> bool:
     use = definition.servers.get(drift.server)
     if use is None or not use.enabled:
         return False
-    return drift.kind == "prompt" or allowed(drift.item, use.tools.allow, use.tools.deny)
+    return drift.kind == "prompt" or filter_rule(drift.server, drift.item, use)[0] is None
 
 
 def _approved(

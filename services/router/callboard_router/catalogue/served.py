@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from callboard.contracts.calls import RpcHead
 from callboard.contracts.definitions import Catalogue, PlaybookContent
 from callboard.contracts.playbooks import CatalogueChanged
 from callboard.contracts.problems import Problem
@@ -9,6 +10,7 @@ from callboard.kernel.permissions import selects
 from callboard_router.catalogue.combined import CombinedPlaybooks, Part
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.deadlines import Limits, of_server
+from callboard_router.catalogue.division import Division
 from callboard_router.state import Organisation, RouterState
 
 
@@ -34,35 +36,53 @@ class Served:
         self._limits = limits
         self._current: dict[tuple[str, str], CompiledPlaybook] = {}
         self._pinned: dict[tuple[str, str, int], CompiledPlaybook] = {}
-        self._parts: dict[tuple[str, str], Part] = {}
-        self._combined: dict[str, dict[str, CombinedPlaybooks]] = {}
+        self._parts: dict[tuple[str, str, int], Part] = {}
+        self._combined: dict[str, dict[tuple[object, ...], CombinedPlaybooks]] = {}
 
-    def find(self, organisation: str, playbook: str, version: int = 0) -> CompiledPlaybook:
+    def like(self, state: RouterState) -> Served:
+        """One with the same settings over another state; nothing is compiled yet."""
+        return Served(state, self._page_size, self._limits)
+
+    def find(self, organisation: str, playbook: str, head: RpcHead) -> CompiledPlaybook:
         """The playbook to answer with; `playbook.unknown` or `playbook.version_unknown` when there is none."""
         found = self._current.get((organisation, playbook))
         if found is None:
             raise Problem("playbook.unknown", f"there is no playbook {organisation}/{playbook}")
+        version = head.version
+        if version == 0 and found.division is not None:
+            version = found.division.version_for(head)
         if version in (0, found.version):
             return found
         return self._older(organisation, playbook, version)
 
-    def select(self, organisation: str, selection: str) -> CombinedPlaybooks:
-        """All current playbooks that a selection opens, as one. There may be none yet."""
+    def select(self, organisation: str, head: RpcHead) -> CombinedPlaybooks:
+        """All playbooks that the selection of a request opens, as one, each in its caller's version; perhaps none."""
+        found = self._union(organisation, head.selection, {})
+        if not found.divided:
+            return found
+        chosen = ((owner, owner.division.version_for(head)) for owner in found.divided if owner.division is not None)
+        others = {owner.name: version for owner, version in chosen if version not in (0, owner.version)}
+        return self._union(organisation, head.selection, others) if others else found
+
+    def _union(self, organisation: str, selection: str, others: dict[str, int]) -> CombinedPlaybooks:
+        """`others`: playbook -> the version to take in place of the current one."""
         kept = self._combined.setdefault(organisation, {})
-        found = kept.get(selection)
+        key = (selection, *others.items())
+        found = kept.get(key)
         if found is None:
             while len(kept) >= MAX_SELECTIONS:
                 del kept[next(iter(kept))]
             owner = self._state.organisation(organisation)
-            served = (name for name in owner.playbooks if (organisation, name) in self._current)
-            parts = [self._part(organisation, name) for name in sorted(served) if selects(selection, name)]
-            found = kept[selection] = CombinedPlaybooks(organisation, parts, self._page_size)
+            served = sorted(name for name in owner.playbooks if (organisation, name) in self._current)
+            parts = [self._part(organisation, name, others.get(name, 0)) for name in served if selects(selection, name)]
+            found = kept[key] = CombinedPlaybooks(organisation, parts, self._page_size)
         return found
 
-    def _part(self, organisation: str, playbook: str) -> Part:
-        key = (organisation, playbook)
+    def _part(self, organisation: str, playbook: str, version: int) -> Part:
+        key = (organisation, playbook, version)
         if key not in self._parts:
-            self._parts[key] = Part(self._current[key])
+            older = self._older(organisation, playbook, version) if version else None
+            self._parts[key] = Part(older or self._current[(organisation, playbook)])
         return self._parts[key]
 
     def _older(self, organisation: str, playbook: str, version: int) -> CompiledPlaybook:
@@ -72,7 +92,9 @@ class Served:
             content = owner.playbook(playbook).content(version)
             if content is None:
                 raise Problem("playbook.version_unknown", f"playbook {playbook!r} has no version {version}")
-            self._pinned[key] = self._compiled(organisation, playbook, version, content, owner)
+            compiled = self._compiled(organisation, playbook, version, content, owner)
+            division = self._current[(organisation, playbook)].division
+            self._pinned[key] = compiled if division is None else compiled.divided_by(division)
         return self._pinned[key]
 
     def _compiled(
@@ -107,10 +129,8 @@ class Served:
         """Compile these again; returns what agents should hear of."""
         changed = []
         for organisation, name in sorted(touched):
-            for key in [k for k in self._pinned if k[:2] == (organisation, name)]:
-                del self._pinned[key]
+            self._forget_others(organisation, name)
             before = self._current.pop((organisation, name), None)
-            self._parts.pop((organisation, name), None)
             self._combined.pop(organisation, None)
             owner = self._state.organisations[organisation]
             playbook = owner.playbook(name)
@@ -120,14 +140,32 @@ class Served:
                     changed.append(CatalogueChanged(organisation=organisation, playbook=name, version=0, etags={}))
                 continue
             after = self._compiled(organisation, name, playbook.current, content, owner)
+            if playbook.pins or playbook.canary is not None:
+                after = after.divided_by(Division(playbook.pins, playbook.canary))
             self._current[(organisation, name)] = after
-            if before is None or before.etags != after.etags or before.version != after.version:
+            if before is None or _is_news(before, after):
                 changed.append(announcement(organisation, name, after))
         return changed
+
+    def _forget_others(self, organisation: str, playbook: str) -> None:
+        """All but the current version, and what was made of it."""
+        for kept in (self._pinned, self._parts):
+            for key in [key for key in kept if key[:2] == (organisation, playbook)]:
+                del kept[key]
+
+
+def _is_news(before: CompiledPlaybook, after: CompiledPlaybook) -> bool:
+    """Whether any caller may see something else: of those in other versions only they themselves can be asked."""
+    divided = before.division is not None or after.division is not None
+    return divided or before.etags != after.etags or before.version != after.version
 
 
 def announcement(organisation: str, playbook: str, compiled: CompiledPlaybook) -> CatalogueChanged:
     """What edges are told of a compiled playbook."""
     return CatalogueChanged(
-        organisation=organisation, playbook=playbook, version=compiled.version, etags=compiled.etags
+        organisation=organisation,
+        playbook=playbook,
+        version=compiled.version,
+        etags=compiled.etags,
+        divided=compiled.division is not None,
     )

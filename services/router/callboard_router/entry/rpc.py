@@ -67,9 +67,9 @@ class RpcEntry:
     def _found(self, organisation: str, playbook: str, head: RpcHead, params: bytes) -> CompiledPlaybook | bytes:
         """The playbook that resolves this, or the result for several."""
         if head.selection:
-            return resolve_among(head, params, self._served.select(organisation, head.selection))
+            return resolve_among(head, params, self._served.select(organisation, head))
         try:
-            return self._served.find(organisation, playbook, head.version)
+            return self._served.find(organisation, playbook, head)
         except Problem:
             if head.anonymous:
                 # Without a token nobody learns which playbooks there are.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 import msgspec
 
+from callboard.contracts.assignments import EndCanary, PinClient, PromoteCanary, StartCanary, UnpinClient
 from callboard.contracts.definitions import PlaybookContent
 from callboard.contracts.events import (
+    CanaryEnded,
+    CanaryPromoted,
+    CanaryStarted,
+    ClientPinned,
+    ClientUnpinned,
     PlaybookDriftApproved,
     PlaybookPublished,
     PlaybookRetired,
@@ -17,11 +23,24 @@ from callboard.contracts.events import (
 )
 from callboard.contracts.playbooks import ImportPlaybook, RetirePlaybook, RollBackPlaybook
 from callboard.contracts.problems import Problem
+from callboard.kernel.canary import parse_condition
 from callboard.kernel.decider import Decider
 from callboard.kernel.digest import digest_of_struct
+from callboard.kernel.names import is_slug
 from callboard.kernel.playbook_export import digests_of
 
-Event = PlaybookPublished | PlaybookRolledBack | PlaybookVersionImported | PlaybookDriftApproved | PlaybookRetired
+Event = (
+    PlaybookPublished
+    | PlaybookRolledBack
+    | PlaybookVersionImported
+    | PlaybookDriftApproved
+    | PlaybookRetired
+    | ClientPinned
+    | ClientUnpinned
+    | CanaryStarted
+    | CanaryPromoted
+    | CanaryEnded
+)
 
 
 class PublishPlaybook(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,10 +52,12 @@ class PublishPlaybook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Playbook(msgspec.Struct, frozen=True, kw_only=True):
-    """State: the content of every version, oldest first (version n stands at n - 1)."""
+    """State: the content of every version, oldest first (version n stands at n - 1); `pins`: client -> version."""
 
     versions: tuple[PlaybookContent, ...] = ()
     retired: bool = False
+    pins: Mapping[str, int] = {}
+    canary: CanaryStarted | None = None
 
     @property
     def current(self) -> int:
@@ -48,17 +69,48 @@ class Playbook(msgspec.Struct, frozen=True, kw_only=True):
         """Whether agents can connect."""
         return bool(self.versions) and not self.retired
 
+    @property
+    def in_use(self) -> set[int]:
+        """The versions that some caller is served without naming one."""
+        tried = () if self.canary is None else (self.canary.version,)
+        return {self.current, *self.pins.values(), *tried} if self.served else set()
+
     def content(self, version: int = 0) -> PlaybookContent | None:
         """The content of a version (0: the current one); None for one that does not exist."""
         number = version or self.current
         return self.versions[number - 1] if 1 <= number <= self.current else None
 
 
-Command = PublishPlaybook | RollBackPlaybook | ImportPlaybook | RetirePlaybook
+Command = (
+    PublishPlaybook
+    | RollBackPlaybook
+    | ImportPlaybook
+    | RetirePlaybook
+    | PinClient
+    | UnpinClient
+    | StartCanary
+    | PromoteCanary
+    | EndCanary
+)
 
 
 def decide(command: Command, state: Playbook) -> Sequence[Event]:
-    """What happens; raises `Problem` for what cannot be. Equal definitions publish nothing."""
+    """What happens; raises `Problem` for what cannot be. Equal definitions publish nothing.
+
+    What is tried was to be compared with the version that another one takes the place of: the canary ends with it.
+    """
+    events = _decide(command, state)
+    canary = state.canary
+    if canary is None or not any(isinstance(event, _REPLACING) for event in events):
+        return events
+    ended = CanaryEnded(playbook=canary.playbook, canary=canary.canary, tried=canary.version, reason="superseded")
+    return [ended, *events]
+
+
+_REPLACING = (PlaybookPublished, PlaybookRolledBack, PlaybookRetired)
+
+
+def _decide(command: Command, state: Playbook) -> Sequence[Event]:
     match command:
         case PublishPlaybook():
             return _publish(command, state)
@@ -70,6 +122,14 @@ def decide(command: Command, state: Playbook) -> Sequence[Event]:
             _must_be_served(playbook, state)
             _must_say_why(command.comment)
             return [PlaybookRetired(playbook=playbook)]
+        case PinClient():
+            return _pin(command, state)
+        case UnpinClient(playbook=playbook, client=client):
+            _must_be_served(playbook, state)
+            _must_say_why(command.comment)
+            return [ClientUnpinned(playbook=playbook, client=client)] if client in state.pins else []
+        case StartCanary() | PromoteCanary() | EndCanary():
+            return _canary(command, state)
         case _:
             assert_never(command)
 
@@ -98,13 +158,7 @@ def _roll_back(command: RollBackPlaybook, state: Playbook) -> Sequence[Event]:
             f"playbook {command.playbook!r} is at version {state.current}, not {command.expected}",
             current=state.current,
         )
-    content = state.content(command.to) if command.to > 0 else None
-    if content is None:
-        raise Problem(
-            "playbook.version_unknown",
-            f"playbook {command.playbook!r} has no version {command.to}; the newest is {state.current}",
-            current=state.current,
-        )
+    content = _existing(command.playbook, command.to, state)
     if content == state.content():
         return []
     return [
@@ -145,6 +199,79 @@ def _import(command: ImportPlaybook, state: Playbook) -> Sequence[Event]:
     return events
 
 
+def _pin(command: PinClient, state: Playbook) -> Sequence[Event]:
+    _must_be_served(command.playbook, state)
+    _must_say_why(command.comment)
+    if not is_slug(command.client):
+        raise Problem("argument.invalid", f"{command.client!r} is not the name of a client", argument="client")
+    _existing(command.playbook, command.version, state)
+    if state.pins.get(command.client) == command.version:
+        return []
+    return [ClientPinned(playbook=command.playbook, client=command.client, version=command.version)]
+
+
+def _canary(command: StartCanary | PromoteCanary | EndCanary, state: Playbook) -> Sequence[Event]:
+    _must_be_served(command.playbook, state)
+    _must_say_why(command.comment)
+    if isinstance(command, StartCanary):
+        return [_started(command, state)]
+    canary = state.canary
+    if canary is None or command.canary not in ("", canary.canary):
+        which = "no canary" if canary is None else "another canary"
+        raise Problem("canary.unknown", f"{which} of playbook {command.playbook!r} runs")
+    if isinstance(command, EndCanary):
+        return [
+            CanaryEnded(playbook=command.playbook, canary=canary.canary, tried=canary.version, reason=command.reason)
+        ]
+    content = _existing(command.playbook, canary.version, state)
+    return [
+        CanaryPromoted(
+            playbook=command.playbook,
+            canary=canary.canary,
+            version=state.current + 1,
+            tried=canary.version,
+            content=content,
+            content_digest=digest_of_struct(content),
+        )
+    ]
+
+
+def _started(command: StartCanary, state: Playbook) -> CanaryStarted:
+    if state.canary is not None:
+        raise Problem("canary.running", f"version {state.canary.version} of {command.playbook!r} is tried already")
+    if not 0 < command.percent <= 100:
+        raise Problem("argument.invalid", f"{command.percent:g} % is not over 0 and up to 100", argument="percent")
+    if command.min_calls < 1:
+        raise Problem("argument.invalid", "nothing can be judged from less than one call", argument="min_calls")
+    try:
+        parse_condition(command.condition)
+    except ValueError as error:
+        raise Problem("argument.invalid", str(error), argument="condition") from None
+    if _existing(command.playbook, command.version, state) == state.content():
+        text = f"version {command.version} is what everybody is served"
+        raise Problem("argument.invalid", text, argument="version")
+    return CanaryStarted(
+        playbook=command.playbook,
+        canary=command.command_id,
+        version=command.version,
+        percent=command.percent,
+        until=command.until,
+        condition=command.condition,
+        min_calls=command.min_calls,
+    )
+
+
+def _existing(playbook: str, version: int, state: Playbook) -> PlaybookContent:
+    content = state.content(version) if version > 0 else None
+    if content is None:
+        raise Problem(
+            "playbook.version_unknown",
+            f"playbook {playbook!r} has no version {version}; the newest is {state.current}",
+            current=state.current,
+        )
+    return content
+
+
 def _must_be_served(playbook: str, state: Playbook) -> None:
     if not state.served:
         raise Problem("playbook.unknown", f"there is no playbook {playbook!r}", playbook=playbook)
@@ -164,9 +291,20 @@ def evolve(state: Playbook, event: Event) -> Playbook:
             | PlaybookVersionImported(content=content)
             | PlaybookDriftApproved(content=content)
         ):
-            return Playbook(versions=(*state.versions, content))
+            return msgspec.structs.replace(state, versions=(*state.versions, content), retired=False)
+        case CanaryPromoted(content=content):
+            return msgspec.structs.replace(state, versions=(*state.versions, content), canary=None)
+        case CanaryStarted():
+            return msgspec.structs.replace(state, canary=event)
+        case CanaryEnded():
+            return msgspec.structs.replace(state, canary=None)
         case PlaybookRetired():
-            return msgspec.structs.replace(state, retired=True)
+            return Playbook(versions=state.versions, retired=True)
+        case ClientPinned(client=client, version=version):
+            return msgspec.structs.replace(state, pins={**state.pins, client: version})
+        case ClientUnpinned(client=client):
+            left = {name: version for name, version in state.pins.items() if name != client}
+            return msgspec.structs.replace(state, pins=left)
         case _:
             assert_never(event)
 

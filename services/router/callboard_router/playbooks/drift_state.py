@@ -9,6 +9,7 @@ import msgspec
 from callboard.contracts.definitions import Exposed, PlaybookContent
 from callboard.contracts.drift import Drift
 from callboard.contracts.events import (
+    CanaryPromoted,
     PlaybookDriftApproved,
     PlaybookDrifted,
     PlaybookDriftRejected,
@@ -27,6 +28,7 @@ Event = (
     | PlaybookPublished
     | PlaybookRolledBack
     | PlaybookVersionImported
+    | CanaryPromoted
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from callboard.contracts.definitions import Catalogue, PlaybookContent, PlaybookDefinition, ServerDefinition
-from callboard.contracts.events import Event
+from callboard.contracts.events import CanaryEnded, Event
 from callboard.contracts.playbooks import ApplyOrganisation, Change, PlannedChange, RetirePlaybook, RetireServer
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstreams import Probed
@@ -129,7 +129,7 @@ def _playbook(
         action="publish",
         version=state.current + 1,
         changes=changes_between(state.content(), content, definitions),
-        notes=(*_unseen(wanted, catalogues), *notes),
+        notes=(*_unseen(wanted, catalogues), *notes, *ending_notes(events)),
     )
     return line, events
 
@@ -142,6 +142,15 @@ def definitions_of(catalogues: Iterable[Catalogue]) -> dict[str, bytes]:
         for items in (catalogue.tools, catalogue.prompts, catalogue.resources)
         for item in items
     }
+
+
+def ending_notes(events: Iterable[Event]) -> list[str]:
+    """What else ends when these events happen."""
+    return [
+        f"the canary of version {event.tried} ends: what it is compared with is no longer current"
+        for event in events
+        if isinstance(event, CanaryEnded)
+    ]
 
 
 def _unseen(definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue]) -> list[str]:
@@ -205,5 +214,5 @@ def _users_afterwards(
     server: str, command: ApplyOrganisation, organisation: Organisation, retired: list[str]
 ) -> set[str]:
     """Playbooks that use a server once the command took effect."""
-    kept = set(organisation.users_of(server)) - set(retired) - set(command.playbooks)
+    kept = set(organisation.users_of(server, command.playbooks)) - set(retired)
     return kept | {name for name, wanted in command.playbooks.items() if server in wanted.servers}

@@ -17,6 +17,7 @@ from callboard_router.playbooks.decide_drift import refuse_other_policy
 from callboard_router.playbooks.domain import PLAYBOOK, Event, Playbook
 from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.playbooks.look_back import differences, drift_notes, held_notes, probe_notes, servers_of
+from callboard_router.playbooks.plan import ending_notes
 from callboard_router.state import Organisation
 
 
@@ -53,7 +54,7 @@ class RollBack:
     async def _looked(self, command: RollBackPlaybook, organisation: Organisation) -> RolledBack:
         """What it would do, by the same decision; nothing is written."""
         wanted = msgspec.structs.replace(command, comment=command.comment or "dry run")
-        answer, _ = _decided(wanted, organisation)
+        answer, events = _decided(wanted, organisation)
         playbook = organisation.playbook(command.playbook)
         then = playbook.content(command.to)
         assert then is not None  # or the decision had refused it
@@ -61,7 +62,9 @@ class RollBack:
         probes = await self._inquiries.probe(command.organisation, servers_of(then, organisation))
         told, notes = await self._inquiries.concerning(command.organisation, command.playbook, changes)
         drift = (*drift_notes(then, catalogues_of(organisation)), *held_notes(then, organisation))
-        return msgspec.structs.replace(answer, changes=told, notes=(*probe_notes(probes), *drift, *notes))
+        return msgspec.structs.replace(
+            answer, changes=told, notes=(*probe_notes(probes), *drift, *ending_notes(events), *notes)
+        )
 
 
 def _decided(command: RollBackPlaybook, organisation: Organisation) -> tuple[RolledBack, Sequence[Event]]:

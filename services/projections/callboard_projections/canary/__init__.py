@@ -1,0 +1,1 @@
+"""Judge the canaries that run from the records of calls."""

@@ -1,0 +1,2 @@
+select organisation, playbook, canary, version, percent, until, condition, min_calls, started_by, comment, started_at
+from rm.canary order by organisation, playbook

@@ -1,0 +1,1 @@
+delete from rm.canary_{n} where organisation = $1 and playbook = $2

@@ -1,0 +1,21 @@
+"""`cb.ask.router.*`: one handler per question, each a single call."""
+
+from __future__ import annotations
+
+from callboard.contracts import subjects
+from callboard.contracts.previews import AskExplanation, AskPreview, Explanation, Preview
+from callboard.platform.bus import Bus, register
+from callboard_router.playbooks.preview import Previews
+
+
+def register_queries(bus: Bus, previews: Previews) -> None:
+    """Subscribe every question to the room."""
+
+    async def preview(question: AskPreview) -> Preview:
+        return await previews.preview(question)
+
+    async def explain(question: AskExplanation) -> Explanation:
+        return await previews.explain(question)
+
+    register(bus, subjects.PREVIEW, preview, workers=2)
+    register(bus, subjects.EXPLAIN, explain, workers=2)
