@@ -113,6 +113,16 @@ def another_manifest(**changes: Any) -> Callable[[Path, Path], None]:
     return write
 
 
+def another_table(**changes: Any) -> Callable[[Path, Path], None]:
+    def write(source: Path, target: Path) -> None:
+        with zipfile.ZipFile(source) as old:
+            tables = json.loads(old.read("manifest.json"))["tables"]
+        tables["log_head"] |= changes
+        another_manifest(tables=tables)(source, target)
+
+    return write
+
+
 def another_event(source: Path, target: Path) -> None:
     """An edit by somebody who also mends the manifest: only the chain can tell."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
@@ -131,10 +141,28 @@ def another_event(source: Path, target: Path) -> None:
         (lambda source, target: target.write_bytes(b"hello"), "no backup"),
         (another_manifest(format="callboard-backup-9"), "callboard-backup-9"),
         (another_manifest(migrations=["9999_future.sql"]), "newer than this one"),
-        (another_manifest(heads={"acme": [99, "00"]}), "truncated"),
+        (another_manifest(heads={"acme": [99, "00"]}), "not those that its manifest names"),
+        (another_manifest(heads={}), "not those that its manifest names"),
+        (
+            another_manifest(days=["x(); COPY (SELECT 1) TO PROGRAM 'touch pwned'; select $z$ --"]),
+            "no readable manifest",
+        ),
         (another_event, "is broken at"),
+        (another_table(columns=["organisation", "seq", 'hash") from stdin; --']), "that no such table has"),
+        (another_table(bytes=1), "larger than the manifest says"),
     ],
-    ids=["cut off", "no zip", "another format", "from the future", "shortened", "edited"],
+    ids=[
+        *(
+            "cut off",
+            "no zip",
+            "another format",
+            "from the future",
+            "shortened",
+            "without heads",
+            "statements for a day",
+        ),
+        *("edited", "statements for a column", "more than it says"),
+    ],
 )
 async def test_what_is_not_the_backup_that_was_made_restores_nothing(
     saved: Saved, tmp_path: Path, spoil: Callable[[Path, Path], None], why: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Final
 
@@ -27,6 +27,7 @@ FORMAT: Final = "callboard-backup-1"
 _HERE: Final = "callboard.platform"
 _MANIFEST: Final = "manifest.json"
 _PIECE: Final = 1024 * 1024
+_MANIFEST_BYTES: Final = 16 * 1024 * 1024
 _ROWS: Final = 500
 CALLS: Final = {"call": "call_", "call_content": "content_"}
 """The tables of call records -> how the partition of a day is called."""
@@ -52,7 +53,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     migrations: tuple[str, ...]
     tables: dict[str, Table]
     heads: dict[str, tuple[int, str]]
-    days: tuple[str, ...] = ()
+    days: tuple[date, ...] = ()
 
 
 class BadBackup(Exception):
@@ -120,6 +121,8 @@ def _quoted(columns: tuple[str, ...]) -> str:
 def read_manifest(archive: zipfile.ZipFile) -> Manifest:
     """What a file says of itself; raises `BadBackup`."""
     try:
+        if archive.getinfo(_MANIFEST).file_size > _MANIFEST_BYTES:
+            raise BadBackup("its manifest is too large to be one")
         found = msgspec.json.decode(archive.read(_MANIFEST), type=Manifest)
     except (KeyError, msgspec.DecodeError, zipfile.BadZipFile):
         raise BadBackup("it has no readable manifest: it is no backup, or was cut off") from None
@@ -158,24 +161,35 @@ async def _fill(connection: asyncpg.Connection, archive: zipfile.ZipFile, manife
         raise NotEmpty
     for day in manifest.days:
         for parent, prefix in CALLS.items():
-            text = sql(_HERE, "restore_day").replace("{parent}", parent).replace("{day}", day)
-            await connection.execute(text.replace("{name}", prefix + day.replace("-", "")))
+            # A date and nothing else: it stands in the text of a statement.
+            text = sql(_HERE, "restore_day").replace("{parent}", parent).replace("{day}", day.isoformat())
+            await connection.execute(text.replace("{name}", f"{prefix}{day:%Y%m%d}"))
     for name, table in manifest.tables.items():
         if name not in TABLES:
             raise BadBackup(f"it has a table {name} that no backup has")
+        known = {row["column_name"] for row in await connection.fetch(sql(_HERE, "backup_columns"), name)}
+        if unknown := sorted(set(table.columns) - known):
+            raise BadBackup(f"its table {name} has a column {unknown[0]!r} that no such table has")
         digest = hashlib.sha256()
-        await connection.copy_to_table(
-            name, source=_pieces(archive, name, digest.update), columns=list(table.columns), schema_name="cb"
-        )
+        source = _pieces(archive, name, digest.update, table.bytes)
+        try:
+            await connection.copy_to_table(name, source=source, columns=list(table.columns), schema_name="cb")
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            raise BadBackup(f"{name}.copy does not fit its table: {type(error).__name__}") from None
         if digest.hexdigest() != table.sha256:
             raise BadBackup(f"{name}.copy is not what the manifest says")
         say(f"{name}: {table.bytes:,} bytes")
 
 
-async def _pieces(archive: zipfile.ZipFile, name: str, heard: Callable[[bytes], None]) -> AsyncIterator[bytes]:
+async def _pieces(
+    archive: zipfile.ZipFile, name: str, heard: Callable[[bytes], None], size: int
+) -> AsyncIterator[bytes]:
     try:
         with archive.open(f"{name}.copy") as member:
             while piece := member.read(_PIECE):
+                size -= len(piece)
+                if size < 0:
+                    raise BadBackup(f"{name}.copy is larger than the manifest says")
                 heard(piece)
                 yield piece
     except (KeyError, zipfile.BadZipFile):
@@ -183,7 +197,12 @@ async def _pieces(archive: zipfile.ZipFile, name: str, heard: Callable[[bytes], 
 
 
 async def _check_chains(connection: asyncpg.Connection, manifest: Manifest, say: Say) -> None:
-    for organisation, (seq, head) in manifest.heads.items():
+    """Every chain that is there now, whatever the manifest names; and both must name the same."""
+    rows = await connection.fetch(sql(_HERE, "backup_heads"))
+    found_heads = {row["organisation"]: (row["seq"], row["hash"].hex()) for row in rows}
+    if found_heads != manifest.heads:
+        raise BadBackup("the heads of its logs are not those that its manifest names")
+    for organisation, (seq, head) in found_heads.items():
         chain = Chain(organisation)
         cursor = await connection.cursor(sql(_HERE, "restored_events"), organisation)
         while chain.broken is None and (rows := await cursor.fetch(_ROWS)):
