@@ -148,6 +148,9 @@ async def test_a_playbook_moves_to_another_organisation_with_its_history(stack: 
         await stack.cli("playbook", "export", f"{here}/start", "--out", str(file))
         await stack.cli("org", "create", there)
         words = ("playbook", "import", str(file), "--org", there, "--name", "moved", "-m", "we move")
+        code, _, err = await stack.cli(*words, ok=False)
+        assert (code, upstream.url in err, "not registered here" in err) == (1, True, True), "what it would connect to"
+        words = (*words, "--register-servers")
         done = await stack.cli_json(*words)
         assert (done["version"], done["registered"]) == (3, ["echo"])
 

@@ -29,7 +29,7 @@ def export(args: Namespace, out: Output) -> int:
 
 
 def bring_in(args: Namespace, out: Output) -> int:
-    """`playbook import FILE -m WHY [--name NAME]`."""
+    """`playbook import FILE -m WHY [--name NAME] [--register-servers]`."""
     shown, text = read_file(args.file)
     try:
         exported = msgspec.json.decode(text, type=ExportedPlaybook)
@@ -42,7 +42,9 @@ def bring_in(args: Namespace, out: Output) -> int:
         raise Refused("this is not what was exported; nothing was imported")
     with connect(args) as callboard:
         organisation = organisation_of(args, callboard)
-        done = callboard.import_playbook(organisation, args.name or exported.playbook, exported, args.message)
+        name = args.name or exported.playbook
+        register = bool(args.register_servers)
+        done = callboard.import_playbook(organisation, name, exported, args.message, register_servers=register)
     if out.as_json:
         out.json(done)
     out.talk(f"{organisation}/{done.playbook}: version {done.version} of {exported.organisation}/{exported.playbook}")

@@ -136,6 +136,8 @@ def _playbooks(commands: Commands) -> None:
     bring = _command(group, "import", "exchange:bring_in", "make a playbook with its history from a file", org=True)
     bring.add_argument("file", metavar="FILE", help="what `playbook export` wrote, or - for stdin")
     bring.add_argument("--name", metavar="NAME", help="call it otherwise here")
+    servers = "register the servers that are missing here as the file has them: it may start programs of its choice"
+    bring.add_argument("--register-servers", action="store_true", help=servers)
     _why(bring)
     retire = _command(group, "rm", "playbooks:retire", "stop serving a playbook; its versions stay", org=True)
     retire.add_argument("name", metavar=_REFERENCE)

@@ -128,10 +128,16 @@ class Callboard(Assignments):
         return self._get(f"{playbook_path(organisation, playbook)}/export", ExportedPlaybook)
 
     def import_playbook(
-        self, organisation: str, playbook: str, exported: ExportedPlaybook, comment: str
+        self,
+        organisation: str,
+        playbook: str,
+        exported: ExportedPlaybook,
+        comment: str,
+        *,
+        register_servers: bool = False,
     ) -> ImportedPlaybook:
         """Make a playbook with this history, under a name that never was one."""
-        body = Import(exported=exported, comment=comment)
+        body = Import(exported=exported, comment=comment, register_servers=register_servers)
         return self._post(
             f"{playbook_path(organisation, playbook)}/import", body, ImportedPlaybook, timeout=SLOW_SECONDS
         )

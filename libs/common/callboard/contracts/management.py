@@ -103,6 +103,7 @@ class Import(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     exported: ExportedPlaybook
     comment: str
+    register_servers: bool = False
     command_id: str | None = None
 
 

@@ -137,7 +137,11 @@ class ExportedPlaybook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.import", tag_field="type"):
-    """Make a playbook with this history, under a name that never was one here."""
+    """Make a playbook with this history, under a name that never was one here.
+
+    `register_servers`: also register the servers it uses and nobody has registered here, as the file has them. That
+    starts programs and sends secrets where the file says, so it is not done unasked.
+    """
 
     command_id: str
     organisation: str
@@ -145,6 +149,7 @@ class ImportPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.im
     exported: ExportedPlaybook
     comment: str
     actor: str = ""
+    register_servers: bool = False
 
 
 class ImportedPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.imported", tag_field="type"):

@@ -15,7 +15,10 @@ def digests_of(content: PlaybookContent) -> set[str]:
 
 
 def faults_of(exported: ExportedPlaybook) -> list[str]:
-    """What does not verify: versions and definitions are known by their digests, so nothing can be slipped in."""
+    """What does not verify: the content of versions and definitions is known by its digests.
+
+    Who made a version, when and why, and how its servers are defined, is what the file says: trust it as its sender.
+    """
     faults = []
     if exported.format != EXPORT_FORMAT:
         faults.append(f"the format is {exported.format!r}, and this version reads {EXPORT_FORMAT!r}")

@@ -116,6 +116,7 @@ async def import_playbook(
         organisation=organisation,
         playbook=name,
         exported=data.exported,
+        register_servers=data.register_servers,
         comment=data.comment,
         actor=caller.actor,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from callboard.contracts.definitions import ServerDefinition
 from callboard.contracts.events import Event
 from callboard.contracts.playbooks import ImportedPlaybook, ImportPlaybook
 from callboard.contracts.problems import Problem
@@ -42,6 +43,13 @@ def _servers(command: ImportPlaybook, organisation: Organisation) -> Mapping[str
     """The events that register what the newest version uses and nobody has registered here."""
     newest = command.exported.versions[-1].content.definition
     missing = [name for name in newest.servers if name not in organisation.registered()]
+    if missing and not command.register_servers:
+        shown = ", ".join(f"{name} ({_what(command.exported.servers.get(name))})" for name in missing)
+        raise Problem(
+            "server.unknown",
+            f"it uses servers that are not registered here: {shown}; register them first, or let the file do it",
+            servers=missing,
+        )
     unknown = sorted(set(missing) - command.exported.servers.keys())
     if unknown:
         raise Problem(
@@ -59,6 +67,13 @@ def _servers(command: ImportPlaybook, organisation: Organisation) -> Mapping[str
         )
         for name in missing
     }
+
+
+def _what(server: ServerDefinition | None) -> str:
+    """What registering it would connect to or start."""
+    if server is None:
+        return "not in the file"
+    return server.url or " ".join(server.command or ())
 
 
 def _answer(command: ImportPlaybook, registered: tuple[str, ...], seq: int) -> ImportedPlaybook:
