@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from callboard.contracts.calls import LEGACY, LISTEN, MODERN, CallHead, task_owner
+from callboard.contracts.calls import LEGACY, LISTEN, MODERN, CallHead, TaskOwner, task_id, task_owner
 from callboard.contracts.problems import Problem
 from callboard_connectors.calls.domain import build_request, settle
 from callboard_connectors.tasks.domain import TaskIds, created, news, renamed
 from callboard_connectors.tasks.identify import Tasks
 from callboard_connectors.tasks.seal import TaskRef, TaskSeal
 
-IDS = TaskIds("theirs", "cbt1.up.-.AAAA")
-REF = TaskRef("theirs", "p", "k1", 3, "up__slow", "slow", "sha256:d")
+IDS = TaskIds("theirs", "cbt1.p.up.-.AAAA")
+REF = TaskRef("theirs", "k1", 3, "up__slow", "slow", "sha256:d")
 RELATED = "io.modelcontextprotocol/related-task"
 
 
@@ -55,7 +55,7 @@ def test_an_id_says_who_owns_the_task_and_opens_for_whom_it_was_made() -> None:
     keys = Keys()
     tasks = Tasks(keys)
     id = made(tasks, holder="w1")
-    assert task_owner(id) == ("up", "w1")
+    assert task_owner(id) == TaskOwner("p", "up", "w1")
     asking = head("tasks/get", version=9, wire_name="", upstream_name="", digest="")
     found, ids = asyncio.run(tasks.found(asking, about(id)))
     assert ids == TaskIds("theirs", id)
@@ -85,8 +85,25 @@ def test_an_altered_id_is_an_unknown_task() -> None:
         other = "A" if id[position] != "A" else "B"
         altered = id[:position] + other + id[position + 1 :]
         assert refusal(tasks, head("tasks/get"), altered)[0] == "task.unknown"
-    for junk in ("", "cbt1.", "cbt1.up.-.", "cbt1.up.-.!!", "cbt1.up.-.AAAA", id[:-4], id + "AAAA", "cb1.up.-.AA"):
-        assert refusal(tasks, head("tasks/get"), junk)[0] == "task.unknown"
+    junk = ("", "cbt1.", "cbt1.p.up.-.", "cbt1.p.up.-.!!", "cbt1.p.up.-.AAAA", "cbt1.up.-.AAAA", "cb1.p.up.-.AAAA")
+    for other in (*junk, id[:-4], id + "AAAA", id + ".AAAA", id.replace(".p.", ".")):
+        assert refusal(tasks, head("tasks/get"), other)[0] == "task.unknown"
+
+
+def test_what_stands_in_the_clear_is_bound_to_the_seal() -> None:
+    tasks = Tasks(Keys())
+    id = made(tasks, holder="w1")
+    sealed = id.rpartition(".")[2]
+    for clear in (TaskOwner("q", "up", "w1"), TaskOwner("p", "down", "w1"), TaskOwner("p", "up", "")):
+        asking = head("tasks/get", playbook=clear.playbook, server=clear.server)
+        assert refusal(tasks, asking, task_id(clear, sealed)) == ("task.unknown", "Task not found", -32602)
+    asyncio.run(tasks.found(head("tasks/get"), about(task_id(TaskOwner("p", "up", "w1"), sealed))))
+
+
+def test_an_id_with_the_longest_names_still_fits_into_a_header() -> None:
+    longest = {"playbook": "p" * 63, "server": "s" * 63, "wire_name": "w" * 64, "upstream_name": "u" * 64}
+    id = made(Tasks(Keys()), holder="w" * 16, **longest, digest="sha256:" + "d" * 64)
+    assert len(id) < 600
 
 
 def test_params_that_name_no_task_are_invalid() -> None:
@@ -194,7 +211,7 @@ def test_a_wish_for_a_task_goes_only_where_its_revision_is_spoken(era: str, mode
 
 
 def test_the_seal_of_one_organisation_does_not_open_anothers() -> None:
-    id = TaskSeal(b"1" * 64).seal(REF, "up", "")
+    id = TaskSeal(b"1" * 64).seal(REF, TaskOwner("p", "up", ""))
     assert TaskSeal(b"1" * 64).open(id, "p", "k1") == REF
     with pytest.raises(Problem):
         TaskSeal(b"2" * 64).open(id, "p", "k1")

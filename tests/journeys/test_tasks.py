@@ -88,6 +88,13 @@ class Maker:
         return Stream("POST", self.endpoint(edge), headers, body)
 
 
+class AnyMaker(Maker):
+    """The same at `/mcp`, where all playbooks of the token are one."""
+
+    def endpoint(self, edge: int = 0) -> str:
+        return f"{self.stack.urls[edge]}/mcp"
+
+
 def messages(stream: Stream) -> list[dict[str, Any]]:
     return [json.loads(line[6:]) for line in stream.text.splitlines() if line.startswith("data: {")]
 
@@ -140,7 +147,13 @@ async def test_a_task_is_its_makers_alone(stack: Stack) -> None:
             Maker(stack, maker.organisation, other_token),
             Maker(stack, maker.organisation, maker.token, "q"),
         ]
-        tampered = [task[:-8] + "AAAAAAAA", task.replace(".up.", ".down."), task.replace(".-.", ".w1."), task + "x"]
+        tampered = [
+            task[:-8] + "AAAAAAAA",
+            task.replace(".up.", ".down."),
+            task.replace(".p.", ".q."),
+            task.replace(".-.", ".w1."),
+            task + "x",
+        ]
         tries = [*((other, task) for other in others), *((maker, id) for id in tampered)]
         for who, id in tries:
             for method, more in (("tasks/get", {}), ("tasks/cancel", {}), ("tasks/update", {"inputResponses": {}})):
@@ -151,6 +164,53 @@ async def test_a_task_is_its_makers_alone(stack: Stack) -> None:
                     unknown["data"]["code"],
                 )
         assert (await maker.ask("tasks/get", taskId=task))["status"] == "working"
+
+
+@TRANSPORTS
+async def test_of_playbooks_with_one_server_each_has_its_own_tasks_where_they_are_one(
+    stack: Stack, transport: str
+) -> None:
+    async with makers(stack, transport) as maker:
+        last, several = stack.replicas - 1, AnyMaker(stack, maker.organisation, maker.token)
+        first = await several.begin("p__slow_compute", seconds=600)
+        second = await several.begin("q__confirm_delete", filename="x")
+        stream = several.listen(last, second, first, second.replace(".q.", ".p."))
+        await asyncio.wait_for(stream.open.wait(), 10)
+        assert messages(stream)[0]["params"]["notifications"] == {"taskIds": [second, first]}
+        assert (await several.ask("tasks/get", taskId=second))["status"] == "input_required"
+        answers = {"confirm": {"action": "accept", "content": {"confirm": "yes"}}}
+        await several.ask("tasks/update", last, taskId=second, inputResponses=answers)
+        assert (await several.become(second, "completed"))["result"]["content"][0]["text"] == "deleted"
+        await eventually(lambda: "completed" in stream.text, within=10)
+        await several.ask("tasks/cancel", last, taskId=first)
+        await several.become(first, "cancelled")
+        await eventually(lambda: "cancelled" in stream.text, within=10)
+        told = {(said["params"]["taskId"], said["params"]["status"]) for said in messages(stream)[1:]}
+        assert {(second, "completed"), (first, "cancelled")} <= told
+        await stream.close()
+
+
+async def test_a_task_of_a_playbook_that_a_token_or_an_endpoint_does_not_have_is_unknown(stack: Stack) -> None:
+    async with makers(stack) as maker:
+        organisation, token = maker.organisation, maker.token
+        several, of_second = AnyMaker(stack, organisation, token), Maker(stack, organisation, token, "q")
+        task = await several.begin("q__slow_compute", seconds=600)
+        assert (await of_second.ask("tasks/get", taskId=task))["status"] == "working"
+        only_first = await stack.token(organisation, "first-alone", "--playbook", "p")
+        tampered = task.replace(".q.", ".p.")
+        tries = [
+            (AnyMaker(stack, organisation, only_first), task),
+            (Maker(stack, organisation, only_first), task),
+            *((maker, id) for id in (task, tampered)),
+            (several, tampered),
+            (several, task.replace(".q.", ".nowhere.")),
+        ]
+        for who, id in tries:
+            for method, more in (("tasks/get", {}), ("tasks/cancel", {}), ("tasks/update", {"inputResponses": {}})):
+                error = (await who.answer(method, {"taskId": id, **more}))["error"]
+                assert (error["code"], error["message"]) == (-32602, "Task not found")
+                assert error["data"]["code"] == "task.unknown"
+        assert (await several.ask("tasks/get", taskId=task))["status"] == "working"
 
 
 async def test_a_client_that_does_not_declare_the_extension_gets_no_tasks(stack: Stack) -> None:
@@ -268,4 +328,4 @@ async def test_the_inspector_waits_for_a_task_as_for_a_call(
         result = await inspect(url, token, protocol, *words)
         assert result["content"] == [{"type": "text", "text": said}]
         if tool == "test_tool_with_task":  # this one cannot be had without a task
-            assert result["_meta"]["io.modelcontextprotocol/related-task"]["taskId"].startswith("cbt1.up.")
+            assert result["_meta"]["io.modelcontextprotocol/related-task"]["taskId"].startswith("cbt1.p.up.")

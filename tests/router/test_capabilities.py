@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from callboard.contracts.calls import LEGACY, LISTEN, MODERN, RpcHead, task_id
+from callboard.contracts.calls import LEGACY, LISTEN, MODERN, RpcHead, TaskOwner, task_id
 from callboard.contracts.definitions import (
     Catalogue,
     CatalogueItem,
@@ -29,7 +29,9 @@ def catalogue(capabilities: Any, era: str = MODERN, tools: tuple[CatalogueItem, 
 
 def compiled(catalogues: dict[str, Catalogue], **uses: PlaybookServer) -> CompiledPlaybook:
     servers = {name: uses.get(name, PlaybookServer()) for name in catalogues}
-    return CompiledPlaybook(1, PlaybookContent(definition=PlaybookDefinition(servers=servers)), catalogues, 100)
+    return CompiledPlaybook(
+        1, PlaybookContent(definition=PlaybookDefinition(servers=servers)), catalogues, 100, place="acme/mine"
+    )
 
 
 def said(**catalogues: Catalogue) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -79,7 +81,7 @@ def head(method: str, era: str = MODERN, capabilities: bytes = DECLARED) -> RpcH
 
 MAKING = compiled({"a": catalogue({"extensions": {TASKS: {}}})})
 PLAIN = compiled({"a": catalogue({})})
-OURS = task_id("gone", "w1", "AAAA")
+OURS = task_id(TaskOwner("mine", "gone", "w1"), "AAAA")
 
 
 def refused(asked: RpcHead, params: Any, playbook: CompiledPlaybook = MAKING) -> Problem:
@@ -99,10 +101,24 @@ def test_a_task_goes_to_the_server_that_its_id_names_whatever_the_playbook_holds
 
 
 def test_a_task_that_is_none_of_ours_is_unknown_and_where_there_are_no_tasks_so_is_the_method() -> None:
-    for id in ("x", "cbt1.UP!.-.AAAA", "cbt1.up.a b.AAAA"):
+    for id in ("x", "cbt1.mine.UP!.-.AAAA", "cbt1.mine.up.a b.AAAA", "cbt1.up.-.AAAA"):
         assert refused(head("tasks/get"), {"taskId": id}).code == "task.unknown"
     assert refused(head("tasks/get"), {"taskId": "x"}, PLAIN).code == "method.unknown"
     assert refused(head("tasks/get"), {}).code == "argument.invalid"
+
+
+@pytest.mark.parametrize("playbook", [MAKING, PLAIN], ids=["making", "plain"])
+def test_a_task_of_another_playbook_is_unknown(playbook: CompiledPlaybook) -> None:
+    theirs = task_id(TaskOwner("theirs", "a", "w1"), "AAAA")
+    never = refused(head("tasks/get"), {"taskId": "never-heard-of"})
+    listening = {"notifications": {"taskIds": [theirs]}}
+    for method, params in (
+        ("tasks/get", {"taskId": theirs}),
+        ("tasks/cancel", {"taskId": theirs}),
+        (LISTEN, listening),
+    ):
+        problem = refused(head(method), params, playbook)
+        assert (problem.code, problem.message, problem.data) == (never.code, never.message, never.data)
 
 
 def test_a_stateless_client_must_declare_the_extension() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.contracts.calls import LEGACY, LISTEN, MODERN, RpcHead, task_id
+from callboard.contracts.calls import LEGACY, LISTEN, MODERN, RpcHead, TaskOwner, task_id
 from callboard.contracts.definitions import (
     Catalogue,
     CatalogueItem,
@@ -211,19 +211,48 @@ def test_of_two_equal_aliases_neither_stands_for_the_other() -> None:
     assert b"1" not in union.lists["tools/list"].result(LEGACY, None)
 
 
-def test_a_task_goes_to_a_playbook_whose_server_made_it() -> None:
-    union = combined(compiled("a"), compiled("b", servers={"jobs": PlaybookServer()}, makes_tasks=True))
-    asked = RpcHead("id", "tasks/get", MODERN, "c", "k", 0, 0, selection="*")
-    body = msgspec.json.encode({"taskId": task_id("jobs", "w1", "AAAA")})
-    owner = resolve_among(asked, body, union)
+ABOUT_TASKS = ("tasks/get", "tasks/update", "tasks/cancel", "tasks/result", LISTEN)
+
+
+def about_task(union: CombinedPlaybooks, method: str, id: str) -> tuple[str, Target]:
+    """The playbook that a request about this task is resolved by, and where it goes."""
+    capabilities = msgspec.json.encode({"extensions": {TASKS: {}}})
+    head = RpcHead("id", method, MODERN, "c", "k", 0, 0, selection="*", capabilities=capabilities)
+    body = msgspec.json.encode({"notifications": {"taskIds": [id]}} if method == LISTEN else {"taskId": id})
+    owner = resolve_among(head, body, union)
     assert isinstance(owner, CompiledPlaybook)
-    assert owner.name == "b"
-    listening = msgspec.json.encode({"notifications": {"taskIds": [task_id("jobs", "w1", "AAAA")]}})
-    owner = resolve_among(msgspec.structs.replace(asked, method=LISTEN), listening, union)
-    assert isinstance(owner, CompiledPlaybook)
+    target = resolve(head, body, owner)
+    assert isinstance(target, Target)
+    return owner.name, target
+
+
+@pytest.mark.parametrize("method", ABOUT_TASKS)
+def test_a_task_goes_to_the_playbook_that_made_it_whoever_else_has_its_server(method: str) -> None:
+    jobs = {"jobs": PlaybookServer()}
+    union = combined(*(compiled(name, servers=jobs, makes_tasks=True) for name in ("a", "b")), compiled("c"))
+    for playbook in ("a", "b", "c"):
+        owner, target = about_task(union, method, task_id(TaskOwner(playbook, "jobs", "w1"), "AAAA"))
+        assert (owner, target.server, target.holder, target.is_task) == (playbook, "jobs", "w1", True)
+
+
+@pytest.mark.parametrize("method", ABOUT_TASKS)
+def test_a_task_of_a_playbook_that_the_token_does_not_open_is_unknown(method: str) -> None:
+    union = combined(*(compiled(name, servers={"jobs": PlaybookServer()}, makes_tasks=True) for name in ("a", "b")))
+    for id in (task_id(TaskOwner("z", "jobs", "w1"), "AAAA"), "never-heard-of"):
+        with pytest.raises(Problem) as refused:
+            about_task(union, method, id)
+        assert (refused.value.code, refused.value.message) == ("task.unknown", "Task not found")
+        with pytest.raises(Problem) as refused:
+            about_task(combined(compiled("a")), method, id)
+        assert refused.value.code == "method.unknown"
+
+
+def test_a_listening_request_is_for_one_task() -> None:
+    ids = [task_id(TaskOwner(playbook, "jobs", "w1"), "AAAA") for playbook in ("a", "b")]
+    body = msgspec.json.encode({"notifications": {"taskIds": ids}})
     with pytest.raises(Problem) as refused:
-        resolve_among(asked, body, combined(compiled("a")))
-    assert refused.value.code == "method.unknown"
+        resolve_among(RpcHead("id", LISTEN, MODERN, "c", "k", 0, 0), body, combined(compiled("a"), compiled("b")))
+    assert refused.value.code == "argument.invalid"
 
 
 def test_the_extensions_of_all_parts_are_told() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -163,20 +163,32 @@ TASK_METHODS = frozenset({"tasks/get", "tasks/result", "tasks/update", "tasks/ca
 LISTEN = "subscriptions/listen"
 """On the call path: a request for the notifications of one task, held open until it ends."""
 TASK_PREFIX = "cbt1."
-"""Begins every task id of ours: `cbt1.<server>.<worker, or ->.<sealed>`."""
+"""Begins every task id of ours: `cbt1.<playbook>.<server>.<worker, or ->.<sealed>`."""
 
 
-def task_id(server: str, holder: str, sealed: str) -> str:
-    """The id that clients get; `holder` is the worker whose session made the task, empty when any may be asked."""
-    return f"{TASK_PREFIX}{server}.{holder or '-'}.{sealed}"
+class TaskOwner(NamedTuple):
+    """What a task id says in the clear: which playbook and server made the task.
+
+    `holder` is the worker whose session made it, empty when any may be asked.
+    """
+
+    playbook: str
+    server: str
+    holder: str
 
 
-def task_owner(id: str) -> tuple[str, str] | None:
-    """Server and holder of a task id of ours, as it says (it is not opened here); None for any other id."""
+def task_id(owner: TaskOwner, sealed: str) -> str:
+    """The id that clients get."""
+    return f"{TASK_PREFIX}{owner.playbook}.{owner.server}.{owner.holder or '-'}.{sealed}"
+
+
+def task_owner(id: str) -> TaskOwner | None:
+    """Whose a task id of ours says it is (it is not opened here); None for any other id."""
     parts = id[len(TASK_PREFIX) :].split(".")
-    if not id.startswith(TASK_PREFIX) or len(parts) != 3 or not all(parts):
+    if not id.startswith(TASK_PREFIX) or len(parts) != 4 or not all(parts):
         return None
-    return parts[0], "" if parts[1] == "-" else parts[1]
+    playbook, server, holder, _ = parts
+    return TaskOwner(playbook, server, "" if holder == "-" else holder)
 
 
 class CancelCall(msgspec.Struct, frozen=True, kw_only=True, tag="call.cancel", tag_field="type"):

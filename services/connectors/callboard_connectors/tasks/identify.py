@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from callboard.contracts.calls import CallHead
+from callboard.contracts.calls import CallHead, TaskOwner
 from callboard.contracts.problems import Problem
 from callboard_connectors.tasks.domain import TaskIds, created, named_in
 from callboard_connectors.tasks.seal import TaskRef, TaskSeal
@@ -58,7 +58,6 @@ class Tasks:
         theirs = created(result)
         if not theirs:
             return None
-        ref = TaskRef(
-            theirs, head.playbook, head.principal, head.version, head.wire_name, head.upstream_name, head.digest
-        )
-        return TaskIds(theirs, (await self.seal_of(head.organisation)).seal(ref, head.server, holder))
+        ref = TaskRef(theirs, head.principal, head.version, head.wire_name, head.upstream_name, head.digest)
+        owner = TaskOwner(head.playbook, head.server, holder)
+        return TaskIds(theirs, (await self.seal_of(head.organisation)).seal(ref, owner))

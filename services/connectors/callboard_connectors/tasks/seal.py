@@ -1,9 +1,9 @@
 """A task id of ours: which task, whose, made by which tool under which version; sealed with the organisation's key.
 
-    cbt1.<server>.<worker, or ->.<base64url of AES-SIV ciphertext>
+    cbt1.<playbook>.<server>.<worker, or ->.<base64url of AES-SIV ciphertext>
 
-Server and worker stand in the clear, so that any router finds the owner; they are bound to the rest. The same task has
-the same id, and there is no nonce that could come twice. Nothing is kept anywhere. Above: `tasks.identify`.
+Playbook, server and worker stand in the clear, so that any router finds the owner; they are bound to the rest. The same
+task has the same id, and there is no nonce that could come twice. Nothing is kept anywhere. Above: `tasks.identify`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from callboard.contracts.calls import task_id, task_owner
+from callboard.contracts.calls import TaskOwner, task_id, task_owner
 from callboard.contracts.problems import Problem
 
 
 class TaskRef(msgspec.Struct, frozen=True, array_like=True):
-    """What an id says. `task` is the upstream's own id; `version` the playbook's when the task began."""
+    """What an id says under its seal. `task` is the upstream's own id; `version` the playbook's when the task began."""
 
     task: str
-    playbook: str
     principal: str
     version: int
     wire_name: str
@@ -41,15 +40,15 @@ class TaskSeal:
     def __init__(self, key: bytes) -> None:
         self._key = AESSIV(key)
 
-    def seal(self, ref: TaskRef, server: str, holder: str) -> str:
+    def seal(self, ref: TaskRef, owner: TaskOwner) -> str:
         """The id that the client gets."""
-        sealed = self._key.encrypt(_pack(ref), [server.encode(), holder.encode()])
-        return task_id(server, holder, base64.urlsafe_b64encode(sealed).decode().rstrip("="))
+        sealed = self._key.encrypt(_pack(ref), [part.encode() for part in owner])
+        return task_id(owner, base64.urlsafe_b64encode(sealed).decode().rstrip("="))
 
     def open(self, id: str, playbook: str, principal: str) -> TaskRef:
         """What the id says; `task.unknown` for one that was altered, is not ours, or is somebody else's."""
         owner = task_owner(id)
-        if owner is None:
+        if owner is None or owner.playbook != playbook:
             raise unknown_task()
         encoded = id.rpartition(".")[2]
         try:
@@ -57,7 +56,7 @@ class TaskSeal:
             ref = _unpack(self._key.decrypt(sealed, [part.encode() for part in owner]))
         except (ValueError, binascii.Error, InvalidTag, msgspec.DecodeError):
             raise unknown_task() from None
-        if (ref.playbook, ref.principal) != (playbook, principal):
+        if ref.principal != principal:
             raise unknown_task()
         return ref
 

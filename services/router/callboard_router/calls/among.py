@@ -39,7 +39,9 @@ class _Task(msgspec.Struct, rename="camel"):
 
 
 class _TaskIds(msgspec.Struct, rename="camel"):
-    task_ids: Annotated[list[str], msgspec.Meta(min_length=1)]
+    """One: an edge asks for each task of a stream by itself, so that each goes to the playbook that made it."""
+
+    task_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)]
 
 
 class _Listening(msgspec.Struct):
@@ -70,9 +72,9 @@ def resolve_among(head: RpcHead, params: bytes, combined: CombinedPlaybooks) -> 
         if method == "completion/complete":
             return _completion(_referring(params).ref, combined)
         if method in TASK_METHODS:
-            return combined.task_owner(_server_of(_task(params).task_id))
+            return _maker(_task(params).task_id, combined)
         if method == LISTEN:
-            return combined.task_owner(_server_of(_listening(params).notifications.task_ids[0]))
+            return _maker(_listening(params).notifications.task_ids[0], combined)
         if method == "callboard/open":
             return combined.opened
     except msgspec.ValidationError as error:
@@ -80,9 +82,9 @@ def resolve_among(head: RpcHead, params: bytes, combined: CombinedPlaybooks) -> 
     raise Problem("method.unknown", f"method {method!r} is not offered here", method=method)
 
 
-def _server_of(id: str) -> str:
+def _maker(id: str, combined: CombinedPlaybooks) -> CompiledPlaybook:
     owner = task_owner(id)
-    return owner[0] if owner is not None else ""
+    return combined.task_owner(owner.playbook if owner is not None else "")
 
 
 def _tool(name: str, combined: CombinedPlaybooks) -> CompiledPlaybook:

@@ -216,11 +216,13 @@ def _about_task(head: RpcHead, id: str, playbook: CompiledPlaybook) -> Target:
         raise Problem("method.unknown", f"no server of the playbook makes tasks: {head.method}", method=head.method)
     if head.era == MODERN and not declares(head.capabilities, TASKS):
         raise missing_extension(TASKS)
-    if owner is None or not is_slug(owner[0]) or not is_restricted(owner[1] or "-"):
+    if owner is None or owner.playbook != playbook.name:
+        raise unknown_task()
+    if not is_slug(owner.server) or not is_restricted(owner.holder or "-"):
         raise unknown_task()
     # Waiting for a task, or for news of it, is silence by nature.
-    patient = playbook.limits(owner[0])._replace(idle=0, ask_progress=False)
-    return Target(owner[0], "", "", "", patient, owner[1], is_task=True)
+    patient = playbook.limits(owner.server)._replace(idle=0, ask_progress=False)
+    return Target(owner.server, "", "", "", patient, owner.holder, is_task=True)
 
 
 def unknown_task() -> Problem:

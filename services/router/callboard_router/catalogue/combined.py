@@ -132,11 +132,11 @@ class CombinedPlaybooks:
             return next(part.owner for part in self._parts if part.owner.resource_servers)
         raise Problem("resource.unknown", f"no server of your playbooks has the resource {uri}", uri=uri)
 
-    def task_owner(self, server: str) -> CompiledPlaybook:
-        """Who resolves what is about a task of this server; the task knows itself which playbook made it."""
+    def task_owner(self, playbook: str) -> CompiledPlaybook:
+        """Who resolves what is about a task of this playbook; for one that is not a part, anyone who will refuse it."""
+        named = [part.owner for part in self._parts if part.owner.name == playbook]
         makers = [part.owner for part in self._parts if part.owner.makes_tasks]
-        using = [owner for owner in makers if server in owner.definition.servers]
-        for owner in (*using, *makers):
+        for owner in (*named, *makers):
             return owner
         raise Problem("method.unknown", "no server of your playbooks makes tasks")
 
