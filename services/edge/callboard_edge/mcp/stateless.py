@@ -92,12 +92,13 @@ class Stateless:
             problem = await relay(self._calls, call, outlet, modern=True)
             self._metrics.request(method, MODERN, problem, received)
             return
-        opened = await self._playbooks.open(place, asker_of(principal))
+        asker = asker_of(principal)
+        opened = await self._playbooks.open(place, asker)
         if method == "server/discover":
             await outlet.result(_discovered(opened))
         elif method == "subscriptions/listen":
             head = self._head(place, principal, message, params, mirrored, time.time_ns() // 1000)
-            await self._streams.serve_listen(message, place, head, opened, outlet)
+            await self._streams.serve_listen(message, place, asker, head, opened, outlet)
         else:
             raise Problem("method.unknown", f"Method not found: {method}", method=method)
 
