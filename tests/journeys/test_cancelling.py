@@ -83,3 +83,29 @@ async def test_a_cancellation_of_another_session_stops_nothing(stack: Stack, tmp
             await one.tell("notifications/cancelled", requestId="7")
             assert (await call).text == "mine"
         assert lines(ledger) == ["mine"]
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+async def test_the_end_of_a_token_ends_its_calls_and_no_others(stack: Stack, end: str, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    async with running("echo", "--ledger", str(ledger)) as echo:
+        organisation, other = await published(stack, playbook_of({"up": {"url": echo.url}}))
+        life = ("--expires", "6s") if end == "expired" else ()
+        made = await stack.cli_json("token", "issue", "agent-2", "--org", organisation, *life)
+        async with (
+            speaker(stack, organisation, other, "2026") as stays,
+            speaker(stack, organisation, made["token"], "2025") as handshake,
+            speaker(stack, organisation, made["token"], "2026") as stateless,
+        ):
+            good = asyncio.ensure_future(stays.call("up__slow", {"seconds": 10, "text": "good"}))
+            ending = [
+                asyncio.ensure_future(one.call("up__slow", {"seconds": 60, "text": one.era}))
+                for one in (handshake, stateless)
+            ]
+            await eventually(lambda: set(lines(ledger)) == {"good", "2025", "2026"}, within=10)
+            if end == "revoked":
+                await stack.cli("token", "revoke", made["key_id"], "--org", organisation)
+            for heard in await asyncio.wait_for(asyncio.gather(*ending), 10):
+                assert heard.error["data"]["code"] == "call.cancelled"
+            await eventually(lambda: {"cancelled:2025", "cancelled:2026"} <= set(lines(ledger)))
+            assert (await good).text == "good"

@@ -187,6 +187,24 @@ async def test_an_event_that_is_forgotten_is_answered_and_the_session_goes_on(st
         assert (await session.post(there, call("echo", {"text": "still here"}))).json()["result"]
 
 
+async def test_a_gap_in_what_is_kept_is_told_and_not_left_out(stack: Stack) -> None:
+    kept, steps = 2048, 2200
+    async with running("echo") as upstream:
+        organisation, token = await published(stack, one_server({"url": upstream.url}))
+        here, there = first_and_last(stack, organisation)
+        session = await HandshakeSession.open(here, token)
+        events = await session.call(here, "progress", {"steps": steps, "interval": 0}, id="mine").end(60)
+        assert [event.id.split(".")[2] for event in events] == [str(number) for number in range(steps + 2)]
+        whole = len(events) - kept - 1
+        for heard in (0, whole - 1):
+            (lost,) = await session.listen(there, events[heard].id).end(10)
+            assert lost.message["id"] == "mine"
+            assert lost.message["error"]["data"]["code"] == "call.outcome_unknown"
+            assert lost.message["error"]["data"]["call_id"] == events[heard].id.split(".")[0]
+            assert "lost" in lost.message["error"]["message"]
+        assert await session.listen(there, events[whole].id).end(60) == events[whole + 1 :]
+
+
 async def test_a_question_is_asked_again_and_its_answer_ends_the_call(stack: Stack) -> None:
     async with running("everything", "--era", "2025") as upstream:
         organisation, token = await published(stack, one_server({"url": upstream.url}))

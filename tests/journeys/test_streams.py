@@ -77,22 +77,40 @@ async def test_a_session_has_one_stream_the_newest(stack: Stack) -> None:
         await second.close()
 
 
+def listening(url: str, token: str) -> Stream:
+    """A stream of the stateless era."""
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "subscriptions/listen",
+    }
+    params = {"_meta": META, "notifications": {"toolsListChanged": True}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params}
+    return Stream("POST", url, headers, body)
+
+
 async def test_a_revoked_token_takes_its_streams_with_it(stack: Stack) -> None:
     async with running("echo") as upstream:
         organisation, _ = await published(stack, one_server({"url": upstream.url}))
         issued = await stack.cli_json("token", "issue", "agent-2", "--org", organisation)
-        listen = {
-            "Authorization": f"Bearer {issued['token']}",
-            "MCP-Protocol-Version": "2026-07-28",
-            "Mcp-Method": "subscriptions/listen",
-        }
-        params = {"_meta": META, "notifications": {"toolsListChanged": True}}
-        body = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params}
-        stream = Stream("POST", stack.endpoint(organisation, "p", stack.replicas - 1), listen, body)
+        stream = listening(stack.endpoint(organisation, "p", stack.replicas - 1), issued["token"])
         await asyncio.wait_for(stream.open.wait(), 10)
         await stack.cli("token", "revoke", issued["key_id"], "--org", organisation)
         await asyncio.wait_for(stream.over.wait(), 5)
         await stream.close()
+
+
+async def test_a_token_that_expires_takes_its_streams_with_it(stack: Stack) -> None:
+    async with running("echo") as upstream:
+        organisation, _ = await published(stack, one_server({"url": upstream.url}))
+        url = stack.endpoint(organisation, "p", stack.replicas - 1)
+        token = await stack.token(organisation, "short", "--expires", "4s")
+        streams = [Stream("GET", url, await session_of(url, token)), listening(url, token)]
+        for stream in streams:
+            await asyncio.wait_for(stream.open.wait(), 3)
+        for stream in streams:
+            await asyncio.wait_for(stream.over.wait(), 6)
+            await stream.close()
 
 
 async def test_an_introduction_that_is_too_long_is_refused(stack: Stack) -> None:

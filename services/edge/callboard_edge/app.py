@@ -102,6 +102,7 @@ class Edge:
             self._resume,
             self._watching,
             self._connections,
+            self._calls,
         )
         await asks.listen(self.bus, self._replays, self._streams)
         answer_status(self)

@@ -11,6 +11,7 @@ from callboard.contracts.playbooks import CatalogueChanged, ResourceUpdated
 from callboard.contracts.status import SessionChanged, SessionEnded, SessionTold, StreamOpened
 from callboard.platform.bus import Bus
 from callboard_edge.auth.verify import Tokens
+from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.connections import Connections
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.resume import Resume
@@ -36,6 +37,7 @@ async def listen(
     resume: Resume,
     watching: Watching,
     connections: Connections,
+    calls: Calls,
 ) -> None:
     """Subscribe; and after a loss of the connection, doubt what may have been missed."""
 
@@ -48,6 +50,8 @@ async def listen(
         streams.close_key(key_id)
         resume.close_key(key_id)
         connections.close_key(key_id)
+        # Last, so that a connection that is over anyway is not told of each of its calls.
+        await calls.close_key(key_id)
 
     async def session_ended(message: Msg) -> None:
         session = _ended(message.data).session

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 import time
 from collections import deque
@@ -53,6 +54,7 @@ MAX_WAITING = 16 * 1024 * 1024
 """Bytes of messages of one call that wait because its client does not read them."""
 ANSWER_SECONDS = 600.0
 """How long a client may take to answer a question of the upstream."""
+TOKEN_ENDED = "the token was revoked or has expired"
 _TICK = (ReplyHead("", TICK), b"")
 _WATCH = (ReplyHead("", WATCH), b"")
 
@@ -61,16 +63,19 @@ class Call:
     """One call in flight at this edge."""
 
     __slots__ = (
-        "asked", "chunks", "deadline", "head", "heard", "key", "messages", "organisation", "pinged", "playbook",
-        "resumable", "waiter", "waiting", "watched",
+        "asked", "chunks", "deadline", "expires", "head", "heard", "key", "messages", "organisation", "pinged",
+        "playbook", "resumable", "waiter", "waiting", "watched",
     )  # fmt: skip
 
-    def __init__(self, key: int, head: RpcHead, organisation: str, playbook: str, now: float) -> None:
+    def __init__(
+        self, key: int, head: RpcHead, organisation: str, playbook: str, now: float, expires: float | None = None
+    ) -> None:
         self.key = key
         self.head = head
         self.organisation = organisation
         self.playbook = playbook
         self.deadline = now + head.deadline / 1000 - time.time()
+        self.expires = math.inf if expires is None else now + expires - time.time()
         self.heard = now
         self.asked = now
         self.pinged = now
@@ -131,10 +136,15 @@ class Calls:
         """Listen to the inbox."""
         await self._bus.listen(f"{self._prefix}.*", self._received, pending=1_000_000)
 
-    async def send(self, head: RpcHead, organisation: str, playbook: str, params: bytes) -> Call:
-        """Send a request to the router; the caller must `forget` the call when it has its answer."""
+    async def send(
+        self, head: RpcHead, organisation: str, playbook: str, params: bytes, expires: float | None = None
+    ) -> Call:
+        """Send a request to the router; the caller must `forget` the call when it has its answer.
+
+        `expires`: when the token of whoever asked does, in epoch seconds; the call does not outlive it.
+        """
         key = next(self._keys)
-        call = self._calls[key] = Call(key, head, organisation, playbook, time.monotonic())
+        call = self._calls[key] = Call(key, head, organisation, playbook, time.monotonic(), expires)
         try:
             await self._bus.client.publish(
                 subjects.rpc(organisation, playbook), frame(head, params), reply=f"{self._prefix}.{key}"
@@ -157,6 +167,17 @@ class Calls:
     async def cancel(self, call: Call, reason: str) -> None:
         """Tell whoever works on the call to stop."""
         await self._bus.tell(subjects.CANCEL, CancelCall(call_id=call.head.call_id, reason=reason))
+
+    async def close_key(self, key_id: str) -> None:
+        """End the calls that were made with a token: it was revoked."""
+        for call in [call for call in self._calls.values() if call.head.principal == key_id]:
+            await self._give_up(call, TOKEN_ENDED, Problem("call.cancelled", TOKEN_ENDED))
+
+    async def _give_up(self, call: Call, reason: str, problem: Problem) -> None:
+        """Whoever works on it is to stop, and the client is told."""
+        await self.cancel(call, reason)
+        call.fail(problem)
+        self.forget(call)
 
     async def cancel_request(self, session: str, request_id: str, reason: str) -> None:
         """The same for a request of a session, which may be waited for at any edge."""
@@ -207,9 +228,11 @@ class Calls:
 
     async def _look_after(self, call: Call, now: float) -> None:
         if now > call.deadline:
-            await self.cancel(call, "deadline")
-            call.fail(Problem("call.deadline_exceeded", "the call did not finish before its deadline"))
-            self.forget(call)
+            text = "the call did not finish before its deadline"
+            await self._give_up(call, "deadline", Problem("call.deadline_exceeded", text))
+            return
+        if now > call.expires:
+            await self._give_up(call, TOKEN_ENDED, Problem("call.cancelled", TOKEN_ENDED))
             return
         silent = now - call.heard
         if silent > self._silence and now - call.asked > self._silence:
@@ -268,4 +291,4 @@ class Calls:
         await self._bus.client.publish(subjects.record(call.organisation, call.playbook), encode_record(record))
 
 
-__all__ = ["ERROR", "NOTIFICATION", "RESULT", "TICK", "WATCH", "Call", "Calls"]
+__all__ = ["ERROR", "NOTIFICATION", "RESULT", "TICK", "TOKEN_ENDED", "WATCH", "Call", "Calls"]

@@ -20,6 +20,7 @@ from callboard.contracts.calls import HANDSHAKE_VERSIONS
 from callboard.contracts.problems import Problem
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.mcp.answers import error_message, error_object, problem_object, result_message
+from callboard_edge.mcp.calls import TOKEN_ENDED
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Params, Refused
 from callboard_edge.mcp.gate import Place, asker_of
 from callboard_edge.mcp.handshake import Handshake
@@ -54,7 +55,7 @@ class Ending(NamedTuple):
 
 
 GONE = Ending(1001, "the client has gone")
-NOT_ADMITTED = Ending(4401, "the token was revoked or has expired")
+NOT_ADMITTED = Ending(4401, TOKEN_ENDED)
 RESTARTS = Ending(1012, "this gateway restarts; connect again")
 
 

@@ -47,17 +47,26 @@ class Place(NamedTuple):
 
 
 class Asker(NamedTuple):
-    """On whose behalf the edge itself asks about a place, because not every caller is served the same."""
+    """On whose behalf the edge itself asks about a place, because not every caller is served the same.
+
+    `expires`: when the token does, in epoch seconds; None: never.
+    """
 
     client: str
     principal: str
     anonymous: bool
     session: str = ""
+    expires: float | None = None
+
+
+def expiry_of(principal: Principal) -> float | None:
+    """When the token expires, in epoch seconds; None: never."""
+    return None if principal.expires_at is None else principal.expires_at.timestamp()
 
 
 def asker_of(principal: Principal, session: str = "") -> Asker:
     """The caller behind a request (and its session, where the era has any)."""
-    return Asker(principal.client, principal.key_id, principal.organisation == "", session)
+    return Asker(principal.client, principal.key_id, principal.organisation == "", session, expiry_of(principal))
 
 
 BY_TOKEN = Place("", "", 0)

@@ -28,7 +28,7 @@ from callboard_edge.mcp.answers import (
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
 from callboard_edge.mcp.event_ids import LONGEST_REQUEST_ID, parse
-from callboard_edge.mcp.gate import Place, asker_of
+from callboard_edge.mcp.gate import Place, asker_of, expiry_of
 from callboard_edge.mcp.modern import ROUTED
 from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
@@ -185,7 +185,8 @@ class Handshake:
         if method in ROUTED or method == "tasks/result":  # which the stateless era does not have
             received = time.time_ns() // 1000
             head = self._head(place, session, principal, message, params, received)
-            call = await self._calls.send(head, place.organisation, place.playbook, bytes(message.params))
+            asked = bytes(message.params)
+            call = await self._calls.send(head, place.organisation, place.playbook, asked, expiry_of(principal))
             problem = await relay(self._calls, call, outlet, modern=False)
             self._metrics.request(method, LEGACY, problem, received)
         elif method == "ping":

@@ -97,6 +97,9 @@ class Resume:
         quiet, said = True, time.monotonic()
         while not follower.gone:
             if event is not None:
+                if follower.misses(event):
+                    await follower.lost("events that came after this one were lost")
+                    return
                 if await follower.tell(event):
                     return
                 said = time.monotonic()
@@ -155,6 +158,11 @@ class _Follower:
         """The client is at another connection, or not allowed any more."""
         self.gone = True
         self.reading.wake()
+
+    def misses(self, event: KeptEvent) -> bool:
+        """Whether events between the last one told and this one are not kept any more."""
+        # ALIVE has the number of the event before it (`KeptOutlet`).
+        return event.number > self._number + (event.kind != ALIVE)
 
     async def tell(self, event: KeptEvent) -> bool:
         """Pass a kept event on; whether that ends the connection."""

@@ -22,7 +22,7 @@ from callboard_edge.mcp.answers import (
 )
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
-from callboard_edge.mcp.gate import Place, asker_of
+from callboard_edge.mcp.gate import Place, asker_of, expiry_of
 from callboard_edge.mcp.handshake import server_info
 from callboard_edge.mcp.modern import ROUTED, SUPPORTED, check
 from callboard_edge.mcp.outlet import Outlet
@@ -88,16 +88,18 @@ class Stateless:
         if method in ROUTED:
             received = time.time_ns() // 1000
             head = self._head(place, principal, message, params, mirrored, received)
-            call = await self._calls.send(head, place.organisation, place.playbook, bytes(message.params))
+            asked = bytes(message.params)
+            call = await self._calls.send(head, place.organisation, place.playbook, asked, expiry_of(principal))
             problem = await relay(self._calls, call, outlet, modern=True)
             self._metrics.request(method, MODERN, problem, received)
             return
-        opened = await self._playbooks.open(place, asker_of(principal))
+        asker = asker_of(principal)
+        opened = await self._playbooks.open(place, asker)
         if method == "server/discover":
             await outlet.result(_discovered(opened))
         elif method == "subscriptions/listen":
             head = self._head(place, principal, message, params, mirrored, time.time_ns() // 1000)
-            await self._streams.serve_listen(message, place, head, opened, outlet)
+            await self._streams.serve_listen(message, place, asker, head, opened, outlet)
         else:
             raise Problem("method.unknown", f"Method not found: {method}", method=method)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from contextlib import suppress
 
 import msgspec
 
@@ -54,8 +56,12 @@ _listen_params = msgspec.json.Decoder(_ListenParams).decode
 _encode = msgspec.json.Encoder().encode
 
 
-async def _until_gone(outlet: Outlet, listener: Listener) -> None:
-    await outlet.gone()
+async def _until_over(outlet: Outlet, listener: Listener) -> None:
+    """The client has gone, or its token has expired."""
+    expires = listener.asker.expires
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None if expires is None else max(expires - time.time(), 0)):
+            await outlet.gone()
     listener.close()
 
 
@@ -82,8 +88,8 @@ class Streams:
         self._watching = watching
 
     async def follow(self, listener: Listener, outlet: Outlet, meta: bytes = b"") -> None:
-        """Say what changes, until the listener is closed or the client has gone."""
-        watcher = asyncio.create_task(_until_gone(outlet, listener))
+        """Say what changes, until the listener is closed, the client has gone or its token has expired."""
+        watcher = asyncio.create_task(_until_over(outlet, listener))
         self._playbooks.listen(listener)
         if listener.watched:
             self._watching.announce()
@@ -186,7 +192,9 @@ class Streams:
         """Whether a stream of this session is open here."""
         return any(listener.session == session for listener in self._playbooks.listeners())
 
-    async def serve_listen(self, message: Message, place: Place, head: RpcHead, opened: Opened, outlet: Outlet) -> None:
+    async def serve_listen(
+        self, message: Message, place: Place, asker: Asker, head: RpcHead, opened: Opened, outlet: Outlet
+    ) -> None:
         """`subscriptions/listen`: the acknowledgement first, then what changes, each with the subscription's id."""
         try:
             asked = _listen_params(message.params)
@@ -194,7 +202,6 @@ class Streams:
             raise Refused(-32602, f"params of subscriptions/listen: {error}", message.raw_id) from None
         wanted = asked.notifications
         kinds = [kind for kind in KINDS if getattr(wanted, f"{kind}_list_changed")]
-        asker = Asker(head.client, head.principal, head.anonymous)
         watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], asker)
         listener = Listener(place, asker, frozenset(kinds), opened.etags, watched)
         tasks = TaskNews(self._calls, place, head, bytes(asked.meta), listener, message.raw_id)
