@@ -212,7 +212,8 @@ class Calls:
             body = b"".join((*call.chunks, body))
             call.chunks.clear()
         call.put(head, body)
-        if call.waiting > MAX_WAITING and head.kind == NOTIFICATION:
+        # One message of any size may wait: its client can only begin to read it now.
+        if call.waiting > MAX_WAITING and len(call.messages) > 1 and head.kind == NOTIFICATION:
             self.forget(call)
             call.messages.clear()
             await self.cancel(call, "the client does not read")
