@@ -7,6 +7,7 @@ unexpectedly answers `internal.unexpected`, so that no caller waits for its time
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, get_type_hints
 
@@ -167,6 +168,11 @@ class Bus:
     async def tell(self, subject: str, message: msgspec.Struct) -> None:
         """Publish without an answer."""
         await self.client.publish(subject, encode(message))
+
+    async def flush(self) -> None:
+        """Wait until the server has taken what was published; without a connection, for at most 10 s."""
+        with contextlib.suppress(nats.errors.Error):
+            await self.client.flush()
 
     async def gather(
         self,

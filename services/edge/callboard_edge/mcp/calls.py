@@ -194,8 +194,8 @@ class Calls:
         if call.waiting > MAX_WAITING and head.kind == NOTIFICATION:
             self.forget(call)
             call.messages.clear()
-            await self.cancel(call, "the client does not read")
-            call.fail(Problem("call.cancelled", "the client does not read what the call says"))
+            await self.cancel(call, "more than the client reads")
+            call.fail(Problem("call.cancelled", "the call says more, and faster, than the client has read so far"))
 
     async def sweep(self) -> None:
         """Twice a second until cancelled."""
