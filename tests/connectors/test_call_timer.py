@@ -80,7 +80,7 @@ def test_the_time_of_a_question_to_the_client_is_not_the_servers() -> None:
     async def run() -> list[str]:
         one = call(2000)
         one.start(10.0)
-        endings = []
+        endings: list[str] = []
         for step, act in ((1.0, one.pause), (600.0, one.resume), (1.9, one._look), (0.1, one._look)):
             loop.now += step
             act()

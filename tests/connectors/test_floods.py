@@ -51,7 +51,7 @@ async def test_endless_notifications_end_their_call_and_delay_no_other(
         await rig.worker("w1")
         await rig.online("bad")
         await rig.online("echo")
-        flood = await rig.send("bad", "ping", within=30, ask_progress=True, **({"meta": TOKEN} if heard else {}))
+        flood = await rig.send("bad", "ping", within=30, ask_progress=True, meta=TOKEN if heard else {})
         await asyncio.wait_for(others_stay_quick(rig, flood), 40)
         is_named(flood)
         assert bool(flood.notifications) is heard

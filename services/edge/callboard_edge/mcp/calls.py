@@ -191,7 +191,7 @@ class Calls:
             body = b"".join((*call.chunks, body))
             call.chunks.clear()
         call.put(head, body)
-        if call.waiting > MAX_WAITING and head.kind == NOTIFICATION:
+        if call.waiting - len(body) > MAX_WAITING and head.kind == NOTIFICATION:  # one alone may be larger
             self.forget(call)
             call.messages.clear()
             await self.cancel(call, "more than the client reads")
