@@ -24,13 +24,17 @@ class Clock(asyncio.SelectorEventLoop):
 def call(idle_ms: int) -> Call:
     words: dict[str, Any] = dict.fromkeys(CallHead.__struct_fields__[:13], "")
     head = CallHead(**{**words, "version": 1, "era": MODERN, "idle_ms": idle_ms}, deadline=0, received=0, routed=0)
-    made = Call(head, _publish)
+    made = Call(head, _publish, _flush, 1 << 20)
     made.number = 7
     return made
 
 
 async def _publish(subject: str, data: bytes) -> None:
     """Nobody listens."""
+
+
+async def _flush() -> None:
+    """Nothing is on its way."""
 
 
 PROGRESS = b'{"method":"notifications/progress","params":{"progressToken":%d,"progress":1}}'
@@ -76,7 +80,7 @@ def test_the_time_of_a_question_to_the_client_is_not_the_servers() -> None:
     async def run() -> list[str]:
         one = call(2000)
         one.start(10.0)
-        endings = []
+        endings: list[str] = []
         for step, act in ((1.0, one.pause), (600.0, one.resume), (1.9, one._look), (0.1, one._look)):
             loop.now += step
             act()

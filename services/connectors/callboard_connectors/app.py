@@ -94,7 +94,8 @@ class ConnectorsRoom:
         settings, bus = self._settings, self.bus
         max_frame = bus.max_payload - _HEAD_ROOM
         tasks = Tasks(BusTaskKeys(bus))
-        calls = Calls(self._table, bus.client.publish, tasks, max_frame, settings.bulkhead, bus.instance)
+        publish, flush = bus.client.publish, bus.flush
+        calls = Calls(self._table, publish, flush, tasks, max_frame, settings.bulkhead, bus.instance)
         self._calls = calls
         return Running(bus, opener, calls, BusRecorder(bus), settings.poll_seconds, settings.allow_stdio)
 

@@ -4,7 +4,8 @@
 
 `/mode/NAME` fails where its mode usually does (see FAULTS); `/mode/NAME/list`, `/mode/NAME/call` and
 `/mode/NAME/all` fail only there, and are healthy otherwise. Healthy parts list and answer the tool `ping`.
-Every tools/call that arrives, healthy or not, appends its mode's name and a newline to the ledger.
+Every tools/call that arrives, healthy or not, appends its mode's name and a newline to the ledger; flood-lines and
+flood-events (progress without end) append `ended` when their client has left.
 Query: `?seconds=` for slow-list (3), `?calls=` for lost-session (2), `?bytes=` for huge (20 MiB and a bit).
 `GET /hits` tells what below `/fetched/` was asked for, how often: nobody may follow the network $ref.
 """
@@ -16,6 +17,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -44,6 +46,8 @@ _METHODS = {"tools/list": _LIST, "tools/call": _CALL}
 _HUGE_BYTES = 20 * 1024 * 1024 + 4096
 _COMMENT_SECONDS = 0.05
 _BLOCK = b"x" * 65536
+_FLOOD = 500
+_LINES_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 Fault = Callable[["Server", wire.Connection, Message], None]
 
@@ -179,10 +183,28 @@ def _endless_body(server: Server, connection: wire.Connection, message: Message)
             connection.chunk(_BLOCK)
             await asyncio.sleep(0)
 
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    connection.transport.write(head)
+    connection.transport.write(_LINES_OK)
     connection.chunk(b'{"jsonrpc":"2.0","id":%b,"result":{"text":"' % (bytes(message.id) or b"0"))
     server.start(body())
+
+
+def _flood(server: Server, connection: wire.Connection, message: Message, *, events: bool) -> None:
+    token = json.loads(connection.body())["params"]["_meta"]["progressToken"]
+    said = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%d,"progress":1}}' % token
+    block = (b"data: %b\n\n" % said if events else said + b"\n") * _FLOOD
+
+    async def say() -> None:
+        while not connection.closing():
+            connection.chunk(block)
+            await asyncio.sleep(0)
+            await connection.writable.wait()
+        server.ledger.append("ended")
+
+    if events:
+        connection.open_events()
+    else:
+        connection.transport.write(_LINES_OK)
+    server.start(say())
 
 
 def _drop_mid_call(server: Server, connection: wire.Connection, message: Message) -> None:
@@ -227,6 +249,8 @@ FAULTS: dict[str, tuple[str, Fault]] = {
     "hang": (_EVERYTHING, _hang),
     "endless": (_EVERYTHING, _endless),
     "endless-body": (_EVERYTHING, _endless_body),
+    "flood-lines": (_CALL, partial(_flood, events=False)),
+    "flood-events": (_CALL, partial(_flood, events=True)),
     "drop-mid-call": (_CALL, _drop_mid_call),
     "drop-silent": (_CALL, _drop_silent),
     "lost-session": (_CALL, _lost_session),

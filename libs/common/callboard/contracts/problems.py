@@ -90,6 +90,11 @@ CODES: dict[str, tuple[int, int, str]] = {
     "server.in_use": (-32602, 409, "Take the server out of the playbooks that use it first."),
     "server.unavailable": (-32603, 502, "Look at `callboard status`: the server does not answer."),
     "server.invalid_answer": (-32603, 502, "The server does not speak MCP here; check its URL or command."),
+    "server.too_talkative": (
+        -32603,
+        502,
+        "The tool may have run; let the server send fewer notifications during a call.",
+    ),
     "server.unknown": (-32602, 404, "List them with `callboard server ls`."),
     "session.busy": (-32000, 429, "Wait for answers before you send more requests."),
     "session.unknown": (-32001, 404, "The session has ended; open another stream and initialize again."),

@@ -7,6 +7,7 @@ unexpectedly answers `internal.unexpected`, so that no caller waits for its time
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, get_type_hints
 
@@ -62,6 +63,7 @@ class Bus:
         self._settings = settings
         self._inbox = f"{subjects.inbox(room)}.{instance}"
         self._numbers = 0
+        self._flushing: set[asyncio.Task[None]] = set()
         self._reconnected: list[Callable[[], Awaitable[None]]] = []
         self.broker = NatsBroker(
             settings.nats_url,
@@ -167,6 +169,19 @@ class Bus:
     async def tell(self, subject: str, message: msgspec.Struct) -> None:
         """Publish without an answer."""
         await self.client.publish(subject, encode(message))
+
+    async def flush(self) -> None:
+        """Wait until the server has taken what was published; without a connection, for at most 10 s."""
+        # nats-py stops reading when the answer to a flush comes and nobody waits for it any more: so one that is
+        # cancelled goes on by itself.
+        flushing = asyncio.create_task(self._flushed())
+        self._flushing.add(flushing)
+        flushing.add_done_callback(self._flushing.discard)
+        await asyncio.shield(flushing)
+
+    async def _flushed(self) -> None:
+        with contextlib.suppress(nats.errors.Error):
+            await self.client.flush()
 
     async def gather(
         self,

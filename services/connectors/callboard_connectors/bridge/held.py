@@ -86,6 +86,13 @@ class Conversation:
         if self._call is not None:
             await self._call.notified(envelope, raw)
 
+    def flooded(self) -> None:
+        """It says too much: the client call of the moment ends, and this with it."""
+        if self._call is None:
+            self.cancel()
+        else:
+            self._call.flooded()
+
     def written(self) -> None:
         """From here on the upstream may have executed it."""
         if self._call is not None:

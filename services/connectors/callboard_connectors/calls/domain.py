@@ -306,6 +306,12 @@ def stayed_idle(head: CallHead) -> Problem:
     return Problem("call.deadline_exceeded", text, limit="idle_seconds", seconds=allowed)
 
 
+def said_too_much(head: CallHead) -> Problem:
+    """It sent more notifications than anybody can read; it was cancelled."""
+    text = f"server {head.server!r} sent too many notifications during one call; the call was ended"
+    return Problem("server.too_talkative", text, server=head.server)
+
+
 def error_body(problem: Problem, head: CallHead) -> bytes:
     """A failure of ours as a JSON-RPC error object."""
     data = {

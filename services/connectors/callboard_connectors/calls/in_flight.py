@@ -9,11 +9,14 @@ from typing import Literal, NamedTuple, Protocol
 
 from callboard.contracts.calls import MODERN, NOTIFICATION, PAUSED, CallHead, ReplyHead, frame, frames
 from callboard_connectors.calls.domain import PROGRESS, forwarded, is_progress_of
+from callboard_connectors.calls.pace import Pace
 from callboard_connectors.tasks.domain import TaskIds, news
 from callboard_connectors.transports.envelope import Envelope
 
 Publish = Callable[[str, bytes], Awaitable[None]]
-Ending = Literal["", "cancelled", "timeout", "idle", "stopping"]
+Flush = Callable[[], Awaitable[None]]
+"""Waits until the bus has taken what was published."""
+Ending = Literal["", "cancelled", "timeout", "idle", "stopping", "flooded"]
 
 KEPT_SECONDS = 30.0
 KEPT_CALLS = 2048
@@ -33,14 +36,15 @@ class Call:
     """One call in flight. It listens to its own request (see `sessions.session.Listener`)."""
 
     __slots__ = (
-        "_end", "_heard", "_idle", "_timer", "about", "asker", "augmented", "client_token", "ending", "head", "level",
-        "max_frame", "number", "publish", "running", "sent", "task",
+        "_end", "_heard", "_idle", "_pace", "_timer", "about", "asker", "augmented", "client_token", "ending", "flush",
+        "head", "level", "max_frame", "number", "publish", "running", "sent", "task",
     )  # fmt: skip
 
-    def __init__(self, head: CallHead, publish: Publish, max_frame: int) -> None:
+    def __init__(self, head: CallHead, publish: Publish, flush: Flush, max_frame: int) -> None:
         self.head = head
         self.max_frame = max_frame
         self.publish = publish
+        self.flush = flush
         self.task: asyncio.Task[None] | None = None
         self.ending: Ending = ""
         self.running = False
@@ -55,6 +59,7 @@ class Call:
         self._idle = head.idle_ms / 1000
         self.asker: Asker | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._pace: Pace | None = None
 
     def start(self, seconds: float) -> None:
         """Its deadlines, from now: the end in so many seconds, and sooner when it stays idle."""
@@ -118,15 +123,42 @@ class Call:
             await self.publish(self.head.reply_to, frame(head, b"%d" % milliseconds))
 
     async def notified(self, envelope: Envelope, raw: bytes) -> None:
-        """Pass a notification on to the edge; progress begins the idle time anew."""
+        """Pass a notification on to the edge; progress begins the idle time anew.
+
+        A server may say more than the bus carries: it waits for the bus, and others get their turn in between.
+        Raises CancelledError when the call is over, which may be because the server said too much.
+        """
+        now = asyncio.get_running_loop().time()
+        pace = self._pace
+        if pace is None:
+            pace = self._pace = Pace(now)
+        if self.ending or not pace.said(len(raw), now):
+            self._hush()
+            return
         if envelope.method == PROGRESS and is_progress_of(envelope, self.number):
-            self._heard = asyncio.get_running_loop().time()
+            self._heard = now
         body = forwarded(self.head, envelope, raw, self.number, self.client_token, self.level)
         if body is not None:
             body = news(envelope.method, body, self.about)
-        if body is not None:
-            for payload in frames(ReplyHead(self.head.call_id, NOTIFICATION), body, self.max_frame):
-                await self.publish(self.head.reply_to, payload)
+        if body is None:
+            if pace.passed_on(len(raw)):
+                await asyncio.sleep(0)
+            return
+        for payload in frames(ReplyHead(self.head.call_id, NOTIFICATION), body, self.max_frame):
+            await self.publish(self.head.reply_to, payload)
+            if pace.passed_on(len(payload)):
+                await self.flush()
+
+    def _hush(self) -> None:
+        """Nothing more is passed on. A cancellation may have been lost before: the bus client keeps some to itself."""
+        if self.task is not None and asyncio.current_task() is self.task:
+            self.ending = self.ending or "flooded"
+            raise asyncio.CancelledError
+        self.flooded()
+
+    def flooded(self) -> None:
+        """The server says more during this call than is passed on, or kept until it is: the call ends."""
+        self.end("flooded")
 
 
 class Finished(NamedTuple):

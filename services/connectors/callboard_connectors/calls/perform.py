@@ -43,10 +43,11 @@ from callboard_connectors.calls.domain import (
     error_body,
     lost_call,
     outcome_of,
+    said_too_much,
     settle,
     stayed_idle,
 )
-from callboard_connectors.calls.in_flight import Call, InFlight, Publish
+from callboard_connectors.calls.in_flight import Call, Flush, InFlight, Publish
 from callboard_connectors.calls.record import record_of, record_subject
 from callboard_connectors.sessions.levels import agree
 from callboard_connectors.sessions.mirrors import Lease
@@ -65,7 +66,14 @@ class Calls:
     """Makes calls; one for the whole worker."""
 
     def __init__(
-        self, table: InFlight, publish: Publish, tasks: Tasks, max_frame: int, bulkhead: int, worker: str
+        self,
+        table: InFlight,
+        publish: Publish,
+        flush: Flush,
+        tasks: Tasks,
+        max_frame: int,
+        bulkhead: int,
+        worker: str,
     ) -> None:
         self.table = table
         # What clients see of this worker: a name that tells nothing of the machine.
@@ -73,6 +81,7 @@ class Calls:
         self._questions = Questions(publish, self.alias)
         self._held = HeldCalls(self.alias)
         self._publish = publish
+        self._flush = flush
         self._tasks = tasks
         self._max_frame = max_frame
         self._bulkhead = bulkhead
@@ -86,14 +95,15 @@ class Calls:
     def begin(self, upstream: Upstream, data: bytes) -> None:
         """Take a message of `cb.call.*`; the call runs on its own."""
         head, params = unframe_call(data)
-        call = Call(head, self._publish, self._max_frame)
+        call = Call(head, self._publish, self._flush, self._max_frame)
         if self.table.begin(call):
             call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params))
 
     async def go_on(self, find: Callable[[str, str], Upstream | None], data: bytes) -> None:
         """Take a message of `cb.held.*`: the next step in a call that is held here, or in a task that was made here."""
         head, params = unframe_call(data)
-        call, upstream = Call(head, self._publish, self._max_frame), find(head.organisation, head.server)
+        call = Call(head, self._publish, self._flush, self._max_frame)
+        upstream = find(head.organisation, head.server)
         going_on = head.method not in TASK_METHODS
         if upstream is None:
             gone = Problem("call.held_lost", f"server {head.server!r} is not here any more", server=head.server)
@@ -307,6 +317,8 @@ def _why_ended(call: Call) -> Problem:
         return deadline_passed(head)
     if call.ending == "idle":
         return stayed_idle(head)
+    if call.ending == "flooded":
+        return said_too_much(head)
     if call.ending == "cancelled":
         return Problem("call.cancelled", "the caller cancelled the request")
     return lost_call(head, "this worker stopped", sent=call.sent)

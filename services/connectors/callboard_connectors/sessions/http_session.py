@@ -38,6 +38,7 @@ _NAMED_HEADS = 2048
 _RESUMES = 8
 _RESUME_SECONDS = 1.0
 _GOODBYE_SECONDS = 0.4
+_BESIDES_HELD = 256  # answers to the server that are not written yet
 
 
 class HttpSession:
@@ -258,7 +259,8 @@ class HttpSession:
         if not found.method:
             return
         if bytes(found.id):
-            self._later(self._replied(found, listener))
+            if len(self._tasks) < _BESIDES_HELD:  # else it asks without end, and does not read the answers
+                self._later(self._replied(found, listener))
         else:
             await listener.notified(found, raw)
 

@@ -20,7 +20,8 @@ from callboard_connectors.transports import envelope as rpc
 from callboard_connectors.transports.envelope import Envelope, RpcRefused
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 
-_NOTIFICATIONS_HELD = 1024
+_NOTIFICATIONS_HELD = 20_000
+_BYTES_HELD = 128 * 1024 * 1024  # of notifications of one request
 _BESIDES_HELD = 256  # answers to the server and cancellations that are not written yet
 
 
@@ -60,16 +61,25 @@ class Pipe(Protocol):
 class _Waiting:
     """One request in flight: what came for it, in order."""
 
-    __slots__ = ("inbox", "listener", "sent")
+    __slots__ = ("held", "inbox", "listener", "sent")
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self.sent = False
+        self.held = 0
         self.inbox: asyncio.Queue[tuple[Envelope, bytes] | TransportFailure | InvalidAnswer] = asyncio.Queue()
 
     def written(self) -> None:
         self.sent = True
         self.listener.written()
+
+    def notified(self, found: Envelope, raw: bytes) -> None:
+        """Keep a notification until it is its turn. The pipe does not wait: it is there for other calls too."""
+        if self.inbox.qsize() >= _NOTIFICATIONS_HELD or self.held > _BYTES_HELD:
+            self.listener.flooded()
+            return
+        self.held += len(raw)
+        self.inbox.put_nowait((found, raw))
 
 
 class PipeSession:
@@ -137,6 +147,7 @@ class PipeSession:
                 found, raw = item
                 if found.is_answer:
                     return found
+                waiting.held -= len(raw)
                 await listener.notified(found, raw)
         except asyncio.CancelledError:
             if waiting.sent:
@@ -235,8 +246,8 @@ class PipeSession:
         if self._watcher is not None and tell(self._watcher, found):
             return
         waiting = self._whose(found)
-        if waiting is not None and waiting.inbox.qsize() < _NOTIFICATIONS_HELD:
-            waiting.inbox.put_nowait((found, raw))
+        if waiting is not None:
+            waiting.notified(found, raw)
 
     def _whose(self, found: Envelope) -> _Waiting | None:
         """The request a notification belongs to: by its token or subscription, or because it is the only one.

@@ -17,6 +17,9 @@ class Listener(Protocol):
     async def notified(self, envelope: Envelope, raw: bytes) -> None:
         """A notification of the upstream, as it came."""
 
+    def flooded(self) -> None:
+        """More notifications came than can be kept until they are heard; they are dropped."""
+
     def written(self) -> None:
         """From here on the request may have been executed."""
 
@@ -91,6 +94,9 @@ class Unheard:
 
     async def notified(self, envelope: Envelope, raw: bytes) -> None:
         """Not for anybody."""
+
+    def flooded(self) -> None:
+        """Our own requests have their time, and no more."""
 
     def written(self) -> None:
         """Our own requests only read."""

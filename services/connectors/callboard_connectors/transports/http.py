@@ -25,6 +25,7 @@ from callboard_connectors.transports.sse import EventParser, LineParser, ServerE
 # connection that the other side is closing: it could not be sent again.
 KEEP_ALIVE_SECONDS = 4.0
 _DRAIN_SECONDS = 0.5
+_PARSED_BYTES = 65536
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNSAFE_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -193,8 +194,11 @@ class HttpLink:
         try:
             while chunk := begun or await response.chunk():
                 begun = b""
-                for event in parser.feed(chunk):
-                    yield event
+                for at in range(0, len(chunk), _PARSED_BYTES):
+                    if at:
+                        await asyncio.sleep(0)  # many small events in one chunk: others have their turn in between
+                    for event in parser.feed(chunk[at : at + _PARSED_BYTES]):
+                        yield event
             if lines:
                 for event in parser.feed(b"\n"):
                     yield event

@@ -212,12 +212,11 @@ class Calls:
             body = b"".join((*call.chunks, body))
             call.chunks.clear()
         call.put(head, body)
-        # One message of any size may wait: its client can only begin to read it now.
-        if call.waiting > MAX_WAITING and len(call.messages) > 1 and head.kind == NOTIFICATION:
+        if call.waiting - len(body) > MAX_WAITING and head.kind == NOTIFICATION:  # one alone may be larger
             self.forget(call)
             call.messages.clear()
-            await self.cancel(call, "the client does not read")
-            call.fail(Problem("call.cancelled", "the client does not read what the call says"))
+            await self.cancel(call, "more than the client reads")
+            call.fail(Problem("call.cancelled", "the call says more, and faster, than the client has read so far"))
 
     async def sweep(self) -> None:
         """Twice a second until cancelled."""
