@@ -35,6 +35,7 @@ from callboard_connectors.registry.domain import ServerKey, Wanted
 from callboard_connectors.sessions.open import Limits, SessionOpener
 from callboard_connectors.sessions.upstream import Upstream
 from callboard_connectors.settings import ConnectorsSettings
+from callboard_connectors.tasks.identify import Tasks
 from callboard_connectors.transports.guardian import Guardian
 from tests.support.waiting import eventually
 
@@ -68,6 +69,17 @@ class _Recorder:
         self.catalogue = catalogue
 
 
+class _TaskKeys:
+    """One key for all, as authsvc derives one for each organisation."""
+
+    async def key(self, organisation: str) -> bytes:
+        return bytes(64)
+
+
+async def _flushed() -> None:
+    """There is no bus that could be behind."""
+
+
 class Connector:
     """`async with`: connected and listed; `catalogue` is what it found, `heard` the notifications of its calls."""
 
@@ -79,7 +91,8 @@ class Connector:
         opener = SessionOpener(Guardian(), _NoSecrets(), limits, {})
         wanted = Wanted(definition=ServerDefinition(url=url), revision=1)
         self._upstream = Upstream(ServerKey("conformance", "mock"), wanted, opener, time.monotonic)
-        self._calls = Calls(InFlight(), self._published, _MAX_FRAME, settings.bulkhead, "shim")
+        tasks = Tasks(_TaskKeys())
+        self._calls = Calls(InFlight(), self._published, _flushed, tasks, _MAX_FRAME, settings.bulkhead, "shim")
         self._recorder = _Recorder()
         self._keeper = Keeper(self._upstream, self._recorder, settings.poll_seconds, Interest())
         self._keeping: asyncio.Task[None] | None = None
