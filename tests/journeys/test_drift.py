@@ -426,7 +426,7 @@ async def test_a_playbook_that_moves_takes_its_approvals_along(stack: Stack, tmp
         await stack.cli("playbook", "export", at.name, "--out", str(file))
         there = fresh("org")
         await stack.cli("org", "create", there)
-        await stack.cli("playbook", "import", str(file), "--org", there, "-m", "we move")
+        await stack.cli("playbook", "import", str(file), "--org", there, "-m", "we move", "--register-servers")
         history = (await stack.cli_json("playbook", "history", f"{there}/p"))["versions"]
         assert [line["reason"] for line in history] == ["drift_approved", "published"]
         token, url = await stack.token(there), stack.endpoint(there, "p")
