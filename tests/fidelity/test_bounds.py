@@ -67,6 +67,12 @@ def test_thousands_of_notifications_are_all_heard_in_order(rig: Rig) -> None:
         rig.runner.run(check_answer(replace(leg, routes=leg.routes[:1]), example))
 
 
+@pytest.mark.parametrize("params", ['{"_meta":""}', '{"_meta":[1],"a":2}', '{"_meta":null}'])
+def test_a_notification_whose_meta_is_no_object_is_heard(rig: Rig, params: str) -> None:
+    note = f'{{"jsonrpc":"2.0","method":"notifications/com.example/news","params":{params}}}'
+    each(rig, saying(note, result("1"), sse=True))
+
+
 def test_a_wide_object_is_the_same(rig: Rig) -> None:
     wide = "{" + ",".join(f'"key {n}":{n}.0' for n in range(50_000)) + "}"
     each(rig, saying(result(wide)))

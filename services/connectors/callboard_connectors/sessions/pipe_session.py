@@ -256,11 +256,14 @@ class PipeSession:
         """
         try:
             belongs = _belongs(found.params) if bytes(found.params) else _Belongs()
-            subscription = bytes(belongs.meta.subscription)
-            if found.method == "notifications/progress" or subscription:
+        except msgspec.DecodeError:
+            belongs = _Belongs()  # its `_meta` is no object, say: then it names no request
+        subscription = bytes(belongs.meta.subscription)
+        if found.method == "notifications/progress" or subscription:
+            try:
                 return self._waiting.get(int((subscription or bytes(belongs.token)).strip(b'"')))
-        except (msgspec.DecodeError, ValueError):
-            return None
+            except ValueError:
+                return None
         callers = [waiting for waiting in self._waiting.values() if waiting.listener is not UNHEARD]
         return callers[0] if len(callers) == 1 else None
 
