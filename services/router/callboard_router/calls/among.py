@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
 
 from callboard.contracts.calls import LISTEN, TASK_METHODS, RpcHead, task_owner
 from callboard.contracts.problems import Problem
+from callboard_router.calls.params import (
+    Reference,
+    call_params,
+    complete_params,
+    list_params,
+    listen_params,
+    task_params,
+    uri_params,
+)
 from callboard_router.catalogue.combined import CombinedPlaybooks
 from callboard_router.catalogue.compiled import CompiledPlaybook
-
-
-class _Named(msgspec.Struct):
-    name: str
-
-
-class _Uri(msgspec.Struct):
-    uri: str
-
-
-class _Page(msgspec.Struct):
-    cursor: str | None = None
-
-
-class _Reference(msgspec.Struct):
-    type: str
-    name: str = ""
-    uri: str = ""
-
-
-class _Referring(msgspec.Struct):
-    ref: _Reference
-
-
-class _Task(msgspec.Struct, rename="camel"):
-    task_id: str
-
-
-class _TaskIds(msgspec.Struct, rename="camel"):
-    """One: an edge asks for each task of a stream by itself, so that each goes to the playbook that made it."""
-
-    task_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)]
-
-
-class _Listening(msgspec.Struct):
-    notifications: _TaskIds
-
-
-_named = msgspec.json.Decoder(_Named).decode
-_uri = msgspec.json.Decoder(_Uri).decode
-_page = msgspec.json.Decoder(_Page).decode
-_task = msgspec.json.Decoder(_Task).decode
-_listening = msgspec.json.Decoder(_Listening).decode
-_referring = msgspec.json.Decoder(_Referring).decode
 
 
 def resolve_among(head: RpcHead, params: bytes, combined: CombinedPlaybooks) -> CompiledPlaybook | bytes:
@@ -61,20 +24,20 @@ def resolve_among(head: RpcHead, params: bytes, combined: CombinedPlaybooks) -> 
     method = head.method
     try:
         if method == "tools/call":
-            return _tool(_named(params).name, combined)
+            return _tool(call_params(params).name, combined)
         prepared = combined.lists.get(method)
         if prepared is not None:
-            return prepared.result(head.era, _page(params).cursor)
+            return prepared.result(head.era, list_params(params).cursor)
         if method == "prompts/get":
-            return _prompt(_named(params).name, combined)
+            return _prompt(call_params(params).name, combined)
         if method in ("resources/read", "callboard/owner"):
-            return combined.resource_owner(_uri(params).uri)
+            return combined.resource_owner(uri_params(params).uri)
         if method == "completion/complete":
-            return _completion(_referring(params).ref, combined)
+            return _completion(complete_params(params).ref, combined)
         if method in TASK_METHODS:
-            return _maker(_task(params).task_id, combined)
+            return _maker(task_params(params).task_id, combined)
         if method == LISTEN:
-            return _maker(_listening(params).notifications.task_ids[0], combined)
+            return _maker(listen_params(params).notifications.task_ids[0], combined)
         if method == "callboard/open":
             return combined.opened
     except msgspec.ValidationError as error:
@@ -101,7 +64,7 @@ def _prompt(name: str, combined: CombinedPlaybooks) -> CompiledPlaybook:
     return owner
 
 
-def _completion(reference: _Reference, combined: CombinedPlaybooks) -> CompiledPlaybook:
+def _completion(reference: Reference, combined: CombinedPlaybooks) -> CompiledPlaybook:
     if reference.type == "ref/prompt":
         return _prompt(reference.name, combined)
     if reference.type == "ref/resource":

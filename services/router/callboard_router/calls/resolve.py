@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -13,6 +13,15 @@ from callboard.kernel.extensions import TASKS, declares, missing_extension
 from callboard.kernel.names import is_restricted, is_slug
 from callboard.kernel.plain_json import plain
 from callboard.kernel.prompt_template import fill
+from callboard_router.calls.params import (
+    call_params,
+    complete_params,
+    list_params,
+    listen_params,
+    prompt_params,
+    task_params,
+    uri_params,
+)
 from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
 from callboard_router.catalogue.deadlines import Limits
 from callboard_router.catalogue.drift import refuse_held
@@ -46,58 +55,6 @@ class Answer(msgspec.Struct, frozen=True):
     digest: str = ""
 
 
-class _CallParams(msgspec.Struct, rename={"state": "requestState"}):
-    name: str
-    arguments: msgspec.Raw = msgspec.Raw(b"{}")
-    state: str = ""
-
-
-class _PromptParams(msgspec.Struct, rename={"state": "requestState"}):
-    name: str
-    arguments: dict[str, str] = {}
-    state: str = ""
-
-
-class _UriParams(msgspec.Struct, rename={"state": "requestState"}):
-    uri: str
-    state: str = ""
-
-
-class _ListParams(msgspec.Struct):
-    cursor: str | None = None
-
-
-class _Reference(msgspec.Struct):
-    type: str
-    name: str = ""
-    uri: str = ""
-
-
-class _CompleteParams(msgspec.Struct):
-    ref: _Reference
-
-
-class _TaskParams(msgspec.Struct, rename="camel"):
-    task_id: str
-
-
-class _TaskIds(msgspec.Struct, rename="camel"):
-    task_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)]
-
-
-class _ListenParams(msgspec.Struct):
-    notifications: _TaskIds
-
-
-_call_params = msgspec.json.Decoder(_CallParams).decode
-_prompt_params = msgspec.json.Decoder(_PromptParams).decode
-_uri_params = msgspec.json.Decoder(_UriParams).decode
-_list_params = msgspec.json.Decoder(_ListParams).decode
-_complete_params = msgspec.json.Decoder(_CompleteParams).decode
-_task_params = msgspec.json.Decoder(_TaskParams).decode
-_listen_params = msgspec.json.Decoder(_ListenParams).decode
-
-
 def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
     """Decide what happens to one request; raises `Problem` for what cannot be answered."""
     if head.anonymous and playbook.definition.access != "anonymous":
@@ -108,23 +65,23 @@ def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
             return _tool(head, params, playbook)
         prepared = playbook.lists.get(method)
         if prepared is not None:
-            return Answer(prepared.result(head.era, _list_params(params).cursor))
+            return Answer(prepared.result(head.era, list_params(params).cursor))
         if method == "prompts/get":
             return _prompt(head, params, playbook)
         if method == "resources/read":
-            read = _uri_params(params)
+            read = uri_params(params)
             server, digest = playbook.resource_server(read.uri)
             return Target(server, read.uri, read.uri, digest, playbook.limits(server), _holder(read.state))
         if method == "completion/complete":
             return _completion(head.era, params, playbook)
         if method in TASK_METHODS:
-            return _about_task(head, _task_params(params).task_id, playbook)
+            return _about_task(head, task_params(params).task_id, playbook)
         if method == LISTEN:
-            return _about_task(head, _listen_params(params).notifications.task_ids[0], playbook)
+            return _about_task(head, listen_params(params).notifications.task_ids[0], playbook)
         if method == "callboard/open":
             return Answer(playbook.opened)
         if method == "callboard/owner":
-            server, _ = playbook.resource_server(_uri_params(params).uri)
+            server, _ = playbook.resource_server(uri_params(params).uri)
             return Answer(msgspec.json.encode(ResourceOwner(server=server)))
     except msgspec.ValidationError as error:
         raise Problem("argument.invalid", f"params of {method}: {error}") from None
@@ -132,7 +89,7 @@ def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
 
 
 def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
-    call = _call_params(params)
+    call = call_params(params)
     route = playbook.tools.get(call.name)
     if route is None:
         refuse_held("tool", call.name, playbook.held)
@@ -175,7 +132,7 @@ def _invalid_arguments(head: RpcHead, tool: str, route: ToolRoute, faults: list[
 
 
 def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
-    wanted = _prompt_params(params)
+    wanted = prompt_params(params)
     entry = playbook.prompts.get(wanted.name)
     if entry is None:
         refuse_held("prompt", wanted.name, playbook.held)
@@ -193,7 +150,7 @@ def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
 
 
 def _completion(era: str, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
-    reference = _complete_params(params).ref
+    reference = complete_params(params).ref
     if reference.type == "ref/prompt":
         entry = playbook.prompts.get(reference.name)
         if entry is None:
