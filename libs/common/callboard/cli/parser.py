@@ -6,18 +6,21 @@ A command is named as `module:function` and imported only when it is chosen.
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+from typing import Final
 
 from callboard import __version__
+from callboard.cli.commands import REFERENCE as _REFERENCE
+from callboard.cli.commands import Commands
+from callboard.cli.commands import command as _command
+from callboard.cli.commands import group as _group
+from callboard.cli.commands import why as _why
 from callboard.cli.exit_codes import EXPLAINED
+from callboard.cli.people_parser import add_people
 
-_CLI: Final = "callboard.cli"
 ROOMS: Final = ("edge", "router", "connectors", "authsvc", "projections")
 # As `contracts.calls` has them; that is not imported, so that `--help` stays quick.
 OUTCOMES: Final = ("ok", "tool_error", "error", "refused", "timeout", "cancelled", "unknown")
-_REFERENCE: Final = "[ORG/]NAME"
 _WAIT: Final = "how long a request waits for an endpoint that is away (default: %(default)g)"
-Commands = Any  # argparse gives its sub-parsers no public type
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,34 +33,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"callboard {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_run, _apply, _organisations, _playbooks, _drift, _mcp, _records, _access, _installation, _tools):
+    for add in (
+        _run,
+        _apply,
+        _organisations,
+        _playbooks,
+        _drift,
+        _mcp,
+        _records,
+        _access,
+        add_people,
+        _installation,
+        _tools,
+    ):
         add(commands)
     return parser
-
-
-def _command(commands: Commands, name: str, function: str, text: str, *, org: bool = False) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=EXPLAINED,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=f"{_CLI}.{function}", org=None)
-    parser.add_argument("--json", action="store_true", help="print data as JSON")
-    parser.add_argument("--data-dir", metavar="DIR", help="read DIR/admin.env instead of CALLBOARD_URL and _TOKEN")
-    if org:
-        parser.add_argument("--org", help="the organisation (default: CALLBOARD_ORG, or the only one)")
-    return parser
-
-
-def _group(commands: Commands, name: str, text: str) -> Commands:
-    parser = commands.add_parser(name, help=text)
-    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-
-def _why(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    parser.add_argument("-m", "--message", metavar="WHY", default="", required=required, help="why; kept in the log")
 
 
 def _exit_code(parser: argparse.ArgumentParser) -> None:
@@ -295,10 +285,13 @@ def _access(commands: Commands) -> None:
     token = _group(commands, "token", "client tokens")
     issue = _command(token, "issue", "access:issue_token", "issue a token; it is shown this once", org=True)
     issue.add_argument("client", help="who will use it")
-    issue.add_argument("--scope", action="append", choices=("use", "read", "manage"), help="default: use")
+    issue.add_argument("--scope", action="append", metavar="SCOPE", help="use (the default), read, operate, manage, …")
     issue.add_argument("--playbook", action="append", default=[], metavar="GLOB", help="limit to these playbooks")
     issue.add_argument("--expires", metavar="TIME", help="like 30d, 12h, 15m or 60s (default: never)")
     _command(token, "ls", "access:list_tokens", "list tokens", org=True)
+    rotate = _command(token, "rotate", "access:rotate_token", "replace a token; both work for a while", org=True)
+    rotate.add_argument("key_id")
+    rotate.add_argument("--overlap", default="1h", metavar="TIME", help="how long the old one works (default: 1h)")
     revoke = _command(token, "revoke", "access:revoke_token", "refuse a token from now on", org=True)
     revoke.add_argument("key_id")
     _why(revoke, required=False)

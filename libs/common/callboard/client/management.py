@@ -7,6 +7,7 @@ from datetime import datetime
 
 from callboard.client.assignments import Assignments
 from callboard.client.mcp import McpEndpoint
+from callboard.client.people import People
 from callboard.client.routes import API, SLOW_SECONDS, organisation_path, part_of, playbook_path
 from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, TokenIssued, Tokens
 from callboard.contracts.audit import Anchor, AuditVerdict, LogRows, Witness
@@ -20,7 +21,6 @@ from callboard.contracts.management import (
     NewToken,
     ReplayCall,
     RollBack,
-    Scope,
     SecretValue,
     SystemStatus,
     WantedState,
@@ -42,7 +42,7 @@ from callboard.contracts.records import (
 )
 
 
-class Callboard(Assignments):
+class Callboard(Assignments, People):
     """A Callboard at `url`. Every method raises `Problem` when refused and `Unreachable` when nobody answers."""
 
     def playbook_endpoint(self, organisation: str, playbook: str) -> McpEndpoint:
@@ -188,7 +188,7 @@ class Callboard(Assignments):
         self,
         organisation: str,
         client: str,
-        scopes: Sequence[Scope] = ("use",),
+        scopes: Sequence[str] = ("use",),
         playbooks: Sequence[str] = (),
         expires_in_seconds: int | None = None,
     ) -> TokenIssued:

@@ -13,6 +13,19 @@ import msgspec
 
 from callboard.contracts.definitions import Catalogue, PlaybookContent, ServerDefinition
 from callboard.contracts.drift import Drift
+from callboard.contracts.people_events import (
+    InvitationWithdrawn,
+    MemberInvited,
+    MemberJoined,
+    MemberRemoved,
+    MemberRoleGiven,
+    PlaybookAssigned,
+    PlaybookUnassigned,
+    ProjectCreated,
+    ProjectRemoved,
+    ProjectRetitled,
+    ServiceAccountCreated,
+)
 
 
 class OrganisationCreated(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.created", tag_field="type"):
@@ -178,13 +191,17 @@ class CanaryEnded(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canar
 
 
 class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_issued", tag_field="type"):
-    """A client got a token; only its id is here, the verifier is in the vault's table."""
+    """A client got a token; only its id is here, the verifier is in the vault's table.
+
+    `member`: who stands behind it; absent where nobody does.
+    """
 
     client: str
     key_id: str
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...] = ()
     expires_at: datetime | None = None
+    member: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ClientTokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_revoked", tag_field="type"):
@@ -192,6 +209,15 @@ class ClientTokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="client.
 
     client: str
     key_id: str
+
+
+class ClientTokenRotated(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_rotated", tag_field="type"):
+    """The token is refused from `until` on; `replaced_by` allows the same."""
+
+    client: str
+    key_id: str
+    replaced_by: str
+    until: datetime
 
 
 class SecretStored(msgspec.Struct, frozen=True, kw_only=True, tag="secret.stored", tag_field="type"):
@@ -241,6 +267,18 @@ Event = (
     | CanaryEnded
     | ClientTokenIssued
     | ClientTokenRevoked
+    | ClientTokenRotated
+    | MemberInvited
+    | InvitationWithdrawn
+    | MemberJoined
+    | ServiceAccountCreated
+    | MemberRoleGiven
+    | MemberRemoved
+    | ProjectCreated
+    | ProjectRetitled
+    | PlaybookAssigned
+    | PlaybookUnassigned
+    | ProjectRemoved
     | SecretStored
     | SecretDestroyed
     | ConsumerAdmitted

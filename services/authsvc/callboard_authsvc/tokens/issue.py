@@ -13,33 +13,62 @@ from callboard_authsvc.adapters.token_table import TokenRow
 from callboard_authsvc.journal import Outcome
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.domain import CLIENT, Issue, TokenEvent, check, stream_of
+from callboard_authsvc.tokens.hold import member_behind
 
 _RANDOM_BYTES = 40
 
 
 async def issue_token(command: IssueToken, use: TokenDependencies) -> TokenIssued:
-    """Raises `organisation.unknown`, `argument.invalid`, or `command.reused` for a second delivery."""
+    """Raises `organisation.unknown`, `argument.invalid`, `auth.forbidden`; `command.reused` for a second delivery."""
     await use.organisations.require(command.organisation)
     check(command.client, command.scopes, command.playbooks, command.expires_in_seconds)
-    token = compose(use.chance(_RANDOM_BYTES))
-    order = _order(command, token, use)
-    row = TokenRow(
-        key_id=order.key_id,
-        organisation=command.organisation,
+    member = await member_behind(command.by, command.organisation, command.client, command.scopes, use)
+    seconds = command.expires_in_seconds
+    token, key_id = new_token(use)
+    order = Issue(
         client=command.client,
-        verifier=use.verifier.of(token),
-        scopes=order.scopes,
-        playbooks=order.playbooks,
-        created_at=use.clock(),
-        expires_at=order.expires_at,
+        key_id=key_id,
+        scopes=command.scopes,
+        playbooks=command.playbooks,
+        expires_at=None if seconds is None else use.clock() + timedelta(seconds=seconds),
+        member=member,
     )
+    row = row_of(order, command.organisation, token, use)
 
     async def insert(connection: Connection, events: tuple[TokenEvent, ...]) -> None:
         await use.table.insert(connection, row)
 
     outcome = await use.journal.record(command, stream_of(command.client), CLIENT, order, insert)
     if outcome.replayed:
-        raise _shown_before(outcome)
+        raise shown_before(outcome)
+    return answer_of(order, token)
+
+
+def new_token(use: TokenDependencies) -> tuple[str, str]:
+    """A value and its key id."""
+    token = compose(use.chance(_RANDOM_BYTES))
+    key_id = key_id_of(token)
+    assert key_id is not None, "a composed token has its form"
+    return token, key_id
+
+
+def row_of(order: Issue, organisation: str, token: str, use: TokenDependencies) -> TokenRow:
+    """What the table holds of a new token."""
+    return TokenRow(
+        key_id=order.key_id,
+        organisation=organisation,
+        client=order.client,
+        verifier=use.verifier.of(token),
+        scopes=order.scopes,
+        playbooks=order.playbooks,
+        created_at=use.clock(),
+        expires_at=order.expires_at,
+        member=order.member,
+    )
+
+
+def answer_of(order: Issue, token: str) -> TokenIssued:
+    """The only message with the value in it."""
     return TokenIssued(
         token=token,
         key_id=order.key_id,
@@ -50,20 +79,8 @@ async def issue_token(command: IssueToken, use: TokenDependencies) -> TokenIssue
     )
 
 
-def _order(command: IssueToken, token: str, use: TokenDependencies) -> Issue:
-    key_id = key_id_of(token)
-    assert key_id is not None, "a composed token has its form"
-    seconds = command.expires_in_seconds
-    return Issue(
-        client=command.client,
-        key_id=key_id,
-        scopes=command.scopes,
-        playbooks=command.playbooks,
-        expires_at=None if seconds is None else use.clock() + timedelta(seconds=seconds),
-    )
-
-
-def _shown_before(outcome: Outcome) -> Problem:
+def shown_before(outcome: Outcome) -> Problem:
+    """The refusal of a second delivery, whose answer would hold a value that nobody has any more."""
     issued = [event.key_id for event in outcome.events if isinstance(event, ClientTokenIssued)]
     return Problem(
         "command.reused",

@@ -11,6 +11,7 @@ from callboard.contracts import subjects
 from callboard.contracts.access import CreateOrganisation
 from callboard.contracts.management import NewOrganisation, WantedState
 from callboard.contracts.playbooks import Applied, ApplyOrganisation, Done
+from callboard.contracts.problems import Problem
 from callboard.contracts.records import AskOrganisations, Organisations
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
@@ -25,9 +26,10 @@ async def list_organisations(bus: Bus, caller: Caller) -> Organisations:
     found = await bus.ask(subjects.ORGANISATIONS, AskOrganisations(), Organisations)
     if caller.administers:
         return found
-    own = caller.principal.organisation
-    caller.require("read", own, "")
-    return msgspec.structs.replace(found, organisations=tuple(o for o in found.organisations if o.organisation == own))
+    own = caller.organisations("read")
+    if not own and caller.signed_in is None:
+        raise Problem("auth.forbidden", "the token does not allow `read` on any organisation")
+    return msgspec.structs.replace(found, organisations=tuple(o for o in found.organisations if o.organisation in own))
 
 
 @post("/organisations", summary="Create an organisation", status_code=200)
@@ -46,7 +48,7 @@ async def create_organisation(bus: Bus, caller: Caller, stamp: Stamp, data: NewO
 @post("/organisations/{organisation:str}/apply", summary="Make servers and playbooks look like this", status_code=200)
 async def apply(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, data: WantedState) -> Applied:
     """All or nothing; the answer is the plan, carried out unless `dry_run`."""
-    caller.require("manage", organisation)
+    caller.require("playbook:publish", organisation)
     command = ApplyOrganisation(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
