@@ -40,7 +40,7 @@ async def list_events(
 async def tail_events(tails: Tails, caller: Caller, organisation: str) -> Stream:
     """Server-sent events, each a `PublishedEvent`."""
     caller.require("event:read", organisation)
-    return tails.tail(f"{subjects.EVENT}.{organisation}.>", caller.by)
+    return tails.tail(f"{subjects.EVENT}.{organisation}.>", key_id=caller.by)
 
 
 @get("/organisations/{organisation:str}/calls", summary="Recent calls")
@@ -93,7 +93,7 @@ async def show_definition(bus: Bus, caller: Caller, organisation: str, digest: s
 async def tail_calls(tails: Tails, caller: Caller, organisation: str) -> Stream:
     """Server-sent events, each a `CallRecord`, as they happen."""
     caller.require("call:read", organisation, "")
-    return tails.tail(f"{subjects.RECORD}.{organisation}.>", caller.by, _visible_to(caller))
+    return tails.tail(f"{subjects.RECORD}.{organisation}.>", _visible_to(caller), caller.by)
 
 
 def _visible_to(caller: Caller) -> Callable[[Msg], bool]:

@@ -78,7 +78,7 @@ class Tails:
             if backlog.key_id == key_id:
                 backlog.end()
 
-    def tail(self, subject: str, key_id: str, keep: Callable[[Msg], bool] = _everything) -> Stream:
+    def tail(self, subject: str, keep: Callable[[Msg], bool] = _everything, key_id: str = "") -> Stream:
         """A response that goes on until the reader leaves, its key ends or the edge stops; then it unsubscribes."""
         return Stream(self._follow(subject, key_id, keep), media_type="text/event-stream", headers=_HEADERS)
 
