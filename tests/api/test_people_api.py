@@ -196,3 +196,39 @@ async def test_the_command_line_manages_members_projects_and_keys(
     code, _, told = await installation.cli("member", "rm", "nobody", *org, ok=False)
     assert code != 0
     assert "no member" in told
+
+
+async def test_a_plan_limits_what_an_organisation_has_and_calls(
+    installation: Stack, admin: Api, api_of: ApiOf, organisation: str, echo_server: dict[str, object]
+) -> None:
+    at, endpoint = f"/organisations/{organisation}", installation.endpoint(organisation, "start")
+    await publish(admin, organisation, echo_server, start={"servers": {"echo": {}}})
+    token = await installation.token(organisation, "agent")
+    problem(await api_of(token)("PUT", f"{at}/plan", json={"plan": "unlimited"}), 403, "auth.forbidden")
+    problem(await admin("PUT", f"{at}/plan", json={"plan": "golden"}), 400, "argument.invalid")
+    words = ("org", "plan", organisation, "free", "--servers", "1", "--playbooks", "1", "--calls-per-day", "2")
+    await installation.cli(*words, "-m", "trial")
+
+    more = {"servers": {"echo": echo_server, "second": echo_server}, "playbooks": {}, "comment": "more"}
+    for dry in (True, False):
+        refused = await admin("POST", f"{at}/apply", json={**more, "dry_run": dry})
+        assert problem(refused, 429, "quota.exceeded")["limit"] == 1
+
+    async def limited() -> bool:
+        # The router that takes calls follows the log.
+        return (await admin("GET", at)).json()["plan"] == "free"
+
+    await eventually(limited)
+    call = {"name": "echo__echo", "arguments": {"text": "x"}}
+    answers = [(await installation.rpc(endpoint, "tools/call", call, token)).json() for _ in range(3)]
+    assert ["result" in answer for answer in answers] == [True, True, False], answers
+    assert answers[2]["error"]["data"]["code"] == "quota.exceeded"
+    shown = await installation.cli_json("org", "show", organisation)
+    assert (shown["servers"], shown["playbooks"], shown["calls_today"]) == (1, 1, 2)
+    assert shown["quotas"] == {"playbooks": 1, "servers": 1, "calls_per_day": 2}
+    await installation.cli("org", "plan", organisation, "unlimited")
+
+    async def unlimited() -> bool:
+        return "result" in (await installation.rpc(endpoint, "tools/call", call, token)).json()
+
+    await eventually(unlimited)

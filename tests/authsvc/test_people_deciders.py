@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from callboard.contracts.events import ClientTokenIssued, ClientTokenRotated
+from callboard.contracts.events import ClientTokenIssued, ClientTokenRotated, OrganisationCreated
 from callboard.contracts.people_events import (
     InvitationWithdrawn,
     MemberInvited,
     MemberJoined,
     MemberRemoved,
     MemberRoleGiven,
+    OrganisationPlanChosen,
     PlaybookAssigned,
     PlaybookUnassigned,
     ProjectCreated,
@@ -20,8 +21,10 @@ from callboard.contracts.people_events import (
     ProjectRetitled,
     ServiceAccountCreated,
 )
+from callboard.contracts.plans import Quotas
 from callboard.contracts.problems import Problem
 from callboard_authsvc.members import domain as m
+from callboard_authsvc.organisations import domain as o
 from callboard_authsvc.people import domain as people
 from callboard_authsvc.projects import domain as p
 from callboard_authsvc.tokens import domain as tokens
@@ -172,3 +175,19 @@ def test_a_session_ends_by_age_by_idleness_and_at_once() -> None:
     assert not good(NOON + timedelta(minutes=30), administers=True)
     assert not good(NOON, ended=NOON)
     assert not people.is_open(None, NOON, NOON, False, NOON)
+
+
+def test_an_organisation_has_the_last_plan_that_was_chosen() -> None:
+    created = OrganisationCreated(organisation="acme")
+    free = OrganisationPlanChosen(organisation="acme", plan="free", playbooks=3, servers=5, calls_per_day=1000)
+    more = OrganisationPlanChosen(organisation="acme", plan="free", playbooks=9, servers=5, calls_per_day=1000)
+    choose = o.Choose(organisation="acme", plan="free")
+
+    Given(o.ORGANISATION).when(o.Create(organisation="acme", plan="free")).then(created, free)
+    Given(o.ORGANISATION, created).when(choose).then(free)
+    Given(o.ORGANISATION, created, free).when(choose).then_nothing()
+    changed = o.Choose(organisation="acme", plan="free", quotas=Quotas(playbooks=9))
+    Given(o.ORGANISATION, created, free).when(changed).then(more)
+    Given(o.ORGANISATION, created).when(o.Choose(organisation="acme", plan="golden")).then_refused("argument.invalid")
+    negative = o.Choose(organisation="acme", plan="free", quotas=Quotas(servers=-1))
+    Given(o.ORGANISATION, created).when(negative).then_refused("argument.invalid")

@@ -108,6 +108,7 @@ def all_events() -> list[events.Event]:
         events.PlaybookAssigned(project="shop", playbook="start"),
         events.PlaybookUnassigned(playbook="start"),
         events.ProjectRemoved(project="shop"),
+        events.OrganisationPlanChosen(organisation="acme", plan="free", playbooks=3, servers=5, calls_per_day=1000),
         events.SecretStored(secret="s", version=2),
         events.SecretDestroyed(secret="s"),
         events.ConsumerAdmitted(consumer="a", public_key="U1"),

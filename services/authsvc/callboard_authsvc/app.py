@@ -176,7 +176,8 @@ class Authsvc:
     def _register(
         self, journal: Journal, tokens: TokenDependencies, vault: VaultDependencies, consumers: ConsumerDependencies
     ) -> None:
-        register_organisation_commands(self.bus, journal)
+        plan = self._materials.settings.default_plan
+        register_organisation_commands(self.bus, journal, tokens.organisations, plan)
         register_token_commands(self.bus, tokens)
         register_token_asks(self.bus, tokens)
         register_vault_commands(self.bus, vault)

@@ -33,6 +33,7 @@ from callboard.contracts.people import (
     RemoveProject,
     WithdrawInvitation,
 )
+from callboard.contracts.plans import ChoosePlan
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
@@ -40,6 +41,7 @@ from callboard_authsvc.members.acceptance import Acceptance
 
 Command = (
     CreateOrganisation
+    | ChoosePlan
     | IssueToken
     | RevokeToken
     | RotateToken
@@ -57,7 +59,7 @@ Command = (
     | AssignPlaybook
     | RemoveProject
 )
-_WITH_COMMENT = (RevokeToken, ChangeRole, RemoveMember, RemoveProject)
+_WITH_COMMENT = (ChoosePlan, RevokeToken, ChangeRole, RemoveMember, RemoveProject)
 Order = TypeVar("Order")
 State = TypeVar("State")
 Fact = TypeVar("Fact", bound=Event)

@@ -27,6 +27,8 @@ from callboard.contracts.events import (
     ServerRegistered,
     ServerRetired,
 )
+from callboard.contracts.people_events import OrganisationPlanChosen
+from callboard.contracts.plans import Quotas
 from callboard.contracts.problems import Problem
 from callboard_router.playbooks import drift_state
 from callboard_router.playbooks.domain import PLAYBOOK, Playbook
@@ -42,6 +44,8 @@ class Organisation:
 
     def __init__(self) -> None:
         self.created = False
+        self.plan = ""
+        self.quotas = Quotas()
         self.servers: dict[str, Server] = {}
         self.playbooks: dict[str, Playbook] = {}
         self.streams: dict[str, int] = {}
@@ -100,6 +104,12 @@ class Organisation:
         match event:
             case OrganisationCreated():
                 self.created = True
+                return set()
+            case OrganisationPlanChosen() as chosen:
+                self.plan = chosen.plan
+                self.quotas = Quotas(
+                    playbooks=chosen.playbooks, servers=chosen.servers, calls_per_day=chosen.calls_per_day
+                )
                 return set()
             case ServerRegistered() | ServerReconfigured() | ServerRetired() | ServerCatalogueDiscovered() as told:
                 self.servers[told.server] = SERVER.evolve(self.server(told.server), told)

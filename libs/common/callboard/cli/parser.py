@@ -15,7 +15,7 @@ from callboard.cli.commands import command as _command
 from callboard.cli.commands import group as _group
 from callboard.cli.commands import why as _why
 from callboard.cli.exit_codes import EXPLAINED
-from callboard.cli.people_parser import add_people
+from callboard.cli.people_parser import add_people, add_plans
 
 ROOMS: Final = ("edge", "router", "connectors", "authsvc", "projections")
 # As `contracts.calls` has them; that is not imported, so that `--help` stays quick.
@@ -96,6 +96,7 @@ def _organisations(commands: Commands) -> None:
     create = _command(org, "create", "organisations:create_organisation", "create an organisation")
     create.add_argument("name")
     create.add_argument("--title", default="")
+    add_plans(org)
     server = _group(commands, "server", "upstream MCP servers")
     _command(server, "ls", "organisations:list_servers", "list servers", org=True)
     retire = _command(server, "rm", "organisations:retire_server", "forget a server", org=True)

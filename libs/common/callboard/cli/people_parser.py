@@ -9,6 +9,7 @@ from callboard.cli.commands import REFERENCE, Commands, command, group, why
 
 # As `kernel.permissions` has them; that is not imported, so that `--help` stays quick.
 ROLES: Final = ("user", "viewer", "operator", "manager", "admin", "owner")
+PLANS: Final = ("free", "team", "business", "unlimited")
 
 
 def add_people(commands: Commands) -> None:
@@ -55,3 +56,17 @@ def _projects(commands: Commands) -> None:
     dissolve = command(project, "rm", "members:remove_project", "dissolve a project; its playbooks stay", org=True)
     dissolve.add_argument("name")
     why(dissolve, required=False)
+
+
+def add_plans(org: Commands) -> None:
+    """`org show` and `org plan`."""
+    show = command(
+        org, "show", "organisations:show_organisation", "show the plan, and how much of it is used", org=True
+    )
+    show.add_argument("name", metavar="ORG", nargs="?", default="", help="default: as with --org")
+    plan = command(org, "plan", "organisations:choose_plan", "give an organisation a plan (administrators)")
+    plan.add_argument("name", metavar="ORG")
+    plan.add_argument("plan", metavar="PLAN", choices=PLANS, help=", ".join(PLANS))
+    for what in ("playbooks", "servers", "calls-per-day"):
+        plan.add_argument(f"--{what}", type=int, metavar="N", help="so many, whatever the plan says")
+    why(plan, required=False)

@@ -17,6 +17,7 @@ from callboard.contracts.people_management import (
     ResetFor,
     Rotation,
 )
+from callboard.contracts.plans import PlanOf, Quotas, Usage
 from callboard.contracts.playbooks import Done
 
 
@@ -26,6 +27,15 @@ class People(Routes):
     def me(self) -> Me:
         """What the token stands for."""
         return self._get("/me", Me)
+
+    def usage(self, organisation: str) -> Usage:
+        """What it has and uses, beside what its plan allows."""
+        return self._get(organisation_path(organisation), Usage)
+
+    def choose_plan(self, organisation: str, plan: str, quotas: Quotas, comment: str) -> Done:
+        """Give it a plan, with other figures where `quotas` has any."""
+        body = PlanOf(plan=plan, quotas=quotas, comment=comment)
+        return self._change("PUT", f"{organisation_path(organisation)}/plan", Done, body)
 
     def members(self, organisation: str) -> Members:
         """Members and open invitations."""

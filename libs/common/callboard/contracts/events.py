@@ -19,6 +19,7 @@ from callboard.contracts.people_events import (
     MemberJoined,
     MemberRemoved,
     MemberRoleGiven,
+    OrganisationPlanChosen,
     PlaybookAssigned,
     PlaybookUnassigned,
     ProjectCreated,
@@ -279,6 +280,7 @@ Event = (
     | PlaybookAssigned
     | PlaybookUnassigned
     | ProjectRemoved
+    | OrganisationPlanChosen
     | SecretStored
     | SecretDestroyed
     | ConsumerAdmitted

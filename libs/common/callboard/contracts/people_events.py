@@ -1,4 +1,4 @@
-"""The events of members and projects; `callboard.contracts.events` has the rules, and the list of all.
+"""The events of members, projects and plans; `callboard.contracts.events` has the rules, and the list of all.
 
 Persons are named by their ids: an event holds no e-mail address and no name of anybody.
 """
@@ -91,3 +91,15 @@ class ProjectRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="project.rem
     """The group is dissolved; its playbooks belong to no project."""
 
     project: str
+
+
+class OrganisationPlanChosen(
+    msgspec.Struct, frozen=True, kw_only=True, tag="organisation.plan_chosen", tag_field="type"
+):
+    """The organisation may have and use so much from here on; None means as much as it likes."""
+
+    organisation: str
+    plan: str
+    playbooks: int | None
+    servers: int | None
+    calls_per_day: int | None

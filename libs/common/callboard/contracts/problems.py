@@ -92,6 +92,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     ),
     "prompt.unknown": (-32602, 404, "List them with prompts/list."),
     "resource.unknown": (-32602, 404, "List them with resources/list."),
+    "quota.exceeded": (-32003, 429, "Look at `callboard org show`; an administrator gives another plan."),
     "reset.unknown": (-32602, 404, "The link was used or has expired; ask for another one."),
     "route.unknown": (-32601, 404, "Look at /docs for the routes there are."),
     "secret.unreadable": (-32603, 500, "Restore the vault's key file, or store the secret again."),

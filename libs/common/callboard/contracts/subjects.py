@@ -39,6 +39,7 @@ RECORD_CATALOGUE = "cb.cmd.server.record_catalogue"
 PROBE = "cb.ask.connectors.probe"
 PLACE = "cb.ask.connectors.place"
 CREATE_ORGANISATION = "cb.cmd.organisation.create"
+CHOOSE_PLAN = "cb.cmd.organisation.choose_plan"
 ISSUE_TOKEN = "cb.cmd.token.issue"
 REVOKE_TOKEN = "cb.cmd.token.revoke"
 ROTATE_TOKEN = "cb.cmd.token.rotate"
@@ -78,6 +79,7 @@ VERSION = "cb.ask.projections.version"
 DIFF = "cb.ask.projections.diff"
 PREVIEW = "cb.ask.router.preview"
 EXPLAIN = "cb.ask.router.explain"
+USAGE = "cb.ask.router.usage"
 PINS = "cb.ask.projections.pins"
 EXPORT_PLAYBOOK = "cb.ask.projections.export"
 CALLERS = "cb.ask.projections.callers"
@@ -318,6 +320,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         (
             CREATE_ORGANISATION,
+            CHOOSE_PLAN,
             "cb.cmd.token.>",
             "cb.cmd.member.>",
             "cb.cmd.project.>",

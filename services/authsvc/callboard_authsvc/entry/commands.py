@@ -37,6 +37,7 @@ from callboard.contracts.people import (
     SignOut,
     WithdrawInvitation,
 )
+from callboard.contracts.plans import ChoosePlan
 from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus, register
 from callboard_authsvc.consumers.admit import admit_consumer
@@ -46,6 +47,7 @@ from callboard_authsvc.journal import Journal
 from callboard_authsvc.members.change import change_role, create_service_account, remove_member
 from callboard_authsvc.members.dependencies import MemberDependencies
 from callboard_authsvc.members.invite import invite_member, withdraw_invitation
+from callboard_authsvc.organisations.choose_plan import choose_plan
 from callboard_authsvc.organisations.create import create_organisation
 from callboard_authsvc.organisations.known import KnownOrganisations
 from callboard_authsvc.people.dependencies import PeopleDependencies
@@ -63,13 +65,17 @@ from callboard_authsvc.vault.destroy import destroy_secret
 from callboard_authsvc.vault.store import store_secret
 
 
-def register_organisation_commands(bus: Bus, journal: Journal) -> None:
-    """Create."""
+def register_organisation_commands(bus: Bus, journal: Journal, organisations: KnownOrganisations, plan: str) -> None:
+    """Create, with the plan that new ones get; choose another plan."""
 
     async def create(command: CreateOrganisation) -> Done:
-        return await create_organisation(command, journal)
+        return await create_organisation(command, journal, plan)
+
+    async def choose(command: ChoosePlan) -> Done:
+        return await choose_plan(command, journal, organisations)
 
     register(bus, subjects.CREATE_ORGANISATION, create)
+    register(bus, subjects.CHOOSE_PLAN, choose)
 
 
 def register_token_commands(bus: Bus, use: TokenDependencies) -> None:
