@@ -17,6 +17,7 @@ from callboard.contracts.people_events import (
     InvitationWithdrawn,
     MemberInvited,
     MemberJoined,
+    MemberProvisioned,
     MemberRemoved,
     MemberRoleGiven,
     OrganisationPlanChosen,
@@ -272,6 +273,7 @@ Event = (
     | MemberInvited
     | InvitationWithdrawn
     | MemberJoined
+    | MemberProvisioned
     | ServiceAccountCreated
     | MemberRoleGiven
     | MemberRemoved

@@ -21,6 +21,7 @@ from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
 
 COOKIE: Final = "__Host-callboard"
+TICKET: Final = "__Host-callboard-login"
 CSRF_HEADER: Final = "x-csrf-token"
 MAX_KEPT: Final = 10_000
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -90,6 +91,11 @@ def require_csrf(method: str, headers: Mapping[str, str], signed_in: SignedIn) -
 def cookie_of(session: str) -> str:
     """The Set-Cookie header of a new session; `__Host-` keeps other hosts and plain HTTP from setting it."""
     return f"{COOKIE}={session}; Path=/; Secure; HttpOnly; SameSite=Lax"
+
+
+def ticket_cookie(ticket: str) -> str:
+    """The Set-Cookie header of a login that is under way at the identity provider, for ten minutes."""
+    return f"{TICKET}={ticket}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600"
 
 
 def no_cookie() -> str:
