@@ -79,11 +79,12 @@ class FakeProvider:
             proved = _base64(digest) == challenge
             if not proved or request.headers["authorization"] != f"Basic {basic}":
                 return Response({"error": "invalid_grant"}, status_code=400)
-            return Response({"access_token": "x", "token_type": "Bearer", "id_token": self._id_token(nonce)})
+            return Response({"access_token": "x", "token_type": "Bearer", "id_token": self.id_token(nonce)})
 
         return Litestar([described, keys, token], logging_config=None)
 
-    def _id_token(self, nonce: str) -> str:
+    def id_token(self, nonce: str) -> str:
+        """What it says of the person, signed."""
         now = int(time.time())
         usual = {"iss": self.issuer, "aud": CLIENT, "sub": "s1", "iat": now, "exp": now + 60, "nonce": nonce}
         header = {"alg": "ES256", "kid": self.keys[-1].kid} | self.header

@@ -10,7 +10,8 @@ import pytest_asyncio
 from joserfc.jwk import ECKey
 
 from callboard.contracts import subjects
-from callboard.contracts.people import ExternalLogin, FinishExternal, SessionOpened, StartExternal
+from callboard.contracts.access import Principal
+from callboard.contracts.people import AskExternal, ExternalLogin, FinishExternal, SessionOpened, StartExternal
 from callboard.contracts.people_events import MemberJoined, MemberProvisioned, MemberRemoved, MemberRoleGiven
 from callboard.contracts.problems import Problem
 from callboard_authsvc.external import domain
@@ -124,6 +125,58 @@ async def test_a_key_that_the_provider_took_up_since_is_fetched_once(
 
     await sign_in(office, provider)
     assert provider.key_requests == 2
+
+
+async def test_a_token_of_the_provider_stands_for_whoever_signed_in_here_before(
+    office: Office, provider: FakeProvider
+) -> None:
+    async def whose(token: str) -> Principal:
+        return await office.bus.ask(subjects.EXTERNAL, AskExternal(token=token), Principal)
+
+    provider.claims = {"groups": ["ops"]}
+    token = provider.id_token("")
+    await refused("auth.invalid", whose(token))
+    opened = await sign_in(office, provider, groups=["ops"])
+
+    principal = await whose(token)
+
+    assert (principal.member, principal.grants) == (person_of(opened), {"acme": ("operator",)})
+    assert principal.expires_at is not None
+    await office.listen()
+    await refused("auth.forbidden", office.invite("user", by=principal.key_id))
+    await office.give_role(principal.member, "admin")
+    await eventually(lambda: principal.key_id in office.changed, within=2)
+    await office.invite("user", by=principal.key_id)
+    provider.claims = {"aud": "another application"}
+    await refused("auth.invalid", whose(provider.id_token("")))
+    await refused("auth.invalid", whose("a.b.c"))
+
+
+@pytest.mark.parametrize(
+    ("change", "good"),
+    [
+        ({}, True),
+        ({"aud": None, "azp": "web"}, True),
+        ({"azp": "web"}, True),
+        ({"aud": None}, False),
+        ({"aud": None, "azp": "evil"}, False),
+        ({"azp": "evil"}, False),
+        ({"aud": "other", "azp": "web"}, False),
+        ({"iss": "https://j"}, False),
+        ({"exp": 1500}, False),
+        ({"exp": None}, False),
+        ({"nbf": 1600}, False),
+        ({"sub": ""}, False),
+    ],
+)
+def test_a_bearer_token_is_bound_to_us_or_to_a_party_we_know(change: dict[str, Any], good: bool) -> None:
+    claims = {name: value for name, value in (GOOD | change).items() if value is not None}
+    if good:
+        assert domain.bearer_of(claims, "https://i", "c", frozenset({"c", "web"}), 1500) == ("s", 2000)
+    else:
+        with pytest.raises(Problem) as refusal:
+            domain.bearer_of(claims, "https://i", "c", frozenset({"c", "web"}), 1500)
+        assert refusal.value.code == "auth.invalid"
 
 
 async def test_without_a_provider_there_is_no_such_way_in(edge: Edge) -> None:

@@ -43,6 +43,7 @@ from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
 from callboard_authsvc.entry.asks import (
     register_anchor_asks,
     register_consumer_asks,
+    register_external_asks,
     register_member_asks,
     register_person_asks,
     register_project_asks,
@@ -200,7 +201,9 @@ class Authsvc:
         register_project_asks(self.bus, journal, members.organisations)
         register_person_commands(self.bus, people)
         register_person_asks(self.bus, people)
-        register_external_commands(self.bus, self._external_dependencies(people))
+        external = self._external_dependencies(people)
+        register_external_commands(self.bus, external)
+        register_external_asks(self.bus, external)
 
     def _member_dependencies(
         self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool
@@ -211,7 +214,7 @@ class Authsvc:
             organisations=organisations,
             table=table,
             links=LinkTable(pool),
-            rights=Rights(TokenTable(pool), SessionTable(pool), table, self._clock),
+            rights=Rights(TokenTable(pool), SessionTable(pool), PersonTable(pool), table, self._clock),
             news=MemberNews(table, self._push, self._clock),
             verifier=Verifier(self._materials.keys.derive(PEPPER)),
             clock=self._clock,
@@ -250,6 +253,7 @@ class Authsvc:
             organisation=settings.oidc_organisation,
             groups_claim=settings.oidc_groups_claim,
             roles=parse_roles(settings.oidc_roles),
+            parties=frozenset({settings.oidc_client_id, *settings.oidc_parties.split(",")} - {""}),
         )
 
     def _token_dependencies(

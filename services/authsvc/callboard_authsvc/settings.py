@@ -20,7 +20,8 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     person who administers the installation, made at the first start; both or neither. `default_plan`: the plan of new
     organisations; empty: none, and no limits. `oidc_issuer` to `oidc_redirect_url`: the identity provider, all or
     none; the last is `…/api/v1/session/external/callback` of this installation. `oidc_organisation` and `oidc_roles`
-    (`group=role, group=role`): who belongs to that organisation by the claim `oidc_groups_claim`.
+    (`group=role, group=role`): who belongs to that organisation by the claim `oidc_groups_claim`. `oidc_parties`: with
+    commas, other `azp` whose JWTs the management API takes.
     """
 
     # With a password in it, so it does not print here.
@@ -41,6 +42,7 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     oidc_organisation: str = ""
     oidc_groups_claim: str = "groups"
     oidc_roles: str = ""
+    oidc_parties: str = ""
 
     def __post_init__(self) -> None:
         if self.bootstrap_token and key_id_of(self.bootstrap_token) is None:

@@ -252,6 +252,15 @@ class FinishExternal(msgspec.Struct, frozen=True, kw_only=True, tag="person.fini
         return "FinishExternal()"
 
 
+class AskExternal(msgspec.Struct, frozen=True, kw_only=True, tag="external?", tag_field="type"):
+    """Whom does this JWT of the identity provider stand for? Answered with a `Principal`, or `auth.invalid`."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "AskExternal()"
+
+
 class PersonLine(msgspec.Struct, frozen=True, kw_only=True):
     """Who somebody is, to themselves and to those who may see the members of their organisations."""
 

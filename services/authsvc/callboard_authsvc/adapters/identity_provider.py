@@ -100,9 +100,10 @@ class IdentityProvider:
             id_token = msgspec.json.decode(body, type=_Tokens).id_token
         except msgspec.DecodeError:
             raise refused() from None
-        return await self._claims(id_token)
+        return await self.claims(id_token)
 
-    async def _claims(self, id_token: str) -> Mapping[str, Any]:
+    async def claims(self, id_token: str) -> Mapping[str, Any]:
+        """The claims of a JWT whose signature is the provider's; `login.refused` for any other."""
         for fresh in (False, True):
             keys = await self._key_set(fresh=fresh)
             try:

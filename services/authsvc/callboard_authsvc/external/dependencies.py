@@ -14,7 +14,8 @@ from callboard_authsvc.people.dependencies import PeopleDependencies
 class ExternalDependencies:
     """Made once, in `app.py`. `provider` is None where the settings name none.
 
-    `organisation`: where the `roles` of groups (the claim `groups_claim`) are roles.
+    `organisation`: where the `roles` of groups (the claim `groups_claim`) are roles. `parties`: the `azp` whose JWTs
+    the management API takes.
     """
 
     provider: IdentityProvider | None
@@ -23,3 +24,4 @@ class ExternalDependencies:
     organisation: str
     groups_claim: str
     roles: Mapping[str, str]
+    parties: frozenset[str]

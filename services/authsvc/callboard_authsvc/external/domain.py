@@ -42,8 +42,7 @@ def identity_of(
     claims: Mapping[str, Any], issuer: str, client_id: str, nonce: str, groups_claim: str, now: float
 ) -> Identity:
     """The identity in the claims of a token whose signature was checked; `login.refused` for any that is not for us."""
-    audience = claims.get("aud")
-    audiences = [audience] if isinstance(audience, str) else audience if isinstance(audience, list) else []
+    audiences = _audiences(claims)
     subject = claims.get("sub")
     good = (
         claims.get("iss") == issuer
@@ -65,6 +64,35 @@ def identity_of(
         name=_text(claims.get("name")),
         groups=tuple(group for group in groups if isinstance(group, str)) if isinstance(groups, list) else (),
     )
+
+
+def bearer_of(
+    claims: Mapping[str, Any], issuer: str, client_id: str, parties: frozenset[str], now: float
+) -> tuple[str, float]:
+    """Subject and expiry (epoch seconds) of a JWT that comes as a bearer token; `auth.invalid` for any not for us.
+
+    It must be bound to us: by its audience, or where it has none by the party it was issued to (`azp`), of `parties`.
+    """
+    audiences, party = _audiences(claims), claims.get("azp")
+    bound = client_id in audiences if audiences else party in parties
+    subject, expires = claims.get("sub"), _time(claims, "exp", default=0.0)
+    good = (
+        claims.get("iss") == issuer
+        and bound
+        and (party is None or party in parties)
+        and expires > now
+        and _time(claims, "nbf", default=now) - LEEWAY <= now
+        and isinstance(subject, str)
+        and subject != ""
+    )
+    if not good:
+        raise Problem("auth.invalid", "the token is not one that is accepted here")
+    return str(subject), expires
+
+
+def _audiences(claims: Mapping[str, Any]) -> list[Any]:
+    audience = claims.get("aud")
+    return [audience] if isinstance(audience, str) else audience if isinstance(audience, list) else []
 
 
 def role_of(groups: tuple[str, ...], roles: Mapping[str, str]) -> str:
