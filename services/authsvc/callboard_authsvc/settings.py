@@ -5,6 +5,7 @@ from __future__ import annotations
 from callboard.contracts.problems import Problem
 from callboard.kernel.plans import PLANS
 from callboard.kernel.tokens import key_id_of
+from callboard.kernel.webhook_signatures import key_of
 from callboard.platform.settings import DatabaseSettings, Sensitive
 from callboard_authsvc.external.domain import is_safe_issuer, parse_roles
 from callboard_authsvc.people.domain import check_password, checked_email
@@ -21,7 +22,8 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     organisations; empty: none, and no limits. `oidc_issuer` to `oidc_redirect_url`: the identity provider, all or
     none; the last is `…/api/v1/session/external/callback` of this installation. `oidc_organisation` and `oidc_roles`
     (`group=role, group=role`): who belongs to that organisation by the claim `oidc_groups_claim`. `oidc_parties`: with
-    commas, other `azp` whose JWTs the management API takes.
+    commas, other `azp` whose JWTs the management API takes. `oidc_webhook_secret` (`whsec_…`): of the provider's
+    webhooks, at `/api/v1/webhooks/identity`.
     """
 
     # With a password in it, so it does not print here.
@@ -43,6 +45,7 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     oidc_groups_claim: str = "groups"
     oidc_roles: str = ""
     oidc_parties: str = ""
+    oidc_webhook_secret: Sensitive = Sensitive("")
 
     def __post_init__(self) -> None:
         if self.bootstrap_token and key_id_of(self.bootstrap_token) is None:
@@ -65,6 +68,11 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
             raise ValueError(f"CALLBOARD_AUTHSVC_OIDC: {names} belong together")
         if self.oidc_issuer and not is_safe_issuer(self.oidc_issuer):
             raise ValueError("CALLBOARD_AUTHSVC_OIDC_ISSUER: use an https URL")
+        try:
+            if self.oidc_webhook_secret:
+                key_of(self.oidc_webhook_secret)
+        except ValueError as error:
+            raise ValueError(f"CALLBOARD_AUTHSVC_OIDC_WEBHOOK_SECRET: {error}") from None
         try:
             parse_roles(self.oidc_roles)
         except ValueError as error:

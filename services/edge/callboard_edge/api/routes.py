@@ -25,6 +25,7 @@ from callboard_edge.api import (
     replays,
     servers,
     system,
+    webhooks,
 )
 from callboard_edge.api.caller import Gatekeeper, provide_caller, provide_stamp
 from callboard_edge.api.tail import Tails
@@ -47,6 +48,7 @@ _SECTIONS = {
     "projects": projects.ROUTES,
     "audit": audit.ROUTES,
     "system": system.ROUTES,
+    "webhooks": webhooks.ROUTES,
 }
 
 
