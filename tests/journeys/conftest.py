@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
+from tests.support.shared import Shared
 from tests.support.stack import Stack, running_stack
 
 REPLICAS = {"one-of-each": 1, "two-of-each": 2}
@@ -43,6 +44,12 @@ class Stacks:
             running = running_stack(directory, replicas=REPLICAS[size])
             self._running[size] = await self._leaving.enter_async_context(running)
         return self._running[size]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared() -> AsyncIterator[Shared]:
+    async with AsyncExitStack() as leaving:
+        yield Shared(leaving)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
