@@ -12,7 +12,7 @@ from tests.support.stack import Stack, running_stack
 REPLICAS = {"one-of-each": 1, "two-of-each": 2}
 # Every journey runs where two of each service take turns, which is the harder place. These run with one of each as
 # well; `--every-size` lets all of them.
-ALSO_WITH_ONE = {"test_operators", "test_streams", "test_inspector"}
+ALSO_WITH_ONE = {"test_inspector"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
