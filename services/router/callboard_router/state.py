@@ -12,6 +12,9 @@ from callboard.contracts.events import (
     CanaryStarted,
     ClientPinned,
     ClientUnpinned,
+    DraftDiscarded,
+    DraftEdited,
+    DraftPublished,
     Event,
     OrganisationCreated,
     PlaybookDriftApproved,
@@ -28,6 +31,8 @@ from callboard.contracts.events import (
     ServerRetired,
 )
 from callboard.contracts.problems import Problem
+from callboard_router.drafts import domain as drafts
+from callboard_router.drafts.domain import NO_DRAFT, DraftState
 from callboard_router.playbooks import drift_state
 from callboard_router.playbooks.domain import PLAYBOOK, Playbook
 from callboard_router.playbooks.drift_state import DriftState
@@ -46,12 +51,14 @@ class Organisation:
         self.playbooks: dict[str, Playbook] = {}
         self.streams: dict[str, int] = {}
         self.definitions: dict[str, bytes] = {}
+        self.drafts: dict[str, DraftState] = {}
         self._drifts: dict[str, DriftState] = {}
 
     def copy(self) -> Organisation:
         """The same state, to fold into what has not happened yet."""
         other = copy.copy(self)
         other.servers, other.playbooks = dict(self.servers), dict(self.playbooks)
+        other.drafts = dict(self.drafts)
         other.definitions, other._drifts = dict(self.definitions), dict(self._drifts)
         return other
 
@@ -62,6 +69,10 @@ class Organisation:
     def playbook(self, name: str) -> Playbook:
         """The state of a playbook, also of one that never was."""
         return self.playbooks.get(name, PLAYBOOK.initial)
+
+    def draft(self, name: str) -> DraftState:
+        """The draft of a playbook, also when there is none."""
+        return self.drafts.get(name, NO_DRAFT)
 
     def drift(self, name: str) -> DriftState:
         """What the log says of the drift of a playbook."""
@@ -121,6 +132,9 @@ class Organisation:
                     self.definitions |= {digest: text.encode() for digest, text in version.definitions.items()}
                 self._remember([*version.content.tools.values(), *version.content.prompts.values()])
                 return {version.playbook}
+            case DraftEdited() | DraftDiscarded() | DraftPublished() as draft:
+                self.drafts[draft.playbook] = drafts.evolve(self.draft(draft.playbook), draft)
+                return set()
             case PlaybookRetired() | ClientPinned() | ClientUnpinned() | CanaryStarted() | CanaryEnded() as change:
                 self.playbooks[change.playbook] = PLAYBOOK.evolve(self.playbook(change.playbook), change)
                 return {change.playbook}

@@ -27,7 +27,11 @@ _DONE: Final = {
 
 
 def apply(args: Namespace, out: Output) -> int:
-    """`apply -f FILE -m WHY [--dry-run] [--prune] [--accept-drift]`."""
+    """`apply -f FILE -m WHY [--dry-run] [--prune] [--accept-drift]`, or `apply -f FILE --draft`."""
+    if args.draft:
+        from callboard.cli.drafts import from_file
+
+        return from_file(args, out)
     if not args.message and not args.dry_run:
         raise WrongUsage("say why with -m WHY (or look first with --dry-run)")
     name, text = read_file(args.file)

@@ -50,6 +50,18 @@ CODES: dict[str, tuple[int, int, str]] = {
     "cursor.invalid": (-32602, 400, "The list has changed since; ask for its first page again."),
     "database.unavailable": (-32603, 503, "Postgres is down or restarting; try again in a moment."),
     "definition.unknown": (-32602, 404, "`callboard calls show ID` and `playbook show` print digests."),
+    "draft.conflict": (
+        -32602,
+        409,
+        "Edit the draft so that both sides say the same there, or let one win with --prefer draft|version.",
+    ),
+    "draft.stale": (
+        -32602,
+        409,
+        "Somebody edited the draft in between; look at it and edit again.",
+    ),
+    "draft.outdated": (-32602, 409, "Take what was published since into the draft with `callboard draft rebase`."),
+    "draft.unknown": (-32602, 404, "Begin one with `callboard draft set` or `callboard draft edit`."),
     "drift.stale": (-32602, 409, "It changed once more; look with `callboard drift show` and decide again."),
     "drift.unknown": (-32602, 404, "List what is held with `callboard drift ls`."),
     "endpoint.unreachable": (

@@ -25,6 +25,12 @@ NEWS = "cb.ask.edge.news"  # cb.ask.edge.news.<edge>  edge > the edge that held 
 APPLY = "cb.cmd.organisation.apply"
 ROLL_BACK = "cb.cmd.playbook.roll_back"
 IMPORT_PLAYBOOK = "cb.cmd.playbook.import"
+PUBLISH_DRAFT = "cb.cmd.playbook.publish"
+EDIT_DRAFT = "cb.cmd.draft.edit"
+REBASE_DRAFT = "cb.cmd.draft.rebase"
+DISCARD_DRAFT = "cb.cmd.draft.discard"
+DRAFT = "cb.ask.router.draft"
+DRAFTS = "cb.ask.router.drafts"
 APPROVE_DRIFT = "cb.cmd.playbook.approve_drift"
 REJECT_DRIFT = "cb.cmd.playbook.reject_drift"
 DRIFT = "cb.ask.router.drift"
@@ -200,6 +206,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{WATCH}.>",
             "cb.cmd.organisation.>",
             "cb.cmd.playbook.>",
+            "cb.cmd.draft.>",
             RETIRE_SERVER,
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
@@ -247,6 +254,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{RPC}.>",
             "cb.cmd.organisation.apply",
             "cb.cmd.playbook.>",
+            "cb.cmd.draft.>",
             "cb.cmd.server.>",
             "cb.ask.router.>",
             f"{HINT}.>",

@@ -28,7 +28,7 @@ def changes_between(
             *_exposed("prompt", old.prompts, after.prompts, known),
             *_exposed("resource", old.resources, after.resources, known),
             *_exposed("template", old.templates or {}, after.templates or {}, known),
-            *_definition(old.definition, after.definition),
+            *written_changes(old.definition, after.definition),
         ]
     )
 
@@ -93,7 +93,8 @@ def _redefined(path: str, old: Exposed, new: Exposed, definitions: Definitions) 
         yield Change(kind="changed", path=path, before=old.digest, after=new.digest)
 
 
-def _definition(old: PlaybookDefinition, new: PlaybookDefinition) -> Iterator[Change]:
+def written_changes(old: PlaybookDefinition, new: PlaybookDefinition) -> Iterator[Change]:
+    """What is written otherwise in a definition; what agents see otherwise because of it is another matter."""
     before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
     for path, was, now in _leaves(before, after, ()):
         severity: Any = "breaking" if path[:1] == ("access",) else "notable"

@@ -25,6 +25,7 @@ from callboard.contracts.playbooks import ImportPlaybook, RetirePlaybook, RollBa
 from callboard.contracts.problems import Problem
 from callboard.kernel.canary import parse_condition
 from callboard.kernel.decider import Decider
+from callboard.kernel.diff import changes_between
 from callboard.kernel.digest import digest_of_struct
 from callboard.kernel.names import is_slug
 from callboard.kernel.playbook_export import digests_of
@@ -41,6 +42,10 @@ Event = (
     | CanaryPromoted
     | CanaryEnded
 )
+
+
+MOST_TOLD = 200
+"""So many changes at most stand in a refusal."""
 
 
 class PublishPlaybook(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,12 +157,7 @@ def _publish(command: PublishPlaybook, state: Playbook) -> Sequence[Event]:
 def _roll_back(command: RollBackPlaybook, state: Playbook) -> Sequence[Event]:
     _must_be_served(command.playbook, state)
     _must_say_why(command.comment)
-    if command.expected is not None and command.expected != state.current:
-        raise Problem(
-            "playbook.revision_stale",
-            f"playbook {command.playbook!r} is at version {state.current}, not {command.expected}",
-            current=state.current,
-        )
+    refuse_stale(command.playbook, command.expected, state)
     content = _existing(command.playbook, command.to, state)
     if content == state.content():
         return []
@@ -270,6 +270,20 @@ def _existing(playbook: str, version: int, state: Playbook) -> PlaybookContent:
             current=state.current,
         )
     return content
+
+
+def refuse_stale(playbook: str, expected: int | None, state: Playbook) -> None:
+    """`playbook.revision_stale`, with what was published since, unless `expected` is the current version."""
+    if expected is None or expected == state.current:
+        return
+    before, now = state.content(expected) if expected else None, state.content()
+    changes = changes_between(before, now)[:MOST_TOLD] if now is not None else ()
+    raise Problem(
+        "playbook.revision_stale",
+        f"playbook {playbook!r} is at version {state.current}, not {expected}",
+        current=state.current,
+        changes=msgspec.to_builtins(changes),
+    )
 
 
 def _must_be_served(playbook: str, state: Playbook) -> None:

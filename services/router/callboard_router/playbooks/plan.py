@@ -63,7 +63,7 @@ def plan(command: ApplyOrganisation, organisation: Organisation, probes: Mapping
         if events:
             writes[f"server-{name}"] = events
     for name, wanted in command.playbooks.items():
-        line, events = _playbook(command, name, wanted, organisation, catalogues, definitions)
+        line, events = plan_playbook(command, name, wanted, organisation, catalogues, definitions)
         lines.append(line)
         if events:
             writes[f"playbook-{name}"] = events
@@ -96,7 +96,7 @@ def _server(
     return line, events, seen if events else None
 
 
-def _playbook(
+def plan_playbook(
     command: ApplyOrganisation,
     name: str,
     wanted: PlaybookDefinition,
@@ -104,6 +104,7 @@ def _playbook(
     catalogues: Mapping[str, Catalogue],
     definitions: Definitions,
 ) -> tuple[PlannedChange, tuple[Event, ...]]:
+    """The line and the events of one playbook; `wanted` has no faults."""
     state = organisation.playbook(name)
     exposure = expose(wanted, catalogues)
     content = content_of(wanted, exposure)

@@ -36,14 +36,16 @@ class RollBack:
         before = await self._decisions.seen(command.organisation, command.command_id, command)
         if before is not None:
             return _as_before(command, before, state.playbook(command.playbook))
-        return await self._commit(command)
+        return await self._commit(command, state.playbook(command.playbook).current)
 
-    async def _commit(self, command: RollBackPlaybook) -> RolledBack:
+    async def _commit(self, command: RollBackPlaybook, looked_at: int) -> RolledBack:
+        """Refused when another version comes in between, also where the caller expects none."""
+        wanted = msgspec.structs.replace(command, expected=looked_at if command.expected is None else command.expected)
         answer = RolledBack(playbook=command.playbook, version=0, to_version=command.to, content_digest="", seq=0)
 
         def decide(organisation: Organisation) -> Writes:
             nonlocal answer
-            answer, events = _decided(command, organisation)
+            answer, events = _decided(wanted, organisation)
             return {f"playbook-{command.playbook}": events}
 
         seq = await self._decisions.commit(

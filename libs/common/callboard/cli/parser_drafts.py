@@ -1,0 +1,40 @@
+"""The command line of drafts: editing, publishing."""
+
+from __future__ import annotations
+
+from callboard.cli.parsing import REFERENCE, Commands, command, exit_code, group, why
+
+
+def add_drafts(commands: Commands) -> None:
+    """`callboard draft …` and `callboard publish`."""
+    _drafts(group(commands, "draft", "edits of a playbook that are not served yet"))
+    publish = command(commands, "publish", "drafts:publish", "make the draft of a playbook its next version", org=True)
+    publish.add_argument("name", metavar=REFERENCE)
+    why(publish, required=False)
+    publish.add_argument("--dry-run", action="store_true", help="only say what would change, and whom it hurts")
+    publish.add_argument("--expect-version", type=int, metavar="N", help="refuse unless N is the current version")
+    publish.add_argument("--expect-revision", type=int, metavar="N", help="refuse unless the draft is at revision N")
+    publish.add_argument("--accept-drift", action="store_true", help="also show what servers changed since")
+    exit_code(publish)
+
+
+def _drafts(drafts: Commands) -> None:
+    command(drafts, "ls", "drafts:list_drafts", "list drafts", org=True)
+    show = command(drafts, "show", "drafts:show", "show a draft, and what it changes", org=True)
+    edit = command(drafts, "edit", "drafts:edit", "edit the whole definition, in $VISUAL or $EDITOR", org=True)
+    edit.add_argument("-f", "--file", metavar="FILE", help="take this definition instead (YAML; - for stdin)")
+    put = command(drafts, "set", "drafts:put", "edit single places of the definition", org=True)
+    rebase = command(drafts, "rebase", "drafts:rebase", "take what was published since into the draft", org=True)
+    prefer = "which side wins where both changed the same thing (default: refuse)"
+    rebase.add_argument("--prefer", choices=("draft", "version"), default="", help=prefer)
+    discard = command(drafts, "discard", "drafts:discard", "throw the draft away", org=True)
+    for parser in (show, edit, put, rebase, discard):
+        parser.add_argument("name", metavar=REFERENCE)
+    for parser in (edit, put, rebase, discard):
+        why(parser, required=False)
+    place = "like servers.git.tools.deny='[git_reset]'; a path that begins with / is parted by / instead of dots"
+    put.add_argument("steps", metavar="PATH=VALUE", nargs="*", help=place)
+    put.add_argument("--unset", action="append", default=[], metavar="PATH", help="take away what is there; repeat it")
+    revision = "refuse unless the draft is at revision N (0: there is none)"
+    for parser in (edit, put):
+        parser.add_argument("--expect-revision", type=int, metavar="N", help=revision)
