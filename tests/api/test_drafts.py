@@ -11,7 +11,7 @@ from tests.support.stack import Stack
 
 
 async def answered(api: Api, method: str, path: str, **body: Any) -> Any:
-    response = await api(method, path, json=body) if body else await api(method, path)
+    response = await api(method, path, json=body) if body or method == "POST" else await api(method, path)
     assert response.status_code == 200, response.text
     return response.json()
 
@@ -150,3 +150,44 @@ def test_an_editor_gets_the_definition_and_what_it_leaves_is_taken(tmp_path: Pat
     editor.write_text("import pathlib, sys\np = pathlib.Path(sys.argv[1])\np.write_text(p.read_text() + 'b: 2\\n')\n")
     monkeypatch.setenv("VISUAL", f"{sys.executable} {editor}")
     assert _edited_by_hand("a: 1\n", "acme/start") == "a: 1\nb: 2\n"
+
+
+async def test_two_files_at_once_do_not_undo_each_other(
+    admin: Api, organisation: str, echo_server: dict[str, object]
+) -> None:
+    await applied(admin, organisation, echo_server)
+    bodies = [
+        {
+            "servers": {"echo": echo_server},
+            "playbooks": {"start": {"title": f"By {number}", "servers": {"echo": {}}}},
+            "comment": "at once",
+        }
+        for number in range(4)
+    ]
+    answers = await asyncio.gather(*(admin("POST", f"/organisations/{organisation}/apply", json=b) for b in bodies))
+    won = [answer for answer in answers if answer.status_code == 200]
+    lost = [answer.json() for answer in answers if answer.status_code != 200]
+    versions = (await answered(admin, "GET", f"/organisations/{organisation}/playbooks/start/versions"))["versions"]
+    assert len(versions) == 1 + len(won), "each that was acknowledged is a version of its own"
+    assert {loser["code"] for loser in lost} <= {"playbook.revision_stale"}
+
+
+async def test_a_playbook_may_waive_the_comment_of_a_publish_and_of_a_rollback(
+    installation: Stack, admin: Api, organisation: str, echo_server: dict[str, object]
+) -> None:
+    await applied(admin, organisation, echo_server)
+    at = f"/organisations/{organisation}/playbooks/start"
+    refused = await admin("POST", f"{at}/rollback", json={"to": 1})
+    assert (refused.status_code, refused.json()["code"]) == (400, "comment.required")
+    await answered(admin, "POST", f"{at}/draft", edits=[step("comments", "optional")])
+    assert (await admin("POST", f"{at}/publish", json={})).json()["code"] == "comment.required", "waiving it says why"
+    await answered(admin, "POST", f"{at}/publish", comment="we talk anyway")
+    await answered(admin, "POST", f"{at}/draft", edits=[step("title", "Three")])
+    assert (await answered(admin, "POST", f"{at}/publish"))["version"] == 3
+    _, out, _ = await installation.cli("playbook", "undo", f"{organisation}/start")
+    assert "version 4 has the content of version 2" in out
+    body = {"playbooks": {"start": {"title": "Five", "comments": "optional", "servers": {"echo": {}}}}}
+    await answered(admin, "POST", f"/organisations/{organisation}/apply", **body)
+    more = {**body, "servers": {"other": echo_server}}
+    refused = await admin("POST", f"/organisations/{organisation}/apply", json=more)
+    assert refused.json()["code"] == "comment.required", "servers waive nothing"

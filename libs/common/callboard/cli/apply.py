@@ -32,10 +32,11 @@ def apply(args: Namespace, out: Output) -> int:
         from callboard.cli.drafts import from_file
 
         return from_file(args, out)
-    if not args.message and not args.dry_run:
-        raise WrongUsage("say why with -m WHY (or look first with --dry-run)")
     name, text = read_file(args.file)
     wanted = parse(text, name)
+    waived = all(playbook.comments == "optional" for playbook in wanted.playbooks.values())
+    if not args.message and not args.dry_run and not waived:
+        raise WrongUsage("say why with -m WHY (or look first with --dry-run)")
     with connect(args) as callboard:
         applied = apply_file(
             callboard,

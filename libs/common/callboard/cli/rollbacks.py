@@ -7,14 +7,13 @@ from argparse import Namespace
 from callboard.cli.changes import change_lines
 from callboard.cli.exit_codes import NOT_AS_EXPECTED, OK
 from callboard.cli.output import Output
-from callboard.cli.refusals import Refused, WrongUsage
+from callboard.cli.refusals import Refused
 from callboard.cli.target import connect, reference_of
 from callboard.contracts.playbooks import RolledBack
 
 
 def roll_back(args: Namespace, out: Output) -> int:
     """`playbook rollback NAME --to N -m WHY [--dry-run]`."""
-    _say_why(args)
     with connect(args) as callboard:
         organisation, name, _ = reference_of(args.name, args, callboard, version=False)
         done = callboard.roll_back(
@@ -25,7 +24,6 @@ def roll_back(args: Namespace, out: Output) -> int:
 
 def undo(args: Namespace, out: Output) -> int:
     """`playbook undo NAME -m WHY [--dry-run]`: the content before the last change becomes the next version."""
-    _say_why(args)
     with connect(args) as callboard:
         organisation, name, _ = reference_of(args.name, args, callboard, version=False)
         current = callboard.version(organisation, name).line.version
@@ -35,11 +33,6 @@ def undo(args: Namespace, out: Output) -> int:
             organisation, name, current - 1, args.message, expected=current, dry_run=args.dry_run
         )
     return _told(done, f"{organisation}/{name}", args, out)
-
-
-def _say_why(args: Namespace) -> None:
-    if not args.message and not args.dry_run:
-        raise WrongUsage("say why with -m WHY (or look first with --dry-run)")
 
 
 def _told(done: RolledBack, name: str, args: Namespace, out: Output) -> int:

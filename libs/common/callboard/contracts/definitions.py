@@ -144,7 +144,11 @@ class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a person writes of a playbook: servers by name, filters, stored prompts, who may connect, what is kept."""
+    """What a person writes of a playbook: servers by name, filters, stored prompts, who may connect, what is kept.
+
+    `comments`: whether a publish or rollback must say why. What the current version says counts, or for the first
+    publish the definition itself.
+    """
 
     title: str = ""
     description: str = ""
@@ -154,6 +158,7 @@ class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     prompts: dict[str, StoredPrompt] = {}
     record: Recording | None = None
     drift: DriftPolicy | None = None
+    comments: Literal["required", "optional"] = "required"
 
     @property
     def drift_policy(self) -> DriftPolicy:

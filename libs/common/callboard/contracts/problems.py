@@ -44,7 +44,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     "canary.unknown": (-32602, 404, "It may have ended by itself; `callboard events ls` says how and why."),
     "capability.required": (-32021, 400, "Declare the capability that `requiredCapabilities` names with the request."),
     "command.reused": (-32602, 409, "The command id was used for another request; make a new one."),
-    "comment.required": (-32602, 400, "Say why with -m."),
+    "comment.required": (-32602, 400, "Say why with -m; a playbook with `comments: optional` waives it."),
     "consumer.exists": (-32602, 409, "Choose another name or remove the consumer first."),
     "consumer.unknown": (-32602, 404, "List them with `callboard consumer ls`."),
     "cursor.invalid": (-32602, 400, "The list has changed since; ask for its first page again."),

@@ -143,7 +143,7 @@ def _publish(command: PublishPlaybook, state: Playbook) -> Sequence[Event]:
     newest = state.content()
     if newest is not None and newest.definition == command.content.definition and not state.retired:
         return []
-    _must_say_why(command.comment)
+    refuse_silence(command.comment, newest or command.content)
     return [
         PlaybookPublished(
             playbook=command.playbook,
@@ -156,7 +156,7 @@ def _publish(command: PublishPlaybook, state: Playbook) -> Sequence[Event]:
 
 def _roll_back(command: RollBackPlaybook, state: Playbook) -> Sequence[Event]:
     _must_be_served(command.playbook, state)
-    _must_say_why(command.comment)
+    refuse_silence(command.comment, state.content())
     refuse_stale(command.playbook, command.expected, state)
     content = _existing(command.playbook, command.to, state)
     if content == state.content():
@@ -289,6 +289,12 @@ def refuse_stale(playbook: str, expected: int | None, state: Playbook) -> None:
 def _must_be_served(playbook: str, state: Playbook) -> None:
     if not state.served:
         raise Problem("playbook.unknown", f"there is no playbook {playbook!r}", playbook=playbook)
+
+
+def refuse_silence(comment: str, now: PlaybookContent | None) -> None:
+    """`comment.required` for a new version without a reason, unless what is current (`now`) waives it."""
+    if now is None or now.definition.comments == "required":
+        _must_say_why(comment)
 
 
 def _must_say_why(comment: str) -> None:

@@ -18,7 +18,7 @@ from callboard_router.catalogue.domain import Exposure, content_of, expose
 from callboard_router.catalogue.schema import value_faults
 from callboard_router.catalogue.served import catalogues_of
 from callboard_router.playbooks.decide_drift import refuse_other_policy
-from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook
+from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook, refuse_silence
 from callboard_router.playbooks.drifted import Drifted
 from callboard_router.servers.domain import SERVER, DefineServer
 from callboard_router.state import Organisation
@@ -29,6 +29,16 @@ class Plan(msgspec.Struct, frozen=True):
 
     lines: tuple[PlannedChange, ...]
     writes: dict[str, tuple[Event, ...]]
+
+    @property
+    def publishes(self) -> list[str]:
+        """The playbooks that get another version."""
+        return [line.subject.partition(" ")[2] for line in self.lines if line.action == "publish"]
+
+    @property
+    def needs_comment(self) -> bool:
+        """Whether more changes than playbooks which may waive the comment; of those the decider knows."""
+        return any(line.action in ("register", "reconfigure", "retire") for line in self.lines)
 
 
 def refuse_faults(command: ApplyOrganisation, organisation: Organisation) -> None:
@@ -118,6 +128,7 @@ def plan_playbook(
     if command.accept_drift and drift.held:
         drift.refuse_other_approver(command.actor)
         if not events:
+            refuse_silence(comment, state.content())
             approval = drift.approval()
             events, content = (approval,), approval.content
     notes = drift.notes(content, exposure)
