@@ -10,7 +10,7 @@ from typing import Final
 
 from callboard import __version__
 from callboard.cli.exit_codes import EXPLAINED
-from callboard.cli.parser_drafts import add_drafts
+from callboard.cli.parser_drafts import add_drafts, add_layers
 from callboard.cli.parsing import REFERENCE as _REFERENCE
 from callboard.cli.parsing import Commands
 from callboard.cli.parsing import command as _command
@@ -35,7 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"callboard {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
-        _run, _apply, _organisations, _playbooks, add_drafts, _drift, _mcp, _records, _access, _installation, _tools,
+        _run, _apply, _organisations, _playbooks, add_drafts, add_layers, _drift, _mcp, _records, _access,
+        _installation, _tools,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -174,9 +175,10 @@ def _previews(group: Commands) -> None:
     preview.add_argument("--as", dest="client", required=True, metavar="CLIENT", help="the name on its tokens")
     preview.add_argument("--era", choices=("2026", "2025"), default="2026", help="revision of MCP (default: 2026)")
     preview.add_argument("--at", metavar="TIME", help="as it was then, servers included, like '14:05 last tuesday'")
-    explain = _command(group, "explain", "previews:explain", "say which rule shows, hides or renames a tool", org=True)
+    explain = _command(group, "explain", "previews:explain", "say which rule shows, hides or renames it", org=True)
     explain.add_argument("name", metavar=f"{_REFERENCE}[@N]")
-    explain.add_argument("tool", metavar="TOOL", help="the name that agents see, or its server's own")
+    thing = "a tool, prompt or resource: the name or URI that agents see, or its server's own"
+    explain.add_argument("tool", metavar="THING", help=thing)
 
 
 def _drift(commands: Commands) -> None:

@@ -1,4 +1,4 @@
-"""The command line of drafts: editing, publishing."""
+"""The command line of drafts, of publishing, and of layers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,25 @@ def add_drafts(commands: Commands) -> None:
     publish.add_argument("--expect-revision", type=int, metavar="N", help="refuse unless the draft is at revision N")
     publish.add_argument("--accept-drift", action="store_true", help="also show what servers changed since")
     exit_code(publish)
+
+
+def add_layers(commands: Commands) -> None:
+    """`callboard layer …`."""
+    layers = group(commands, "layer", "prompts and resources that playbooks get without saying so")
+    command(layers, "ls", "layers:list_layers", "list layers, and playbooks that are to be published again", org=True)
+    show = command(layers, "show", "layers:show", "show a layer and its history", org=True)
+    which = "this version of it (default: the newest)"
+    show.add_argument("--version", dest="number", type=int, default=0, metavar="N", help=which)
+    publish = command(layers, "publish", "layers:publish", "make the next version of a layer", org=True)
+    publish.add_argument("-f", "--file", required=True, metavar="FILE", help="instructions, prompts, resources; YAML")
+    why(publish, required=False)
+    publish.add_argument("--dry-run", action="store_true", help="only say what would change, and for which playbooks")
+    publish.add_argument("--expect-version", type=int, metavar="N", help="refuse unless N is its current version")
+    exit_code(publish)
+    for parser in (show, publish):
+        whose = parser.add_mutually_exclusive_group()
+        whose.add_argument("--project", default="", metavar="NAME", help="the layer of this project")
+        whose.add_argument("--system", action="store_true", help="the layer of the whole installation")
 
 
 def _drafts(drafts: Commands) -> None:

@@ -84,7 +84,8 @@ class DraftRevised(msgspec.Struct, frozen=True, kw_only=True, tag="draft.revised
 
 
 class PublishDraft(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.publish", tag_field="type"):
-    """Make the draft the next version. `dry_run` only says what that would change, and whom.
+    """Make the draft the next version, over the layers that there are now; without a draft the current definition,
+    where its layers have changed. `dry_run` only says what that would change, and whom.
 
     `expected_version` and `expected_revision` are what the caller looked at. `accept_drift`: also pin what was held.
     """
@@ -103,7 +104,7 @@ class PublishDraft(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.publ
 class DraftPublishing(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.publish_done", tag_field="type"):
     """Answer to `PublishDraft`: the version that has the content of the draft, or in a dry run would have it.
 
-    `changed` false: that is the version which was current already.
+    `changed` false: that is the version which was current already. `revision` 0: there was no draft.
     """
 
     playbook: str

@@ -11,7 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from callboard.contracts.definitions import Catalogue, PlaybookContent, PlaybookDefinition, ServerDefinition
+from callboard.contracts.definitions import (
+    Catalogue,
+    Layer,
+    LayerScope,
+    PlaybookContent,
+    PlaybookDefinition,
+    ServerDefinition,
+)
 from callboard.contracts.drift import Drift
 
 
@@ -147,6 +154,16 @@ class DraftPublished(msgspec.Struct, frozen=True, kw_only=True, tag="draft.publi
     version: int
 
 
+class LayerPublished(msgspec.Struct, frozen=True, kw_only=True, tag="layer.published", tag_field="type"):
+    """Version `version` of a layer is this; playbooks that are published from here on stand on it."""
+
+    scope: LayerScope
+    version: int
+    layer: Layer
+    digest: str
+    project: str = ""
+
+
 class ClientPinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.client_pinned", tag_field="type"):
     """The client is served this version from here on, whichever is the current one."""
 
@@ -261,6 +278,7 @@ Event = (
     | DraftEdited
     | DraftDiscarded
     | DraftPublished
+    | LayerPublished
     | ClientPinned
     | ClientUnpinned
     | CanaryStarted

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from callboard.contracts.audit import Witness
-from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+from callboard.contracts.definitions import Layer, PlaybookDefinition, ServerDefinition
 from callboard.contracts.drafts import DraftStep, Prefer
 from callboard.contracts.drift import DriftChoice
 from callboard.contracts.playbooks import ExportedPlaybook
@@ -75,6 +75,16 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     expected_version: int | None = None
     expected_revision: int | None = None
     accept_drift: bool = False
+    dry_run: bool = False
+    command_id: str | None = None
+
+
+class NewLayer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/layer`. `expected` is the version that this one is to follow."""
+
+    layer: Layer
+    comment: str = ""
+    expected: int | None = None
     dry_run: bool = False
     command_id: str | None = None
 

@@ -226,7 +226,7 @@ class WatchResources(msgspec.Struct, frozen=True, kw_only=True, tag="resources.w
 
 
 class ResourceOwner(msgspec.Struct, frozen=True, kw_only=True, tag="resource.owner", tag_field="type"):
-    """router > edge, answer to the method `callboard/owner`: whose resource a URI is."""
+    """router > edge, answer to the method `callboard/owner`: whose resource a URI is; "" for the playbook's own."""
 
     server: str
 

@@ -72,6 +72,8 @@ CODES: dict[str, tuple[int, int, str]] = {
     "file.invalid": (-32602, 400, "Correct the file at the line named."),
     "header.mismatch": (-32020, 400, "Send the headers that mirror the body, or none."),
     "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),
+    "layer.revision_stale": (-32602, 409, "Somebody published it in between; look with `callboard layer show`."),
+    "layer.version_unknown": (-32602, 404, "List its versions with `callboard layer show`."),
     "method.unknown": (-32601, 404, "The playbook's servers do not offer this method."),
     "override.conflict": (-32602, 409, "Change the override in the file so that it fits the tool, and apply it."),
     "organisation.exists": (-32602, 409, "Choose another name."),

@@ -31,6 +31,9 @@ REBASE_DRAFT = "cb.cmd.draft.rebase"
 DISCARD_DRAFT = "cb.cmd.draft.discard"
 DRAFT = "cb.ask.router.draft"
 DRAFTS = "cb.ask.router.drafts"
+PUBLISH_LAYER = "cb.cmd.layer.publish"
+LAYER = "cb.ask.router.layer"
+LAYERS = "cb.ask.router.layers"
 APPROVE_DRIFT = "cb.cmd.playbook.approve_drift"
 REJECT_DRIFT = "cb.cmd.playbook.reject_drift"
 DRIFT = "cb.ask.router.drift"
@@ -207,6 +210,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.organisation.>",
             "cb.cmd.playbook.>",
             "cb.cmd.draft.>",
+            "cb.cmd.layer.>",
             RETIRE_SERVER,
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
@@ -255,6 +259,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.organisation.apply",
             "cb.cmd.playbook.>",
             "cb.cmd.draft.>",
+            "cb.cmd.layer.>",
             "cb.cmd.server.>",
             "cb.ask.router.>",
             f"{HINT}.>",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import yaml
 
-from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+from callboard.contracts.definitions import Layer, PlaybookDefinition, ServerDefinition
 from callboard.kernel.definition_rules import all_faults
 from callboard.kernel.names import is_slug
 
@@ -121,12 +121,21 @@ def parse(text: str, name: str = "callboard.yaml") -> PlaybookFile:
 
 def parse_playbook(text: str, name: str) -> PlaybookDefinition:
     """Parse one playbook, as it stands below `playbooks: NAME:` in a file; raises `FileRefused`."""
+    return _parse_one(text, name, PlaybookDefinition, "a playbook is a mapping, like `servers:` and `title:`")
+
+
+def parse_layer(text: str, name: str) -> Layer:
+    """Parse one layer; raises `FileRefused`."""
+    return _parse_one(text, name, Layer, "a layer is a mapping of `instructions`, `prompts` and `resources`")
+
+
+def _parse_one(text: str, name: str, kind: type[Struct], wanted: str) -> Struct:
     reader = _Reader()
-    data = _plain_data(reader, text, name, "a playbook is a mapping, like `servers:` and `title:`")
+    data = _plain_data(reader, text, name, wanted)
     if reader.faults:
         raise FileRefused(name, reader.faults)
     try:
-        return msgspec.convert(data, PlaybookDefinition)
+        return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         path, message = _located(str(error), (), reader.lines)
         raise FileRefused(name, [LineFault(reader.lines[path], message)]) from None

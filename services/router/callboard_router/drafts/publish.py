@@ -1,4 +1,4 @@
-"""`cb.cmd.playbook.publish`: the draft of a playbook becomes its next version."""
+"""`cb.cmd.playbook.publish`: the draft of a playbook becomes its next version, over the layers of now."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from callboard.contracts.definitions import PlaybookDefinition
 from callboard.contracts.drafts import DraftPublishing, PublishDraft
 from callboard.contracts.events import DraftPublished, Event, PlaybookDriftApproved, PlaybookPublished, Recorded
 from callboard.contracts.playbooks import ApplyOrganisation, PlannedChange
+from callboard.contracts.problems import Problem
 from callboard.kernel.digest import digest_of_struct
 from callboard_router.catalogue.served import catalogues_of
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.drafts.domain import publishable
+from callboard_router.layers.under import outdated
 from callboard_router.playbooks.domain import Playbook, refuse_stale
 from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.playbooks.look_back import probe_notes
@@ -30,6 +32,7 @@ class Publish:
 
     async def publish(self, command: PublishDraft) -> DraftPublishing:
         """Answer with the version that has the content of the draft; one that has it already stays."""
+        await self._decisions.current_system()
         organisation = await self._decisions.current(command.organisation)
         if command.dry_run:
             return await self._looked(command, organisation)
@@ -66,8 +69,15 @@ class Publish:
 
 
 def _wanted(command: PublishDraft, organisation: Organisation) -> PlaybookDefinition:
-    playbook = organisation.playbook(command.playbook)
-    return publishable(command.playbook, organisation.draft(command.playbook), playbook, command.expected_revision)
+    """The draft; without one the current definition, where its layers have changed."""
+    draft, playbook = organisation.draft(command.playbook), organisation.playbook(command.playbook)
+    content = playbook.content()
+    if not draft.open and content is not None and playbook.served and not command.expected_revision:
+        if not outdated(content, organisation):
+            text = f"playbook {command.playbook!r} has no draft, and its layers are as they were"
+            raise Problem("draft.unknown", text, playbook=command.playbook)
+        return content.definition
+    return publishable(command.playbook, draft, playbook, command.expected_revision)
 
 
 def decided(command: PublishDraft, organisation: Organisation) -> tuple[DraftPublishing, Writes]:
@@ -76,7 +86,7 @@ def decided(command: PublishDraft, organisation: Organisation) -> tuple[DraftPub
     refuse_stale(name, command.expected_version, playbook)
     wanted = _wanted(command, organisation)
     line, events = planned(command, wanted, organisation)
-    revision = organisation.draft(name).revision
+    revision = organisation.draft(name).open
     version = playbook.current + 1 if events else playbook.current
     answer = DraftPublishing(
         playbook=name,
@@ -88,8 +98,8 @@ def decided(command: PublishDraft, organisation: Organisation) -> tuple[DraftPub
         changes=line.changes,
         notes=line.notes,
     )
-    closed = DraftPublished(playbook=name, revision=revision, version=version)
-    return answer, {f"playbook-{name}": events, f"draft-{name}": (closed,)}
+    closed = (DraftPublished(playbook=name, revision=revision, version=version),) if revision else ()
+    return answer, {f"playbook-{name}": events, f"draft-{name}": closed}
 
 
 def planned(
@@ -109,7 +119,7 @@ def planned(
     refuse_faults(as_file, organisation)
     catalogues = catalogues_of(organisation)
     definitions = organisation.definitions | definitions_of(catalogues.values())
-    return plan_playbook(as_file, command.playbook, wanted, organisation, catalogues, definitions)
+    return plan_playbook(as_file, command.playbook, wanted, organisation, catalogues, definitions, republish=True)
 
 
 def _digest(events: Sequence[Event], playbook: Playbook) -> str:
@@ -123,13 +133,15 @@ def _digest(events: Sequence[Event], playbook: Playbook) -> str:
 def _as_before(command: PublishDraft, events: list[Recorded], playbook: Playbook) -> DraftPublishing:
     """The answer that this command got before."""
     told = [recorded.event for recorded in events]
-    closed = next(event for event in told if isinstance(event, DraftPublished))
-    content = playbook.content(closed.version)
+    published = [event for event in told if isinstance(event, PlaybookPublished | PlaybookDriftApproved)]
+    closed = next((event for event in told if isinstance(event, DraftPublished)), None)
+    version = published[-1].version if published else closed.version if closed is not None else 0
+    content = playbook.content(version)
     return DraftPublishing(
         playbook=command.playbook,
-        version=closed.version,
-        revision=closed.revision,
+        version=version,
+        revision=closed.revision if closed is not None else 0,
         content_digest=digest_of_struct(content) if content is not None else "",
-        changed=any(isinstance(event, PlaybookPublished | PlaybookDriftApproved) for event in told),
+        changed=bool(published),
         seq=events[-1].seq,
     )

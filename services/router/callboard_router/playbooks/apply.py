@@ -32,6 +32,7 @@ class Apply:
 
     async def apply(self, command: ApplyOrganisation) -> Applied:
         """Answer with the plan; with `dry_run` nothing is written."""
+        await self._decisions.current_system()
         organisation = await self._decisions.current(command.organisation)
         if not command.dry_run:
             before = await self._decisions.seen(command.organisation, command.command_id, command)

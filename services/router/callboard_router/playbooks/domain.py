@@ -54,6 +54,8 @@ class PublishPlaybook(msgspec.Struct, frozen=True, kw_only=True):
     playbook: str
     content: PlaybookContent
     comment: str
+    republish: bool = False
+    """Whether other layers under an equal definition make a version."""
 
 
 class Playbook(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,10 +142,12 @@ def _decide(command: Command, state: Playbook) -> Sequence[Event]:
 
 
 def _publish(command: PublishPlaybook, state: Playbook) -> Sequence[Event]:
-    newest = state.content()
-    if newest is not None and newest.definition == command.content.definition and not state.retired:
-        return []
-    refuse_silence(command.comment, newest or command.content)
+    newest, wanted = state.content(), command.content
+    if newest is not None and not state.retired:
+        layers = newest.layers if not command.republish else wanted.layers
+        if (newest.definition, newest.layers) == (wanted.definition, layers):
+            return []
+    refuse_silence(command.comment, newest or wanted)
     return [
         PlaybookPublished(
             playbook=command.playbook,

@@ -17,6 +17,7 @@ from callboard.kernel.overrides import misfits
 from callboard_router.catalogue.domain import Exposure, content_of, expose
 from callboard_router.catalogue.schema import value_faults
 from callboard_router.catalogue.served import catalogues_of
+from callboard_router.layers.under import layers_under, outdated_notes
 from callboard_router.playbooks.decide_drift import refuse_other_policy
 from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook, refuse_silence
 from callboard_router.playbooks.drifted import Drifted
@@ -113,17 +114,20 @@ def plan_playbook(
     organisation: Organisation,
     catalogues: Mapping[str, Catalogue],
     definitions: Definitions,
+    *,
+    republish: bool = False,
 ) -> tuple[PlannedChange, tuple[Event, ...]]:
-    """The line and the events of one playbook; `wanted` has no faults."""
+    """The line and the events of one playbook; `wanted` has no faults. `republish`: also for other layers only."""
     state = organisation.playbook(name)
-    exposure = expose(wanted, catalogues)
-    content = content_of(wanted, exposure)
+    layers = layers_under(wanted, organisation)
+    exposure = expose(wanted, catalogues, layers=layers)
+    content = content_of(wanted, exposure, layers)
     comment = command.comment if not command.dry_run else command.comment or "dry run"
     refuse_other_policy(name, state.content(), wanted, command.actor)
     drift = Drifted(organisation, name, catalogues)
     if not command.accept_drift:
         content = drift.approved_only(content, exposure)
-    publish = PublishPlaybook(playbook=name, content=content, comment=comment)
+    publish = PublishPlaybook(playbook=name, content=content, comment=comment, republish=republish)
     events: tuple[Event, ...] = tuple(PLAYBOOK.decide(publish, state))
     if command.accept_drift and drift.held:
         drift.refuse_other_approver(command.actor)
@@ -133,6 +137,7 @@ def plan_playbook(
             events, content = (approval,), approval.content
     notes = drift.notes(content, exposure)
     if not events:
+        notes = (*notes, *outdated_notes(state.content(), organisation))
         return PlannedChange(subject=f"playbook {name}", action="unchanged", version=state.current, notes=notes), ()
     _refuse_collisions(name, exposure)
     _refuse_misfits(name, exposure, content, definitions)
