@@ -15,7 +15,7 @@ import msgspec
 import yaml
 
 from callboard.cli.apply import read_file
-from callboard.cli.changes import change_lines
+from callboard.cli.changes import change_lines, client_lines
 from callboard.cli.exit_codes import NOT_AS_EXPECTED, OK
 from callboard.cli.output import Output, moment
 from callboard.cli.refusals import Refused, WrongUsage
@@ -179,7 +179,7 @@ def _print_publishing(done: DraftPublishing, name: str, dry_run: bool, out: Outp
         out.text(f"{name}: {'would publish' if dry_run else 'published'} version {done.version}")
     else:
         out.text(f"{name}: version {done.version} has this content already")
-    for line in (*change_lines(done.changes), *done.notes):
+    for line in (*change_lines(done.changes), *done.notes, *client_lines(done.clients)):
         out.text(f"  {line}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from callboard.cli.changes import change_lines
+from callboard.cli.changes import change_lines, client_lines
 from callboard.cli.exit_codes import NOT_AS_EXPECTED, OK
 from callboard.cli.output import Output
 from callboard.cli.refusals import Refused
@@ -41,7 +41,7 @@ def _told(done: RolledBack, name: str, args: Namespace, out: Output) -> int:
     else:
         verb = "would have" if args.dry_run else "has"
         out.text(f"{name}: version {done.version} {verb} the content of version {done.to_version}")
-        for line in (*change_lines(done.changes), *done.notes):
+        for line in (*change_lines(done.changes), *done.notes, *client_lines(done.clients)):
             out.text(f"  {line}")
     changes = bool(done.changes) if args.dry_run else bool(done.seq)
     return NOT_AS_EXPECTED if args.exit_code and changes else OK

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from callboard.contracts.connected import AffectedClient
 from callboard.contracts.definitions import PlaybookDefinition
 from callboard.contracts.playbooks import Change
 
@@ -104,6 +105,7 @@ class PublishDraft(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.publ
 class DraftPublishing(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.publish_done", tag_field="type"):
     """Answer to `PublishDraft`: the version that has the content of the draft, or in a dry run would have it.
 
+    `clients`: in a dry run, those that are connected now or called in the last minutes, and would be served it.
     `changed` false: that is the version which was current already. `revision` 0: there was no draft.
     """
 
@@ -115,6 +117,7 @@ class DraftPublishing(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.p
     seq: int
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
+    clients: tuple[AffectedClient, ...] = ()
 
 
 class AskDraft(msgspec.Struct, frozen=True, kw_only=True, tag="draft?", tag_field="type"):

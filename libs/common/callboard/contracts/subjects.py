@@ -18,6 +18,7 @@ HELD = "cb.held"  # cb.held.<worker>                  router > the connector tha
 WATCH = "cb.watch"  # cb.watch.<organisation>.<server>  edge > connectors
 UPDATED = "cb.updated"  # cb.updated.<organisation>.<server>  connector > edges
 REPLAY = "cb.replay"  # cb.replay.<organisation>.<session>.<stream>  edge > JetStream (CB_REPLAY) and edges
+CONNECTED = "cb.ask.edge.connected"  # broadcast        router > edges
 COLLECTING = "cb.ask.edge.collecting"  # cb.ask.edge.collecting.<edge>  edge > the edge that collects an answer
 NEWS = "cb.ask.edge.news"  # cb.ask.edge.news.<edge>  edge > the edge that held a session's own stream
 
@@ -69,6 +70,7 @@ PREVIEW = "cb.ask.router.preview"
 EXPLAIN = "cb.ask.router.explain"
 PINS = "cb.ask.projections.pins"
 EXPORT_PLAYBOOK = "cb.ask.projections.export"
+RECENT_CLIENTS = "cb.ask.projections.recent_clients"
 CALLERS = "cb.ask.projections.callers"
 DEFINITION = "cb.ask.projections.definition"
 SERVERS = "cb.ask.projections.servers"
@@ -249,6 +251,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             PROBE,
             PLACE,
             CALLERS,
+            RECENT_CLIENTS,
+            CONNECTED,
             f"{HINT}.>",
             f"{CHANGED}.>",
             f"{RECORD}.>",

@@ -25,7 +25,7 @@ from callboard_router.catalogue.domain import Collision, Entry, app_of, expose, 
 from callboard_router.catalogue.drift import Definitions, differences, held_of, without
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
-from callboard_router.catalogue.stored import reading
+from callboard_router.catalogue.stored import readings, stored_etag
 
 DEFAULT_LIMITS = Limits(60_000, 3_600_000)
 
@@ -115,7 +115,7 @@ class CompiledPlaybook:
         self.tools = {name: ToolRoute(entry, self._tool_limits(entry)) for name, entry in exposure.tools.items()}
         self.prompts = exposure.prompts
         self._resources = exposure.resources
-        self.stored = {uri: reading(uri, e.resource) for uri, e in exposure.resources.items() if e.resource is not None}
+        self.stored = readings(exposure.resources)
         self._templates: list[tuple[re.Pattern[str], Entry]] = [
             (template_pattern(uri), entry) for uri, entry in exposure.templates.items()
         ]
@@ -139,12 +139,11 @@ class CompiledPlaybook:
             )
             for method, (kind, key, entries) in shown.items()
         }  # fmt: skip
+        resources = self.lists["resources/list"].etag + self.lists["resources/templates/list"].etag
         self.etags = {
             "tools": self.lists["tools/list"].etag,
             "prompts": self.lists["prompts/list"].etag,
-            "resources": self.lists["resources/list"].etag
-            + self.lists["resources/templates/list"].etag
-            + "".join(entry.item.digest[7:23] for entry in exposure.resources.values() if entry.resource is not None),
+            "resources": resources + stored_etag(exposure.resources),
         }
         self.opened = msgspec.json.encode(self._opened(content, catalogues, declared))
 

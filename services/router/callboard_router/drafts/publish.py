@@ -65,7 +65,14 @@ class Publish:
             command.organisation, {name: server for name, server in used.items() if server is not None}
         )
         changes, notes = await self._inquiries.concerning(command.organisation, command.playbook, answer.changes)
-        return msgspec.structs.replace(answer, changes=changes, notes=(*probe_notes(probes), *answer.notes, *notes))
+        playbook = organisation.playbook(command.playbook)
+        reached = await self._inquiries.affected(command.organisation, command.playbook, playbook)
+        return msgspec.structs.replace(
+            answer,
+            changes=changes,
+            notes=(*probe_notes(probes, organisation), *answer.notes, *notes, *reached.notes),
+            clients=reached.clients if answer.changed else (),
+        )
 
 
 def _wanted(command: PublishDraft, organisation: Organisation) -> PlaybookDefinition:

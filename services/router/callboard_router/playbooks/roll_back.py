@@ -63,9 +63,13 @@ class RollBack:
         changes = differences(playbook.content(), then, organisation)
         probes = await self._inquiries.probe(command.organisation, servers_of(then, organisation))
         told, notes = await self._inquiries.concerning(command.organisation, command.playbook, changes)
+        reached = await self._inquiries.affected(command.organisation, command.playbook, playbook)
         drift = (*drift_notes(then, catalogues_of(organisation)), *held_notes(then, organisation))
         return msgspec.structs.replace(
-            answer, changes=told, notes=(*probe_notes(probes), *drift, *ending_notes(events), *notes)
+            answer,
+            changes=told,
+            notes=(*probe_notes(probes, organisation), *drift, *ending_notes(events), *notes, *reached.notes),
+            clients=reached.clients if events else (),
         )
 
 
