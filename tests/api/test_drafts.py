@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,23 @@ async def test_a_playbook_may_waive_the_comment_of_a_publish_and_of_a_rollback(
     more = {**body, "servers": {"other": echo_server}}
     refused = await admin("POST", f"/organisations/{organisation}/apply", json=more)
     assert refused.json()["code"] == "comment.required", "servers waive nothing"
+
+
+async def test_a_token_of_one_playbook_can_draft_and_whoever_manages_the_organisation_publishes(
+    admin: Api, api_of: Callable[[str | None], Api], organisation: str, echo_server: dict[str, object]
+) -> None:
+    await applied(admin, organisation, echo_server)
+    wanted = {"client": "c", "scopes": ["manage"], "playbooks": ["start"]}
+    issued = await admin("POST", f"/organisations/{organisation}/tokens", json=wanted)
+    limited, at = api_of(issued.json()["token"]), f"/organisations/{organisation}/playbooks/start"
+    body = {"edits": [step("title", "Proposed")], "command_id": "edit-once"}
+    first = await answered(limited, "POST", f"{at}/draft", **body)
+    await answered(admin, "POST", f"{at}/draft", edits=[step("description", "d")])
+    again = await answered(limited, "POST", f"{at}/draft", **body)
+    assert again == first, "the same command gets the same answer, whatever came after"
+    for more in ({"comment": "mine"}, {"dry_run": True}):
+        refused = await limited("POST", f"{at}/publish", json=more)
+        assert (refused.status_code, refused.json()["code"]) == (403, "auth.forbidden")
+    other = f"/organisations/{organisation}/playbooks/other/draft"
+    assert (await limited("POST", other, json={"edits": [step("title", "x")]})).status_code == 403
+    await answered(admin, "POST", f"{at}/publish", comment="a good proposal")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from callboard.contracts.definitions import (
     HeldLayer,
     Layer,
+    LayerScope,
     PlaybookContent,
     PlaybookDefinition,
     StoredPrompt,
@@ -11,11 +12,15 @@ from callboard.contracts.definitions import (
 from callboard.kernel.definition_rules import layer_faults, playbook_faults
 from callboard.kernel.diff import changes_between
 from callboard.kernel.digest import digest_of, digest_of_struct
-from callboard.kernel.layers import held, instructions_of, left_out, prompts_of, resources_of
+from callboard.kernel.layers import instructions_of, left_out, prompts_of, resources_of
 
 
 def prompts(**templates: str) -> dict[str, StoredPrompt]:
     return {name: StoredPrompt(template=template) for name, template in templates.items()}
+
+
+def held(layer: Layer, scope: LayerScope, project: str = "") -> HeldLayer:
+    return HeldLayer(scope=scope, project=project, digest=digest_of_struct(layer), layer=layer)
 
 
 def layers(**more: Layer) -> list[HeldLayer]:

@@ -10,8 +10,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from callboard.contracts.definitions import HeldLayer, Layer, PlaybookDefinition, StoredPrompt, StoredResource
-from callboard.kernel.digest import digest_of_struct
+from callboard.contracts.definitions import HeldLayer, PlaybookDefinition, StoredPrompt, StoredResource
 from callboard.kernel.names import first_match
 
 Thing = TypeVar("Thing", bound=msgspec.Struct)
@@ -34,11 +33,6 @@ class LeftOut(NamedTuple):
     name: str
     layer: str
     pattern: str
-
-
-def held(layer: Layer, scope: Literal["system", "organisation", "project"], project: str = "") -> HeldLayer:
-    """A layer as a version holds it."""
-    return HeldLayer(scope=scope, project=project, digest=digest_of_struct(layer), layer=layer)
 
 
 def prompts_of(definition: PlaybookDefinition, layers: Sequence[HeldLayer]) -> dict[str, Layered[StoredPrompt]]:

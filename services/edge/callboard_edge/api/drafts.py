@@ -110,8 +110,12 @@ async def discard_draft(
 async def publish_draft(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: Publish
 ) -> DraftPublishing:
-    """It becomes the next version, unless the current one has the same content. A dry run only says what would be."""
-    caller.require("manage", organisation, name)
+    """It becomes the next version, unless the current one has the same content. A dry run only says what would be.
+
+    Whoever publishes decides which of the organisation's servers are reached, so a token that is limited to some
+    playbooks can only draft.
+    """
+    caller.require("manage", organisation)
     command = PublishDraft(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,

@@ -18,9 +18,9 @@ from callboard.kernel.names import is_slug
 
 
 class LayerState(msgspec.Struct, frozen=True, kw_only=True):
-    """State: every version, oldest first."""
+    """State: every version as it was published, oldest first."""
 
-    versions: tuple[Layer, ...] = ()
+    versions: tuple[LayerPublished, ...] = ()
 
     @property
     def current(self) -> int:
@@ -30,7 +30,12 @@ class LayerState(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def layer(self) -> Layer:
         """The newest version; an empty one before the first."""
-        return self.versions[-1] if self.versions else Layer()
+        return self.versions[-1].layer if self.versions else Layer()
+
+    @property
+    def digest(self) -> str:
+        """Of the newest version; computed once, when it was published."""
+        return self.versions[-1].digest if self.versions else digest_of_struct(Layer())
 
 
 def stream_of(scope: str, project: str) -> str:
@@ -72,7 +77,7 @@ def _refuse_misplaced(command: PublishLayer) -> None:
 
 def evolve(state: LayerState, event: LayerPublished) -> LayerState:
     """The state after the event."""
-    return LayerState(versions=(*state.versions, event.layer))
+    return LayerState(versions=(*state.versions, event))
 
 
 LAYER: Final[Decider[PublishLayer, LayerState, LayerPublished]] = Decider(LayerState(), decide, evolve)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from callboard.contracts.definitions import HeldLayer
 from callboard.contracts.events import LayerPublished
 from callboard.contracts.layers import SYSTEM, LayerPublishing, OutdatedPlaybook, PublishLayer
 from callboard.kernel.diff import layer_changes
 from callboard.kernel.digest import digest_of_struct
-from callboard.kernel.layers import held
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.layers.domain import LAYER, LayerState, stream_of
 from callboard_router.layers.under import outdated_playbooks
@@ -58,10 +58,14 @@ class PublishLayers:
     def _answer(
         self, command: PublishLayer, before: LayerState, events: Sequence[LayerPublished], after: Organisation
     ) -> LayerPublishing:
-        sides = ([held(layer, command.scope, command.project)] for layer in (before.layer, command.layer))
+        digest = digest_of_struct(command.layer)
+        sides = (
+            [HeldLayer(scope=command.scope, project=command.project, digest=digest, layer=layer)]
+            for layer in (before.layer, command.layer)
+        )
         return LayerPublishing(
             version=events[-1].version if events else before.current,
-            digest=digest_of_struct(command.layer),
+            digest=digest,
             changed=bool(events),
             changes=tuple(layer_changes(*sides)),
             outdated=tuple(self._outdated(command, after)),

@@ -37,7 +37,7 @@ class ShowLayers:
         if not 0 <= version <= state.current:
             text = f"the layer has no version {version}; the newest is {state.current}"
             raise Problem("layer.version_unknown", text, current=state.current)
-        layer = state.versions[version - 1] if version else state.layer
+        layer = state.versions[version - 1].layer if version else state.layer
         return ShownLayer(
             scope=question.scope,
             project=question.project,
@@ -84,7 +84,7 @@ def _line(scope: str, project: str, state: LayerState) -> Iterator[LayerLine]:
             scope=scope,  # type: ignore[arg-type]  # one of the three
             project=project,
             version=state.current,
-            digest=digest_of_struct(state.layer),
+            digest=state.digest,
             prompts=len(state.layer.prompts),
             resources=len(state.layer.resources),
         )

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callboard.contracts.definitions import HeldLayer, Layer, PlaybookContent, PlaybookDefinition
+from callboard.contracts.definitions import HeldLayer, Layer, LayerScope, PlaybookContent, PlaybookDefinition
 from callboard.contracts.layers import OutdatedPlaybook
-from callboard.kernel.layers import held
+from callboard_router.layers.domain import LayerState
 from callboard_router.state import Organisation
 
 
 def layers_under(definition: PlaybookDefinition, organisation: Organisation) -> tuple[HeldLayer, ...]:
     """The broadest first; an empty layer is none."""
     found = [
-        held(organisation.system.layer("system").layer, "system"),
-        held(organisation.layer("organisation").layer, "organisation"),
+        _held("system", organisation.system.layer("system")),
+        _held("organisation", organisation.layer("organisation")),
     ]
     if definition.project:
-        found.append(held(organisation.layer("project", definition.project).layer, "project", definition.project))
+        found.append(_held("project", organisation.layer("project", definition.project), definition.project))
     return tuple(layer for layer in found if layer.layer != Layer())
+
+
+def _held(scope: LayerScope, state: LayerState, project: str = "") -> HeldLayer:
+    return HeldLayer(scope=scope, project=project, digest=state.digest, layer=state.layer)
 
 
 def outdated(content: PlaybookContent, organisation: Organisation) -> tuple[str, ...]:
