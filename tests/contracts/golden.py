@@ -85,6 +85,20 @@ def all_events() -> list[events.Event]:
         ),
         events.PlaybookDriftRejected(playbook="start", rejected=(_drift().brief,)),
         events.PlaybookRetired(playbook="start"),
+        events.DraftEdited(playbook="start", revision=4, base=3, definition=_content().definition),
+        events.DraftDiscarded(playbook="start", revision=4),
+        events.DraftPublished(playbook="start", revision=4, version=5),
+        events.LayerPublished(
+            scope="project",
+            project="web",
+            version=2,
+            layer=d.Layer(
+                instructions="I",
+                prompts={"sum": d.StoredPrompt(template="t")},
+                resources={"doc://x": d.StoredResource(text="t", mime_type="text/plain", name="n", title="T")},
+            ),
+            digest="sha256:5",
+        ),
         events.ClientPinned(playbook="start", client="c", version=1),
         events.ClientUnpinned(playbook="start", client="c"),
         events.CanaryStarted(

@@ -26,6 +26,7 @@ from callboard_edge.health.metrics import Metrics
 from callboard_edge.health.routes import health_routes
 from callboard_edge.mcp.answers import Receive, Scope, Send
 from callboard_edge.mcp.calls import Calls
+from callboard_edge.mcp.connected import ConnectedClients
 from callboard_edge.mcp.connection import Rules
 from callboard_edge.mcp.connections import Connections
 from callboard_edge.mcp.endpoint import Carriers, McpEndpoint
@@ -104,7 +105,8 @@ class Edge:
             self._connections,
             self._calls,
         )
-        await asks.listen(self.bus, self._replays, self._streams)
+        clients = ConnectedClients(self._calls, self._playbooks, self._connections, self._sessions)
+        await asks.listen(self.bus, self._replays, self._streams, clients)
         answer_status(self)
         await self.bus.serve()
         config = uvicorn.Config(

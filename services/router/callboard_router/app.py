@@ -27,6 +27,8 @@ from callboard_router.catalogue.drift import why_held
 from callboard_router.catalogue.served import Served, announcement
 from callboard_router.decisions import Decisions
 from callboard_router.entry.commands import register_assignments, register_commands, register_drift
+from callboard_router.entry.drafts import register_drafts
+from callboard_router.entry.layers import register_layers
 from callboard_router.entry.queries import register_queries
 from callboard_router.entry.rpc import RpcEntry
 from callboard_router.playbooks.inquiries import Inquiries
@@ -71,6 +73,8 @@ class Router:
         register_commands(self.bus, decisions, inquiries)
         register_assignments(self.bus, decisions)
         register_drift(self.bus, decisions, inquiries)
+        register_drafts(self.bus, decisions, inquiries, store)
+        register_layers(self.bus, decisions, store, self._state)
         register_queries(self.bus, Previews(store, self._follower, self._served))
         answer_status(self)
         await self.bus.listen(f"{subjects.HINT}.>", self._hinted)

@@ -27,11 +27,16 @@ _DONE: Final = {
 
 
 def apply(args: Namespace, out: Output) -> int:
-    """`apply -f FILE -m WHY [--dry-run] [--prune] [--accept-drift]`."""
-    if not args.message and not args.dry_run:
-        raise WrongUsage("say why with -m WHY (or look first with --dry-run)")
+    """`apply -f FILE -m WHY [--dry-run] [--prune] [--accept-drift]`, or `apply -f FILE --draft`."""
+    if args.draft:
+        from callboard.cli.drafts import from_file
+
+        return from_file(args, out)
     name, text = read_file(args.file)
     wanted = parse(text, name)
+    waived = all(playbook.comments == "optional" for playbook in wanted.playbooks.values())
+    if not args.message and not args.dry_run and not waived:
+        raise WrongUsage("say why with -m WHY (or look first with --dry-run)")
     with connect(args) as callboard:
         applied = apply_file(
             callboard,

@@ -6,18 +6,22 @@ A command is named as `module:function` and imported only when it is chosen.
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+from typing import Final
 
 from callboard import __version__
 from callboard.cli.exit_codes import EXPLAINED
+from callboard.cli.parser_drafts import add_drafts, add_layers
+from callboard.cli.parsing import REFERENCE as _REFERENCE
+from callboard.cli.parsing import Commands
+from callboard.cli.parsing import command as _command
+from callboard.cli.parsing import exit_code as _exit_code
+from callboard.cli.parsing import group as _group
+from callboard.cli.parsing import why as _why
 
-_CLI: Final = "callboard.cli"
 ROOMS: Final = ("edge", "router", "connectors", "authsvc", "projections")
 # As `contracts.calls` has them; that is not imported, so that `--help` stays quick.
 OUTCOMES: Final = ("ok", "tool_error", "error", "refused", "timeout", "cancelled", "unknown")
-_REFERENCE: Final = "[ORG/]NAME"
 _WAIT: Final = "how long a request waits for an endpoint that is away (default: %(default)g)"
-Commands = Any  # argparse gives its sub-parsers no public type
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,38 +34,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"callboard {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_run, _apply, _organisations, _playbooks, _drift, _mcp, _records, _access, _installation, _tools):
+    for add in (
+        _run, _apply, _organisations, _playbooks, add_drafts, add_layers, _drift, _mcp, _records, _access,
+        _installation, _tools,
+    ):  # fmt: skip
         add(commands)
     return parser
-
-
-def _command(commands: Commands, name: str, function: str, text: str, *, org: bool = False) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=EXPLAINED,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=f"{_CLI}.{function}", org=None)
-    parser.add_argument("--json", action="store_true", help="print data as JSON")
-    parser.add_argument("--data-dir", metavar="DIR", help="read DIR/admin.env instead of CALLBOARD_URL and _TOKEN")
-    if org:
-        parser.add_argument("--org", help="the organisation (default: CALLBOARD_ORG, or the only one)")
-    return parser
-
-
-def _group(commands: Commands, name: str, text: str) -> Commands:
-    parser = commands.add_parser(name, help=text)
-    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-
-def _why(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    parser.add_argument("-m", "--message", metavar="WHY", default="", required=required, help="why; kept in the log")
-
-
-def _exit_code(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--exit-code", action="store_true", help="exit with 4 when something changes (for CI)")
 
 
 def _run(commands: Commands) -> None:
@@ -98,6 +76,7 @@ def _apply(commands: Commands) -> None:
     _exit_code(apply)
     apply.add_argument("--accept-drift", action="store_true", help="also show what servers changed since")
     apply.add_argument("--prune", action="store_true", help="retire what is not in the file")
+    apply.add_argument("--draft", action="store_true", help="put the playbooks into their drafts; publish nothing")
 
 
 def _organisations(commands: Commands) -> None:
@@ -196,9 +175,10 @@ def _previews(group: Commands) -> None:
     preview.add_argument("--as", dest="client", required=True, metavar="CLIENT", help="the name on its tokens")
     preview.add_argument("--era", choices=("2026", "2025"), default="2026", help="revision of MCP (default: 2026)")
     preview.add_argument("--at", metavar="TIME", help="as it was then, servers included, like '14:05 last tuesday'")
-    explain = _command(group, "explain", "previews:explain", "say which rule shows, hides or renames a tool", org=True)
+    explain = _command(group, "explain", "previews:explain", "say which rule shows, hides or renames it", org=True)
     explain.add_argument("name", metavar=f"{_REFERENCE}[@N]")
-    explain.add_argument("tool", metavar="TOOL", help="the name that agents see, or its server's own")
+    thing = "a tool, prompt or resource: the name or URI that agents see, or its server's own"
+    explain.add_argument("tool", metavar="THING", help=thing)
 
 
 def _drift(commands: Commands) -> None:

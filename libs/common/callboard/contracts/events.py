@@ -11,7 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from callboard.contracts.definitions import Catalogue, PlaybookContent, ServerDefinition
+from callboard.contracts.definitions import (
+    Catalogue,
+    Layer,
+    LayerScope,
+    PlaybookContent,
+    PlaybookDefinition,
+    ServerDefinition,
+)
 from callboard.contracts.drift import Drift
 
 
@@ -121,6 +128,40 @@ class PlaybookRetired(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.r
     """The playbook is no longer served; its versions stay readable."""
 
     playbook: str
+
+
+class DraftEdited(msgspec.Struct, frozen=True, kw_only=True, tag="draft.edited", tag_field="type"):
+    """Revision `revision` of the draft is this; it is to follow version `base`, whatever that shows."""
+
+    playbook: str
+    revision: int
+    base: int
+    definition: PlaybookDefinition
+
+
+class DraftDiscarded(msgspec.Struct, frozen=True, kw_only=True, tag="draft.discarded", tag_field="type"):
+    """The draft was thrown away at this revision."""
+
+    playbook: str
+    revision: int
+
+
+class DraftPublished(msgspec.Struct, frozen=True, kw_only=True, tag="draft.published", tag_field="type"):
+    """The draft at this revision has become version `version`, or had the content of that version already."""
+
+    playbook: str
+    revision: int
+    version: int
+
+
+class LayerPublished(msgspec.Struct, frozen=True, kw_only=True, tag="layer.published", tag_field="type"):
+    """Version `version` of a layer is this; playbooks that are published from here on stand on it."""
+
+    scope: LayerScope
+    version: int
+    layer: Layer
+    digest: str
+    project: str = ""
 
 
 class ClientPinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.client_pinned", tag_field="type"):
@@ -234,6 +275,10 @@ Event = (
     | PlaybookDriftApproved
     | PlaybookDriftRejected
     | PlaybookRetired
+    | DraftEdited
+    | DraftDiscarded
+    | DraftPublished
+    | LayerPublished
     | ClientPinned
     | ClientUnpinned
     | CanaryStarted

@@ -18,6 +18,7 @@ HELD = "cb.held"  # cb.held.<worker>                  router > the connector tha
 WATCH = "cb.watch"  # cb.watch.<organisation>.<server>  edge > connectors
 UPDATED = "cb.updated"  # cb.updated.<organisation>.<server>  connector > edges
 REPLAY = "cb.replay"  # cb.replay.<organisation>.<session>.<stream>  edge > JetStream (CB_REPLAY) and edges
+CONNECTED = "cb.ask.edge.connected"  # broadcast        router > edges
 COLLECTING = "cb.ask.edge.collecting"  # cb.ask.edge.collecting.<edge>  edge > the edge that collects an answer
 NEWS = "cb.ask.edge.news"  # cb.ask.edge.news.<edge>  edge > the edge that held a session's own stream
 
@@ -25,6 +26,15 @@ NEWS = "cb.ask.edge.news"  # cb.ask.edge.news.<edge>  edge > the edge that held 
 APPLY = "cb.cmd.organisation.apply"
 ROLL_BACK = "cb.cmd.playbook.roll_back"
 IMPORT_PLAYBOOK = "cb.cmd.playbook.import"
+PUBLISH_DRAFT = "cb.cmd.playbook.publish"
+EDIT_DRAFT = "cb.cmd.draft.edit"
+REBASE_DRAFT = "cb.cmd.draft.rebase"
+DISCARD_DRAFT = "cb.cmd.draft.discard"
+DRAFT = "cb.ask.router.draft"
+DRAFTS = "cb.ask.router.drafts"
+PUBLISH_LAYER = "cb.cmd.layer.publish"
+LAYER = "cb.ask.router.layer"
+LAYERS = "cb.ask.router.layers"
 APPROVE_DRIFT = "cb.cmd.playbook.approve_drift"
 REJECT_DRIFT = "cb.cmd.playbook.reject_drift"
 DRIFT = "cb.ask.router.drift"
@@ -60,6 +70,7 @@ PREVIEW = "cb.ask.router.preview"
 EXPLAIN = "cb.ask.router.explain"
 PINS = "cb.ask.projections.pins"
 EXPORT_PLAYBOOK = "cb.ask.projections.export"
+RECENT_CLIENTS = "cb.ask.projections.recent_clients"
 CALLERS = "cb.ask.projections.callers"
 DEFINITION = "cb.ask.projections.definition"
 SERVERS = "cb.ask.projections.servers"
@@ -200,6 +211,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{WATCH}.>",
             "cb.cmd.organisation.>",
             "cb.cmd.playbook.>",
+            "cb.cmd.draft.>",
+            "cb.cmd.layer.>",
             RETIRE_SERVER,
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
@@ -238,6 +251,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             PROBE,
             PLACE,
             CALLERS,
+            RECENT_CLIENTS,
+            CONNECTED,
             f"{HINT}.>",
             f"{CHANGED}.>",
             f"{RECORD}.>",
@@ -247,6 +262,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{RPC}.>",
             "cb.cmd.organisation.apply",
             "cb.cmd.playbook.>",
+            "cb.cmd.draft.>",
+            "cb.cmd.layer.>",
             "cb.cmd.server.>",
             "cb.ask.router.>",
             f"{HINT}.>",

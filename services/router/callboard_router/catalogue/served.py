@@ -11,6 +11,7 @@ from callboard_router.catalogue.combined import CombinedPlaybooks, Part
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.deadlines import Limits, of_server
 from callboard_router.catalogue.division import Division
+from callboard_router.layers.under import outdated
 from callboard_router.state import Organisation, RouterState
 
 
@@ -115,6 +116,13 @@ class Served:
             f"{organisation}/{playbook}",
             owner.definitions,
         )
+
+    def outdated(self, organisation: str, playbook: str, version: int) -> tuple[str, ...]:
+        """The layers that have changed since the current version was published; nothing for an older one."""
+        owner = self._state.organisation(organisation)
+        content = owner.playbook(playbook).content()
+        current = owner.playbook(playbook).current
+        return outdated(content, owner) if content is not None and version == current else ()
 
     def is_registered(self, organisation: str, server: str) -> bool:
         """Whether the organisation has this server now, in whatever playbook."""
