@@ -27,6 +27,7 @@ from callboard.kernel.canary import parse_condition
 from callboard.kernel.decider import Decider
 from callboard.kernel.digest import digest_of_struct
 from callboard.kernel.names import is_slug
+from callboard.kernel.personal import person_of
 from callboard.kernel.playbook_export import digests_of
 
 Event = (
@@ -202,7 +203,7 @@ def _import(command: ImportPlaybook, state: Playbook) -> Sequence[Event]:
 def _pin(command: PinClient, state: Playbook) -> Sequence[Event]:
     _must_be_served(command.playbook, state)
     _must_say_why(command.comment)
-    if not is_slug(command.client):
+    if not is_slug(command.client) and person_of(command.client) is None:
         raise Problem("argument.invalid", f"{command.client!r} is not the name of a client", argument="client")
     _existing(command.playbook, command.version, state)
     if state.pins.get(command.client) == command.version:
