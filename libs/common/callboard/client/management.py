@@ -14,6 +14,7 @@ from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.management import (
+    Comment,
     Import,
     NewConsumer,
     NewOrganisation,
@@ -26,6 +27,7 @@ from callboard.contracts.management import (
     WantedState,
     WhichChain,
 )
+from callboard.contracts.personal import Persons
 from callboard.contracts.playbooks import Applied, Done, ExportedPlaybook, ImportedPlaybook, RolledBack
 from callboard.contracts.records import (
     Calls,
@@ -191,19 +193,31 @@ class Callboard(Assignments):
         scopes: Sequence[Scope] = ("use",),
         playbooks: Sequence[str] = (),
         expires_in_seconds: int | None = None,
+        *,
+        person: bool = False,
     ) -> TokenIssued:
-        """A new client token; its value is shown this once."""
+        """A new client token; its value is shown this once. `person`: the client's name is one, to be sealed."""
         body = NewToken(
             client=client,
             scopes=tuple(scopes),
             playbooks=tuple(playbooks),
             expires_in_seconds=expires_in_seconds,
+            person=person,
         )
         return self._post(f"{organisation_path(organisation)}/tokens", body, TokenIssued)
 
     def revoke_token(self, organisation: str, key_id: str, comment: str = "") -> Done:
         """Refuse a token from now on."""
         return self._delete(f"{organisation_path(organisation)}/tokens/{part_of(key_id)}", comment=comment)
+
+    def persons(self, organisation: str) -> Persons:
+        """Persons who have or had a token of their own."""
+        return self._get(f"{organisation_path(organisation)}/persons", Persons)
+
+    def erase_person(self, organisation: str, person: str, comment: str) -> Done:
+        """Destroy the key of a person, by id or name, and refuse their tokens."""
+        path = f"{organisation_path(organisation)}/persons/{part_of(person)}/erase"
+        return self._post(path, Comment(comment=comment), Done)
 
     def secrets(self, organisation: str) -> Secrets:
         """Names of the secrets."""

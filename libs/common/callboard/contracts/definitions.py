@@ -173,7 +173,8 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What becomes of a tool or prompt that its server changes, adds or removes after a version pinned it.
 
-    "hold" hides it until somebody approves; with `approver`, the name of a client, only that one may.
+    "hold" hides it until somebody approves; with `approver`, the name of a client or the id of a person, only that one
+    may.
     """
 
     changed: Literal["hold", "accept"] = "hold"

@@ -148,13 +148,14 @@ class Import(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST …/tokens`. `playbooks` are globs; none means every playbook."""
+    """Body of `POST …/tokens`. `playbooks` are globs; none means every playbook. `person`: seal the client's name."""
 
     client: str
     scopes: tuple[Scope, ...] = ("use",)
     playbooks: tuple[str, ...] = ()
     expires_in_seconds: int | None = None
     command_id: str | None = None
+    person: bool = False
 
 
 class SecretValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

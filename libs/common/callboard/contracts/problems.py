@@ -79,6 +79,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     "organisation.exists": (-32602, 409, "Choose another name."),
     "organisation.unknown": (-32602, 404, "List them with `callboard status`."),
     "payload.too_large": (-32600, 413, "Send a smaller body, or raise CALLBOARD_EDGE_MAX_BODY_BYTES."),
+    "person.unknown": (-32602, 404, "List them with `callboard person ls`."),
     "playbook.collision": (-32602, 409, "Give one of the two servers another prefix or rename the tool."),
     "playbook.exists": (-32602, 409, "Choose another name; the history of a playbook is never overwritten."),
     "playbook.empty": (-32602, 400, "A playbook needs at least one server or prompt."),

@@ -55,6 +55,9 @@ STORE_SECRET = "cb.cmd.secret.store"
 DESTROY_SECRET = "cb.cmd.secret.destroy"
 ADMIT_CONSUMER = "cb.cmd.consumer.admit"
 DISMISS_CONSUMER = "cb.cmd.consumer.dismiss"
+ERASE_PERSON = "cb.cmd.person.erase"
+PERSONS = "cb.ask.authsvc.persons"
+OPEN_PERSONAL = "cb.ask.authsvc.open_personal"
 TOKENS = "cb.ask.authsvc.tokens"
 SECRETS = "cb.ask.authsvc.secrets"
 CONSUMERS = "cb.ask.authsvc.consumers"
@@ -217,6 +220,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
             "cb.cmd.consumer.>",
+            ERASE_PERSON,
             "cb.cmd.projection.>",
             "cb.ask.authsvc.>",
             "cb.ask.projections.>",
@@ -314,6 +318,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
             "cb.cmd.consumer.>",
+            ERASE_PERSON,
             "cb.ask.authsvc.>",
             "cb.ask.vault.>",
             f"{HINT}.>",

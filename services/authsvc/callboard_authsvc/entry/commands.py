@@ -14,6 +14,7 @@ from callboard.contracts.access import (
     StoreSecret,
     TokenIssued,
 )
+from callboard.contracts.personal import ErasePerson
 from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus, register
 from callboard_authsvc.consumers.admit import admit_consumer
@@ -21,6 +22,8 @@ from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.dismiss import dismiss_consumer
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.organisations.create import create_organisation
+from callboard_authsvc.persons.dependencies import PersonDependencies
+from callboard_authsvc.persons.erase import erase_person
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.issue import issue_token
 from callboard_authsvc.tokens.revoke import revoke_token
@@ -49,6 +52,15 @@ def register_token_commands(bus: Bus, use: TokenDependencies) -> None:
 
     register(bus, subjects.ISSUE_TOKEN, issue)
     register(bus, subjects.REVOKE_TOKEN, revoke)
+
+
+def register_person_commands(bus: Bus, use: PersonDependencies) -> None:
+    """Erase."""
+
+    async def erase(command: ErasePerson) -> Done:
+        return await erase_person(command, use)
+
+    register(bus, subjects.ERASE_PERSON, erase)
 
 
 def register_vault_commands(bus: Bus, use: VaultDependencies) -> None:

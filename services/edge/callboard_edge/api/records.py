@@ -18,6 +18,7 @@ from callboard.contracts.problems import Problem
 from callboard.contracts.records import AskCalls, AskDefinition, AskEvents, Calls, Definition, Events
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
+from callboard_edge.api.names import Names
 from callboard_edge.api.tail import Tails
 
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
@@ -47,6 +48,7 @@ async def tail_events(tails: Tails, caller: Caller, organisation: str) -> Stream
 async def list_calls(
     bus: Bus,
     caller: Caller,
+    names: Names,
     organisation: str,
     playbook: str = "",
     call_id: str = "",
@@ -69,8 +71,9 @@ async def list_calls(
     caller.require("read", organisation, playbook)
     question = AskCalls(
         organisation=organisation, playbook=playbook, call_id=call_id, limit=limit, version=version, tool=tool,
-        server=server, client=client, principal=principal, era=era, outcome=outcome, digest=digest, trace_id=trace_id,
-        min_us=min_us, since=_zoned(since), until=_zoned(until), cursor=cursor,
+        server=server, client=await names.sealed(organisation, client), principal=principal, era=era,
+        outcome=outcome, digest=digest, trace_id=trace_id, min_us=min_us, since=_zoned(since),
+        until=_zoned(until), cursor=cursor,
     )  # fmt: skip
     found = await bus.ask(subjects.CALLS_ASKED, question, Calls, within=ASK_SECONDS)
     return msgspec.structs.replace(found, calls=tuple(c for c in found.calls if caller.sees(c.playbook)))
