@@ -20,7 +20,12 @@ from callboard_projections.history.projection import PACKAGE, Projection
 
 log = structlog.get_logger()
 
-BATCH = 500
+BATCH = 1000
+"""Events of the log that a projection looks at in one transaction."""
+BATCH_BYTES = 16_000_000
+"""And about how many bytes of those that it folds: one event may have 24 MB."""
+SPAN = 50_000
+"""How far it looks for the next event of its kinds when there is none among these."""
 SWEEP_SECONDS = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -80,7 +85,14 @@ async def fold_batch(
     upto = min(head, at + limit)
     if upto <= at:
         return Folded(at, head)
-    rows = await connection.fetch(sql(PACKAGE, "read_kinds"), organisation, at, upto, list(projection.kinds))
+    kinds = list(projection.kinds)
+    rows = await connection.fetch(sql(PACKAGE, "read_kinds"), organisation, at, upto, kinds, BATCH_BYTES)
+    if rows and rows[-1]["bytes"] >= BATCH_BYTES:
+        upto = rows[-1]["seq"]
+    if not rows and upto < head:
+        last = min(head, at + SPAN)
+        found = await connection.fetchval(sql(PACKAGE, "next_of_kinds"), organisation, upto, last, kinds)
+        upto = last if found is None else found - 1
     await projection.apply(connection, [recorded_of(row) for row in rows], suffix)
     await connection.execute(sql(PACKAGE, "advance"), consumer, organisation, upto)
     return Folded(upto, head)

@@ -91,4 +91,5 @@ PLAYBOOKS = Projection(
         "playbook.retired",
     ),
     effects=_effects,
+    at_once=("playbook_version_recorded",),
 )

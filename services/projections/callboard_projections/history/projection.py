@@ -42,6 +42,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 
     `kinds`: the tags of the events it folds; others are not even decoded. `effects` must not fail for an event
     of these kinds: what it cannot store is a fault that stops the projection until it is repaired.
+    `at_once`: the statements that take the rows of a whole batch, each column as an array.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[str, ...]
     kinds: tuple[str, ...]
     effects: Callable[[Recorded], Sequence[Effect]]
+    at_once: tuple[str, ...] = ()
 
     async def make_tables(self, connection: Connection, suffix: int) -> None:
         """Create empty tables with this suffix."""
@@ -62,7 +64,10 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
         """Fold events, in their order, into the tables with this suffix."""
         for wave in _waves(effect for event in events for effect in self.effects(event)):
             for statement, values in wave.items():
-                await connection.executemany(suffixed(statement, suffix), values)
+                if statement in self.at_once:
+                    await connection.execute(suffixed(statement, suffix), *zip(*values, strict=True))
+                else:
+                    await connection.executemany(suffixed(statement, suffix), values)
 
     async def checksum(self, connection: Connection, suffix: int) -> str:
         """`sha256:<hex>` over all rows of all tables, whatever their physical order."""
