@@ -71,5 +71,4 @@ DEFINITIONS = Projection(
     tables=("definition",),
     kinds=("server.catalogue_discovered", "playbook.version_imported"),
     effects=_effects,
-    at_once=("definition_known",),
 )

@@ -1,3 +1,3 @@
 insert into rm.definition_{n} (organisation, digest, kind, server, name, raw, first_seen)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict do nothing
