@@ -115,29 +115,33 @@ class EventStore:
         Retried while the database is away: the command id makes that safe. Raises `StreamMoved`, or
         `Problem("command.reused")`.
         """
-        append = _append_of(command_id, request, meta, writes)
+        append = _append_of(organisation, command_id, request, meta, writes)
         if within is None:
-            return _outcome(await self._grouped.submit(organisation, append))
-        answer = await persist(lambda: self._append_within(organisation, append, within))
+            return _outcome(await self._grouped.submit(append))
+        answer = await persist(lambda: self._append_within(append, within))
         if not answer.replayed:
             await self._appended(organisation, answer.last_seq)
         return answer
 
-    async def _append_within(self, organisation: str, append: Append, within: Within) -> Appended:
+    async def _append_within(self, append: Append, within: Within) -> Appended:
         async with self.pool.acquire() as connection, connection.transaction():
-            [row] = await connection.fetch(sql(_HERE, "append_many"), *arguments(organisation, [append]))
+            [row] = await connection.fetch(sql(_HERE, "append_many"), *arguments([append]))
             answer = _outcome(row)
             if not answer.replayed:
                 await within(connection)
             return answer
 
-    async def _append_group(self, organisation: str, appends: Sequence[Append]) -> Sequence[asyncpg.Record]:
-        # Without a transaction around it the statement is one: one round trip, and the head row is locked no longer
+    async def _append_group(self, appends: Sequence[Append]) -> Sequence[asyncpg.Record]:
+        # Without a transaction around it the statement is one: one round trip, and the heads are locked no longer
         # than the commit takes.
-        values = arguments(organisation, appends)
+        values = arguments(appends)
         rows: list[asyncpg.Record] = await persist(lambda: self.pool.fetch(sql(_HERE, "append_many"), *values))
-        last = max((row["last_seq"] for row in rows if row["outcome"] == "appended"), default=0)
-        if last:
+        heads = {
+            append.organisation: row["last_seq"]  # the last of each is the highest
+            for append, row in zip(appends, rows, strict=True)
+            if row["outcome"] == "appended"
+        }
+        for organisation, last in heads.items():
             await self._appended(organisation, last)
         return rows
 
@@ -169,9 +173,12 @@ class EventStore:
         return {row["organisation"]: row["seq"] for row in rows}
 
 
-def _append_of(command_id: str, request: msgspec.Struct, meta: EventMeta, writes: Sequence[Write]) -> Append:
+def _append_of(
+    organisation: str, command_id: str, request: msgspec.Struct, meta: EventMeta, writes: Sequence[Write]
+) -> Append:
     now = time.time_ns() // 1_000_000
     return Append(
+        organisation=organisation,
         command=command_uuid(command_id),
         request_hash=request_hash(request),
         streams=tuple((write.stream, write.expected) for write in writes),

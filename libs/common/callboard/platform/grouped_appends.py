@@ -1,7 +1,8 @@
-"""Group commit: commands of one organisation that arrive while an append is under way share the next transaction.
+"""Group commit: commands that arrive while an append is under way share the next transaction.
 
-One organisation is serial (its head row is locked until the commit is on the disk), so what waits together may as well
-be written together. A command that comes alone is sent at once. Each keeps its own outcome.
+Each commit has to be on the disk, and an organisation is locked until it is; what waits together may as well be
+written together. A command that comes alone is sent at once. Each keeps its own outcome. An organisation has one of
+a few lanes, so that at most its lane waits for it.
 
 Above: `event_store`. Below: `cb.append_many` of `migrations/0007_append_many.sql`.
 """
@@ -16,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import asyncpg
 import msgspec
 
+LANES = 2
 MOST_COMMANDS = 64
 MOST_BYTES = 8_000_000
 """What one transaction takes at most, beyond its first command: one with a big event holds up few others."""
@@ -24,6 +26,7 @@ MOST_BYTES = 8_000_000
 class Append(msgspec.Struct, frozen=True):
     """One command as it goes to the database. `events`: (id, stream, type, schema version, payload) each."""
 
+    organisation: str
     command: uuid.UUID
     request_hash: bytes
     streams: tuple[tuple[str, int | None], ...]
@@ -36,12 +39,12 @@ class Append(msgspec.Struct, frozen=True):
         return sum(len(payload) for *_, payload in self.events)
 
 
-def arguments(organisation: str, appends: Sequence[Append]) -> tuple[object, ...]:
-    """The arguments of `sql/append_many.sql`."""
+def arguments(appends: Sequence[Append]) -> tuple[object, ...]:
+    """The arguments of `sql/append_many.sql`; `appends` are sorted by organisation."""
     streams = [stream for append in appends for stream in append.streams]
     events = [event for append in appends for event in append.events]
     return (
-        organisation,
+        [append.organisation for append in appends],
         [append.command for append in appends],
         [append.request_hash for append in appends],
         [len(append.streams) for append in appends],
@@ -54,54 +57,55 @@ def arguments(organisation: str, appends: Sequence[Append]) -> tuple[object, ...
 
 
 Answer = asyncpg.Record
-Write = Callable[[str, Sequence[Append]], Awaitable[Sequence[Answer]]]
+Write = Callable[[Sequence[Append]], Awaitable[Sequence[Answer]]]
 _Waiting = tuple[Append, "asyncio.Future[Answer]"]
 
 
 class GroupedAppends:
-    """The queues of all organisations. `write` makes one transaction and gives one answer per command, in order."""
+    """The lanes. `write` makes one transaction and gives one answer per command, in order."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._queues: dict[str, deque[_Waiting]] = {}
+        self._lanes: dict[int, deque[_Waiting]] = {}
         self._work: set[asyncio.Task[None]] = set()
 
-    async def submit(self, organisation: str, append: Append) -> Answer:
-        """Write the command, with others of its organisation if there are any; raises what its write raised."""
+    async def submit(self, append: Append) -> Answer:
+        """Write the command, with those that wait with it; raises what its write raised."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        queue = self._queues.get(organisation)
-        if queue is not None:
-            queue.append((append, answer))
+        lane = hash(append.organisation) % LANES
+        waiting = self._lanes.get(lane)
+        if waiting is not None:
+            waiting.append((append, answer))
             return await answer
-        self._queues[organisation] = deque([(append, answer)])
-        task = asyncio.create_task(self._empty(organisation))
+        self._lanes[lane] = deque([(append, answer)])
+        task = asyncio.create_task(self._empty(lane))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
         return await answer
 
-    async def _empty(self, organisation: str) -> None:
-        queue = self._queues[organisation]
+    async def _empty(self, lane: int) -> None:
+        waiting = self._lanes[lane]
         group: list[_Waiting] = []
         try:
-            while queue:
-                group = _next_group(queue)
-                await self._answer(organisation, group)
+            while waiting:
+                group = _next_group(waiting)
+                await self._answer(group)
         finally:
             # Nobody awaits this task: when it is cancelled, those who wait must not wait for ever.
-            for _, answer in (*group, *queue):
+            for _, answer in (*group, *waiting):
                 answer.cancel()
-            del self._queues[organisation]
+            del self._lanes[lane]
 
-    async def _answer(self, organisation: str, group: Sequence[_Waiting]) -> None:
+    async def _answer(self, group: Sequence[_Waiting]) -> None:
         try:
-            answers = await self._write(organisation, [append for append, _ in group])
+            answers = await self._write([append for append, _ in group])
         except Exception as error:
             if len(group) == 1:
                 _give(group[0][1], error)
                 return
             # One of them is to blame (a text that Postgres cannot hold); the others must not suffer for it.
             for one in group:
-                await self._answer(organisation, [one])
+                await self._answer([one])
             return
         for (_, waiting), answer in zip(group, answers, strict=True):
             _give(waiting, answer)
@@ -112,6 +116,7 @@ def _next_group(queue: deque[_Waiting]) -> list[_Waiting]:
     size = 0
     while queue and len(group) < MOST_COMMANDS and (size := size + queue[0][0].size) <= MOST_BYTES:
         group.append(queue.popleft())
+    group.sort(key=lambda waiting: waiting[0].organisation)  # those of one organisation stay in the order they came
     return group
 
 
