@@ -159,6 +159,21 @@ async def test_credentials_of_a_consumer_go_into_a_file_of_ones_own(
     assert (await installation.cli_json("consumer", "ls", "--org", name))["consumers"] == []
 
 
+async def test_an_event_is_shown_by_its_number_and_by_its_id(installation: Stack, name: str) -> None:
+    await installation.cli("org", "create", name)
+    first = await installation.cli_json("events", "show", f"{name}:1")
+    event_id = first["event"]["event_id"]
+    code, out, _ = await installation.cli("events", "show", event_id, "--org", name)
+    missing = await installation.cli("events", "show", f"{name}:99", ok=False)
+
+    assert (first["event"]["seq"], first["event_type"], first["prev_hash"]) == (1, "organisation.created", "00" * 32)
+    assert code == 0
+    assert f"{name}:1  {event_id}" in out
+    assert first["hash"] in out
+    assert missing[0] != 0
+    assert "event.unknown" in missing[2]
+
+
 async def test_a_tail_ends_after_the_number_asked_for(installation: Stack, name: str) -> None:
     await installation.cli("org", "create", name)
     tail = asyncio.create_task(installation.cli("events", "tail", "--org", name, "--count", "2", "--json"))

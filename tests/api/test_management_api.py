@@ -96,7 +96,17 @@ async def test_a_token_reaches_its_own_organisation_only(admin: Api, api_of: Api
     mine = (await manage("GET", "/organisations")).json()["organisations"]
     assert [line["organisation"] for line in mine] == [organisation]
     for name in (other, "*", ">", "no-such", "A B"):
-        for path in ("playbooks", "servers", "tokens", "secrets", "events", "calls", "calls/tail", "events/tail"):
+        for path in (
+            "playbooks",
+            "servers",
+            "tokens",
+            "secrets",
+            "events",
+            "events/1",
+            "calls",
+            "calls/tail",
+            "events/tail",
+        ):
             answer = await manage("GET", f"/organisations/{name}/{path}")
             assert answer.status_code in (403, 404), f"{name} {path}: {answer.status_code}"
 

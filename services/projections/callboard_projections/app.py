@@ -29,7 +29,7 @@ from callboard_projections.call_log.read import CallReads
 from callboard_projections.call_log.store import CallStore
 from callboard_projections.canary.watch import CanaryWatch
 from callboard_projections.entry.commands import register_commands
-from callboard_projections.entry.queries import register_history, register_records
+from callboard_projections.entry.queries import register_history, register_log, register_records
 from callboard_projections.history.fold import Folder
 from callboard_projections.history.read import Reads
 from callboard_projections.history.registry import PROJECTIONS, establish
@@ -125,6 +125,7 @@ class Projections:
         store = EventStore(pool, _nothing)
         reads = Reads(pool, store, {folder.projection.name: folder for folder in self._folders})
         register_history(self.bus, reads)
+        register_log(self.bus, reads)
         register_records(self.bus, pool, CallReads(pool), rebuilds)
         register_commands(self.bus, rebuilds)
         answer_status(self)

@@ -274,6 +274,8 @@ def _records(commands: Commands) -> None:
     log = _command(events, "ls", "events:list_events", "list events", org=True)
     log.add_argument("--after", type=int, default=0, metavar="SEQ")
     log.add_argument("--limit", type=int, default=200, metavar="N")
+    one = _command(events, "show", "events:show_event", "show one event with all that the log keeps of it", org=True)
+    one.add_argument("event", metavar="ID|[ORG:]SEQ", help="its id, or its number as `events ls` prints it")
     follow = _command(events, "tail", "events:tail_events", "follow events as they are published", org=True)
     follow.add_argument("--count", type=int, metavar="N", help="end after N events")
 

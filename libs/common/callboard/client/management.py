@@ -33,6 +33,7 @@ from callboard.contracts.records import (
     Diff,
     Events,
     History,
+    LoggedEvent,
     Organisations,
     Playbooks,
     Rebuilt,
@@ -151,6 +152,10 @@ class Callboard(Assignments):
     def events(self, organisation: str, after: int = 0, limit: int = 200) -> Events:
         """The log after `after`, oldest first."""
         return self._get(f"{organisation_path(organisation)}/events", Events, {"after": after, "limit": limit})
+
+    def event(self, organisation: str, event: str | int) -> LoggedEvent:
+        """One event of the log, by its number or its id."""
+        return self._get(f"{organisation_path(organisation)}/events/{part_of(str(event))}", LoggedEvent)
 
     def calls(self, organisation: str, **filters: object) -> Calls:
         """Calls, newest first, of the last 24 hours unless told otherwise; `filters` are the fields of `AskCalls`."""

@@ -57,6 +57,7 @@ CODES: dict[str, tuple[int, int, str]] = {
         503,
         "Look whether the gateway runs, then send the request again; it had no effect, or repeating it is safe.",
     ),
+    "event.unknown": (-32602, 404, "List them with `callboard events ls`; the number is that of its organisation."),
     "file.invalid": (-32602, 400, "Correct the file at the line named."),
     "header.mismatch": (-32020, 400, "Send the headers that mirror the body, or none."),
     "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),

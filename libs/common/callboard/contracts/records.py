@@ -217,6 +217,28 @@ class Events(msgspec.Struct, frozen=True, kw_only=True, tag="events", tag_field=
     events: tuple[PublishedEvent, ...]
 
 
+class AskEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event?", tag_field="type"):
+    """One event of an organisation: by its `seq`, or by its `event_id` when `seq` is 0."""
+
+    organisation: str
+    seq: int = 0
+    event_id: str = ""
+
+
+class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event", tag_field="type"):
+    """Answer to `AskEvent`: the event with all that the log keeps beside it. The hashes are hexadecimal."""
+
+    event: PublishedEvent
+    event_type: str
+    schema_version: int
+    command_id: str
+    correlation: str
+    causation: str
+    producer: str
+    prev_hash: str
+    hash: str
+
+
 class AskCalls(msgspec.Struct, frozen=True, kw_only=True, tag="calls?", tag_field="type"):
     """Call records of an organisation, newest first; every filter that is not empty has to match.
 
