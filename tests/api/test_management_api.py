@@ -86,6 +86,10 @@ async def test_a_scope_allows_what_it_says_and_nothing_more(
     assert (await manage("POST", f"{at}/tokens", json={"client": "x"})).status_code == 201
     problem(await manage("POST", "/organisations", json={"organisation": "mine"}), 403, "auth.forbidden")
     problem(await manage("POST", "/projections/playbooks/rebuild"), 403, "auth.forbidden")
+    event = {"organisation": organisation, "seq": 1, "comment": "why"}
+    for verb in ("skip", "retry"):
+        problem(await manage("POST", f"/projections/playbooks/{verb}", json=event), 403, "auth.forbidden")
+        problem(await admin("POST", f"/projections/playbooks/{verb}", json=event), 409, "projection.not_stopped")
     problem(await manage("POST", "/audit/verify", json={}), 403, "auth.forbidden")
 
 

@@ -92,7 +92,9 @@ def _run(commands: Commands) -> None:
 
 def _apply(commands: Commands) -> None:
     apply = _command(commands, "apply", "apply:apply", "make servers and playbooks look like a file")
-    apply.add_argument("-f", "--file", required=True, metavar="FILE", help="the file, or - for stdin")
+    which = apply.add_mutually_exclusive_group(required=True)
+    which.add_argument("-f", "--file", metavar="FILE", help="the file, or - for stdin")
+    which.add_argument("--watch", metavar="FILE", help="apply it now and whenever it changes, until Ctrl-C")
     _why(apply, required=False)
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     _exit_code(apply)
@@ -334,7 +336,19 @@ def _installation(commands: Commands) -> None:
     restore = _command(commands, "restore", "backup:restore", "fill an empty database from a backup")
     restore.add_argument("file", metavar="FILE")
     projection = _group(commands, "projection", "read models")
-    _command(projection, "ls", "installation:list_projections", "list projections with their lag")
+    _command(
+        projection,
+        "ls",
+        "installation:list_projections",
+        "list projections with their lag and the events that stop them",
+    )
+    skip = _command(projection, "skip", "installation:skip_event", "pass over an event that one cannot fold")
+    retry = _command(projection, "retry", "installation:retry_event", "try such an event again, now")
+    for parser in (skip, retry):
+        parser.add_argument("name")
+        parser.add_argument("event", metavar="ORG:SEQ", help="as `projection ls` prints it")
+    _why(skip)
+    _why(retry, required=False)
     rebuild = _command(projection, "rebuild", "installation:rebuild_projection", "fold the log from zero and switch")
     rebuild.add_argument("name")
 

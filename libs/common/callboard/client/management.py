@@ -18,6 +18,7 @@ from callboard.contracts.management import (
     NewConsumer,
     NewOrganisation,
     NewToken,
+    Poison,
     ReplayCall,
     RollBack,
     Scope,
@@ -36,6 +37,7 @@ from callboard.contracts.records import (
     LoggedEvent,
     Organisations,
     Playbooks,
+    PoisonDecided,
     Rebuilt,
     Replayed,
     Servers,
@@ -259,6 +261,19 @@ class Callboard(Assignments):
     def rebuild_projection(self, projection: str) -> Rebuilt:
         """Begin to rebuild a read model."""
         return self._transport.ask("POST", f"{API}/projections/{part_of(projection)}/rebuild", Rebuilt)
+
+    def skip_event(self, projection: str, organisation: str, seq: int, comment: str) -> PoisonDecided:
+        """Have a read model pass over the event at which it stopped."""
+        return self._decide(projection, "skip", organisation, seq, comment)
+
+    def retry_event(self, projection: str, organisation: str, seq: int, comment: str = "") -> PoisonDecided:
+        """Have a read model try that event now, or at its next rebuild when it was skipped."""
+        return self._decide(projection, "retry", organisation, seq, comment)
+
+    def _decide(self, projection: str, verb: str, organisation: str, seq: int, comment: str) -> PoisonDecided:
+        body = Poison(organisation=organisation, seq=seq, comment=comment)
+        path = f"{API}/projections/{part_of(projection)}/{verb}"
+        return self._transport.ask("POST", path, PoisonDecided, body=body)
 
     def rebuild_state(self, projection: str) -> Rebuilt:
         """How far a rebuild is."""

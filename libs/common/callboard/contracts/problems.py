@@ -76,6 +76,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     ),
     "playbook.unknown": (-32602, 404, "List them with `callboard playbook ls`."),
     "playbook.version_unknown": (-32602, 404, "List the versions with `callboard playbook history`."),
+    "projection.not_stopped": (-32602, 409, "List what stops one with `callboard projection ls`."),
     "projection.unknown": (-32602, 404, "List them with `callboard status`."),
     "projection.rebuilding": (-32602, 409, "Wait until the running rebuild has ended."),
     "prompt.held": (

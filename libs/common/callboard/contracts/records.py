@@ -319,6 +319,36 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuilt
     problem: str = ""
 
 
+class SkipEvent(msgspec.Struct, frozen=True, kw_only=True, tag="projection.skip", tag_field="type"):
+    """Have a projection pass over the event at which it stopped, also when it is rebuilt."""
+
+    projection: str
+    organisation: str
+    seq: int
+    actor: str
+    comment: str
+
+
+class RetryEvent(msgspec.Struct, frozen=True, kw_only=True, tag="projection.retry", tag_field="type"):
+    """Have a projection try the event at which it stopped, now; one that was skipped, at the next rebuild."""
+
+    projection: str
+    organisation: str
+    seq: int
+    actor: str
+    comment: str = ""
+
+
+class PoisonDecided(msgspec.Struct, frozen=True, kw_only=True, tag="projection.decided", tag_field="type"):
+    """Answer to `SkipEvent` and `RetryEvent`. `at`: how far the projection has folded this organisation now."""
+
+    projection: str
+    organisation: str
+    seq: int
+    state: Literal["stopped", "skipped", "due"]
+    at: int
+
+
 class AskRebuild(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuild?", tag_field="type"):
     """How far the rebuild of this projection is."""
 

@@ -70,6 +70,8 @@ VERIFY_AUDIT = "cb.ask.projections.verify_audit"
 LOG_ROWS = "cb.ask.projections.log_rows"
 SIGN_ANCHOR = "cb.ask.authsvc.sign_anchor"
 REBUILD = "cb.cmd.projection.rebuild"
+SKIP_EVENT = "cb.cmd.projection.skip"
+RETRY_EVENT = "cb.cmd.projection.retry"
 REBUILD_STATE = "cb.ask.projections.rebuild"
 STATUS = "cb.ask.status"  # broadcast, every room answers
 

@@ -17,6 +17,7 @@ import structlog
 from callboard.platform.event_store import Connection, recorded_of
 from callboard.platform.postgres import UNREACHABLE, sql
 from callboard_projections.history.projection import PACKAGE, Projection
+from callboard_projections.poison.record import record
 
 log = structlog.get_logger()
 
@@ -86,7 +87,9 @@ async def fold_batch(
     if upto <= at:
         return Folded(at, head)
     kinds = list(projection.kinds)
-    rows = await connection.fetch(sql(PACKAGE, "read_kinds"), organisation, at, upto, kinds, BATCH_BYTES)
+    rows = await connection.fetch(
+        sql(PACKAGE, "read_kinds"), organisation, at, upto, kinds, BATCH_BYTES, projection.name
+    )
     if rows and rows[-1]["bytes"] >= BATCH_BYTES:
         upto = rows[-1]["seq"]
     if not rows and upto < head:
@@ -138,6 +141,12 @@ class Folder:
             for organisation, stuck in sorted(self._stuck.items())
         )
 
+    def try_now(self, organisation: str) -> None:
+        """Whatever it stopped at there: do not wait before the next try."""
+        stuck = self._stuck.get(organisation)
+        if stuck is not None:
+            self._stuck[organisation] = stuck._replace(again_at=0.0)
+
     async def catch_up(self, organisation: str) -> int | None:
         """Fold what is committed now; returns the head of the log, None for an unknown organisation.
 
@@ -153,7 +162,12 @@ class Folder:
 
     async def catch_up_all(self) -> None:
         """The same for every organisation."""
-        for row in await self._pool.fetch(sql(PACKAGE, "behind"), self.projection.name):
+        rows = await self._pool.fetch(sql(PACKAGE, "behind"), self.projection.name)
+        behind = {row["organisation"]: row["at"] for row in rows}
+        for organisation, stuck in list(self._stuck.items()):
+            if behind.get(organisation, stuck.seq) >= stuck.seq:
+                del self._stuck[organisation]  # another instance got past it
+        for row in rows:
             await self._fold_to(row["organisation"], row["head"])
 
     async def run(self) -> None:
@@ -182,7 +196,7 @@ class Folder:
                 self._stuck.pop(organisation, None)
                 self._foreign = False
             except FoldRefused as refused:
-                self._stop_at(refused)
+                await self._stop_at(refused)
             except OtherLayout:
                 self._foreign = True
 
@@ -211,7 +225,7 @@ class Folder:
         suffix: int = live["suffix"]
         return suffix
 
-    def _stop_at(self, refused: FoldRefused) -> None:
+    async def _stop_at(self, refused: FoldRefused) -> None:
         before = self._stuck.get(refused.organisation)
         pause = min(before.pause * 2, LONGEST_PAUSE) if before is not None else FIRST_PAUSE
         again_at = asyncio.get_running_loop().time() + pause
@@ -223,3 +237,4 @@ class Folder:
             seq=refused.seq,
             exc_info=refused.__cause__,
         )
+        await record(self._pool, self.projection.name, refused.organisation, refused.seq, refused.reason)
