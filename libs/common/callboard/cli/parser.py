@@ -70,7 +70,9 @@ def _run(commands: Commands) -> None:
 
 def _apply(commands: Commands) -> None:
     apply = _command(commands, "apply", "apply:apply", "make servers and playbooks look like a file")
-    apply.add_argument("-f", "--file", required=True, metavar="FILE", help="the file, or - for stdin")
+    which = apply.add_mutually_exclusive_group(required=True)
+    which.add_argument("-f", "--file", metavar="FILE", help="the file, or - for stdin")
+    which.add_argument("--watch", metavar="FILE", help="apply it now and whenever it changes, until Ctrl-C")
     _why(apply, required=False)
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     _exit_code(apply)
@@ -254,6 +256,8 @@ def _records(commands: Commands) -> None:
     log = _command(events, "ls", "events:list_events", "list events", org=True)
     log.add_argument("--after", type=int, default=0, metavar="SEQ")
     log.add_argument("--limit", type=int, default=200, metavar="N")
+    one = _command(events, "show", "events:show_event", "show one event with all that the log keeps of it", org=True)
+    one.add_argument("event", metavar="ID|[ORG:]SEQ", help="its id, or its number as `events ls` prints it")
     follow = _command(events, "tail", "events:tail_events", "follow events as they are published", org=True)
     follow.add_argument("--count", type=int, metavar="N", help="end after N events")
 
@@ -327,7 +331,19 @@ def _installation(commands: Commands) -> None:
         "--erasures", action="append", default=[], metavar="EXPORT", help="erase again whom this exported log erased"
     )
     projection = _group(commands, "projection", "read models")
-    _command(projection, "ls", "installation:list_projections", "list projections with their lag")
+    _command(
+        projection,
+        "ls",
+        "installation:list_projections",
+        "list projections with their lag and the events that stop them",
+    )
+    skip = _command(projection, "skip", "installation:skip_event", "pass over an event that one cannot fold")
+    retry = _command(projection, "retry", "installation:retry_event", "try such an event again, now")
+    for parser in (skip, retry):
+        parser.add_argument("name")
+        parser.add_argument("event", metavar="ORG:SEQ", help="as `projection ls` prints it")
+    _why(skip)
+    _why(retry, required=False)
     rebuild = _command(projection, "rebuild", "installation:rebuild_projection", "fold the log from zero and switch")
     rebuild.add_argument("name")
 

@@ -19,6 +19,7 @@ from callboard.contracts.management import (
     NewConsumer,
     NewOrganisation,
     NewToken,
+    Poison,
     ReplayCall,
     RollBack,
     Scope,
@@ -35,8 +36,10 @@ from callboard.contracts.records import (
     Diff,
     Events,
     History,
+    LoggedEvent,
     Organisations,
     Playbooks,
+    PoisonDecided,
     Rebuilt,
     Replayed,
     Servers,
@@ -154,6 +157,10 @@ class Callboard(Assignments):
         """The log after `after`, oldest first."""
         return self._get(f"{organisation_path(organisation)}/events", Events, {"after": after, "limit": limit})
 
+    def event(self, organisation: str, event: str | int) -> LoggedEvent:
+        """One event of the log, by its number or its id."""
+        return self._get(f"{organisation_path(organisation)}/events/{part_of(str(event))}", LoggedEvent)
+
     def calls(self, organisation: str, **filters: object) -> Calls:
         """Calls, newest first, of the last 24 hours unless told otherwise; `filters` are the fields of `AskCalls`."""
         query = {
@@ -268,6 +275,19 @@ class Callboard(Assignments):
     def rebuild_projection(self, projection: str) -> Rebuilt:
         """Begin to rebuild a read model."""
         return self._transport.ask("POST", f"{API}/projections/{part_of(projection)}/rebuild", Rebuilt)
+
+    def skip_event(self, projection: str, organisation: str, seq: int, comment: str) -> PoisonDecided:
+        """Have a read model pass over the event at which it stopped."""
+        return self._decide(projection, "skip", organisation, seq, comment)
+
+    def retry_event(self, projection: str, organisation: str, seq: int, comment: str = "") -> PoisonDecided:
+        """Have a read model try that event now, or at its next rebuild when it was skipped."""
+        return self._decide(projection, "retry", organisation, seq, comment)
+
+    def _decide(self, projection: str, verb: str, organisation: str, seq: int, comment: str) -> PoisonDecided:
+        body = Poison(organisation=organisation, seq=seq, comment=comment)
+        path = f"{API}/projections/{part_of(projection)}/{verb}"
+        return self._transport.ask("POST", path, PoisonDecided, body=body)
 
     def rebuild_state(self, projection: str) -> Rebuilt:
         """How far a rebuild is."""

@@ -304,7 +304,7 @@ Event = (
 )
 
 
-class EventMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EventMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who, why and through what: stored beside every event and part of the hash chain."""
 
     actor: Personal

@@ -89,6 +89,14 @@ class NewLayer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     command_id: str | None = None
 
 
+class Poison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /projections/{name}/skip` and `…/retry`: the event, and why."""
+
+    organisation: str
+    seq: int
+    comment: str = ""
+
+
 class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `PUT …/playbooks/{name}/pins/{client}`."""
 

@@ -69,6 +69,7 @@ CODES: dict[str, tuple[int, int, str]] = {
         503,
         "Look whether the gateway runs, then send the request again; it had no effect, or repeating it is safe.",
     ),
+    "event.unknown": (-32602, 404, "List them with `callboard events ls`; the number is that of its organisation."),
     "file.invalid": (-32602, 400, "Correct the file at the line named."),
     "header.mismatch": (-32020, 400, "Send the headers that mirror the body, or none."),
     "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),
@@ -90,6 +91,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     ),
     "playbook.unknown": (-32602, 404, "List them with `callboard playbook ls`."),
     "playbook.version_unknown": (-32602, 404, "List the versions with `callboard playbook history`."),
+    "projection.not_stopped": (-32602, 409, "List what stops one with `callboard projection ls`."),
     "projection.unknown": (-32602, 404, "List them with `callboard status`."),
     "projection.rebuilding": (-32602, 409, "Wait until the running rebuild has ended."),
     "prompt.held": (

@@ -15,7 +15,16 @@ from nats.aio.msg import Msg
 from callboard.contracts import subjects
 from callboard.contracts.calls import Outcome
 from callboard.contracts.problems import Problem
-from callboard.contracts.records import AskCalls, AskDefinition, AskEvents, Calls, Definition, Events
+from callboard.contracts.records import (
+    AskCalls,
+    AskDefinition,
+    AskEvent,
+    AskEvents,
+    Calls,
+    Definition,
+    Events,
+    LoggedEvent,
+)
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
 from callboard_edge.api.names import Names
@@ -42,6 +51,15 @@ async def tail_events(tails: Tails, caller: Caller, organisation: str) -> Stream
     """Server-sent events, each a `PublishedEvent`."""
     caller.require("read", organisation)
     return tails.tail(f"{subjects.EVENT}.{organisation}.>")
+
+
+@get("/organisations/{organisation:str}/events/{event:str}", summary="One event of the log")
+async def show_event(bus: Bus, caller: Caller, organisation: str, event: str) -> LoggedEvent:
+    """By its number or its id, with the command behind it and its link of the hash chain."""
+    caller.require("read", organisation)
+    number = int(event) if event.isdecimal() and len(event) < 19 else 0
+    question = AskEvent(organisation=organisation, seq=number, event_id="" if number else event)
+    return await bus.ask(subjects.EVENT_ASKED, question, LoggedEvent)
 
 
 @get("/organisations/{organisation:str}/calls", summary="Recent calls")
@@ -106,4 +124,4 @@ def _visible_to(caller: Caller) -> Callable[[Msg], bool]:
     return visible
 
 
-ROUTES = [list_events, tail_events, list_calls, show_definition, tail_calls]
+ROUTES = [list_events, tail_events, show_event, list_calls, show_definition, tail_calls]
