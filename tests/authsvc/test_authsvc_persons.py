@@ -75,7 +75,7 @@ async def test_an_erased_person_is_erased_everywhere_and_the_chain_holds(stack: 
     assert (await asyncio.wait_for(pushed.get(), 5)).endswith(f'"{token.key_id}"}}'.encode())
     [erased, _] = await persons(edge)
     assert (erased.person, erased.name, erased.erased_at is None) == (person, "", False)
-    [key] = await stack.rows("select kek_id, wrapped, name_tag, name from cb.person where person = $1", person)
+    [key] = await stack.rows("select kek_id, wrapped, name_tag, name from cb.person_key where person = $1", person)
     assert tuple(key) == (None, None, None, "")
     assert (await verify(await stack.pool(), "acme")).intact
 
@@ -166,6 +166,6 @@ async def _persons_restored(
     async with connected(dsn) as connection:
         rows = await connection.fetch(
             "select person, wrapped is not null as held, bool_and(revoked_at is not null) as refused "
-            "from cb.person join cb.token using (organisation, person) group by organisation, person, held"
+            "from cb.person_key join cb.token using (organisation, person) group by organisation, person, held"
         )
     return {row["person"]: (row["held"], row["refused"]) for row in rows}

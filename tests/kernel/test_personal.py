@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from callboard.contracts import access, assignments, calls, events, personal, records
 from callboard.kernel.personal import is_person, join, person_id, person_of, sealed_in, sealed_part, with_names
-from callboard_authsvc.persons.sealing import open_text, seal_text
+from callboard_authsvc.erasure.sealing import open_text, seal_text
 from callboard_authsvc.vault.sealing import NotOpened
 
 ANN = person_id(bytes(range(10)))

@@ -39,7 +39,7 @@ TABLES: Final = (
     "event",
     "data_key",
     "secret",
-    "person",
+    "person_key",
     "token",
     "consumer",
     "poison_event",

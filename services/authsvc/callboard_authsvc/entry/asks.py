@@ -23,9 +23,9 @@ from callboard.platform.bus import Bus, register
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.list import list_consumers
-from callboard_authsvc.persons.dependencies import PersonDependencies
-from callboard_authsvc.persons.list import list_persons
-from callboard_authsvc.persons.open import open_personal
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
+from callboard_authsvc.erasure.list import list_persons
+from callboard_authsvc.erasure.open import open_personal
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.list import list_tokens
 from callboard_authsvc.tokens.verify import verify_token
@@ -65,7 +65,7 @@ def register_vault_asks(bus: Bus, use: VaultDependencies) -> None:
     register(bus, subjects.SECRETS, secrets)
 
 
-def register_person_asks(bus: Bus, use: PersonDependencies) -> None:
+def register_erasure_asks(bus: Bus, use: ErasureDependencies) -> None:
     """List, open."""
 
     async def persons(question: AskPersons) -> Persons:

@@ -20,10 +20,10 @@ from callboard.platform.bus import Bus, register
 from callboard_authsvc.consumers.admit import admit_consumer
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.dismiss import dismiss_consumer
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
+from callboard_authsvc.erasure.erase import erase_person
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.organisations.create import create_organisation
-from callboard_authsvc.persons.dependencies import PersonDependencies
-from callboard_authsvc.persons.erase import erase_person
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.issue import issue_token
 from callboard_authsvc.tokens.revoke import revoke_token
@@ -54,7 +54,7 @@ def register_token_commands(bus: Bus, use: TokenDependencies) -> None:
     register(bus, subjects.REVOKE_TOKEN, revoke)
 
 
-def register_person_commands(bus: Bus, use: PersonDependencies) -> None:
+def register_erasure_commands(bus: Bus, use: ErasureDependencies) -> None:
     """Erase."""
 
     async def erase(command: ErasePerson) -> Done:

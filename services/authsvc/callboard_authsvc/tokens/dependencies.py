@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.clock import Chance, Clock
+from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.organisations.known import KnownOrganisations
-from callboard_authsvc.persons.keys import PersonKeys
 from callboard_authsvc.tokens.verifier import Verifier
 
 

@@ -12,10 +12,10 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.personal import person_of
 from callboard.kernel.tokens import compose, key_id_of
 from callboard.platform.event_store import Connection
-from callboard_authsvc.adapters.person_table import PersonRow
+from callboard_authsvc.adapters.person_key_table import PersonKeyRow
 from callboard_authsvc.adapters.token_table import TokenRow
+from callboard_authsvc.erasure.domain import unknown
 from callboard_authsvc.journal import Outcome
-from callboard_authsvc.persons.domain import unknown
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.domain import CLIENT, Issue, TokenEvent, check, stream_of
 
@@ -63,7 +63,7 @@ async def issue_token(command: IssueToken, use: TokenDependencies) -> TokenIssue
     )
 
 
-async def _person(command: IssueToken, use: TokenDependencies) -> PersonRow | None:
+async def _person(command: IssueToken, use: TokenDependencies) -> PersonKeyRow | None:
     """Whose name the client has; one that was given as a person's stays one."""
     known = use.persons.ensured if command.person else use.persons.find
     found = await known(command.organisation, command.client)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.clock import Clock
+from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.organisations.known import KnownOrganisations
-from callboard_authsvc.persons.keys import PersonKeys
 
 
 @dataclass(frozen=True)
-class PersonDependencies:
+class ErasureDependencies:
     """Made once, in `app.py`."""
 
     journal: Journal

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from callboard.contracts.personal import OpenedPersonal, OpenPersonal
 from callboard.kernel.personal import ERASED, person_of
-from callboard_authsvc.persons.dependencies import PersonDependencies
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.vault.sealing import NotOpened
 
 
-async def open_personal(question: OpenPersonal, use: PersonDependencies) -> OpenedPersonal:
+async def open_personal(question: OpenPersonal, use: ErasureDependencies) -> OpenedPersonal:
     """What does not open (sealed elsewhere, or made up) is left out. Raises `secret.unreadable`."""
     organisation = question.organisation
     whose = {sealed: person for sealed in question.sealed if (person := person_of(sealed)) is not None}

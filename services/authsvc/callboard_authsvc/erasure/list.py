@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from callboard.contracts.personal import AskPersons, PersonLine, Persons
-from callboard_authsvc.persons.dependencies import PersonDependencies
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
 
 
-async def list_persons(question: AskPersons, use: PersonDependencies) -> Persons:
+async def list_persons(question: AskPersons, use: ErasureDependencies) -> Persons:
     """As they became known, erased ones included. Raises `organisation.unknown`."""
     await use.organisations.require(question.organisation)
     if question.person:

@@ -8,11 +8,11 @@ from callboard.contracts.events import PersonErased
 from callboard.contracts.personal import ErasePerson
 from callboard.contracts.playbooks import Done
 from callboard.platform.event_store import Connection
-from callboard_authsvc.persons.dependencies import PersonDependencies
-from callboard_authsvc.persons.domain import PERSON, Erase, stream_of, unknown
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
+from callboard_authsvc.erasure.domain import PERSON, Erase, stream_of, unknown
 
 
-async def erase_person(command: ErasePerson, use: PersonDependencies) -> Done:
+async def erase_person(command: ErasePerson, use: ErasureDependencies) -> Done:
     """Raises `organisation.unknown`, `person.unknown` or `comment.required`. Erased already: `Done` with seq 0."""
     organisation = command.organisation
     await use.organisations.require(organisation)

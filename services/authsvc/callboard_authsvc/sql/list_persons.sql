@@ -1,2 +1,0 @@
-select person, kek_id, wrapped, name, known_since, erased_at
-from cb.person where organisation = $1 order by known_since, person
