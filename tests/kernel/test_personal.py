@@ -31,6 +31,7 @@ PERSONAL = {
     "PlaybookVersionImported.actor",
     "Principal.client",
     "PublishedEvent.actor",
+    "TokenIssued.client",
     "TokenLine.client",
     "VersionLine.actor",
 }

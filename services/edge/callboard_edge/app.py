@@ -17,9 +17,11 @@ import callboard
 from callboard.contracts.status import InstanceStatus
 from callboard.platform.bus import Bus
 from callboard.platform.room import Clockwork, answer_status, cancel_all
+from callboard_edge.api.caller import Gatekeeper
 from callboard_edge.api.openapi import ContractSchemas
 from callboard_edge.api.routes import api_routes
 from callboard_edge.api.tail import Tails
+from callboard_edge.auth.logins import Logins
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.entry import asks, pushes
 from callboard_edge.health.metrics import Metrics
@@ -68,6 +70,7 @@ class Edge:
         self.bus = Bus("edge", instance, settings)
         self._metrics = Metrics()
         self._tokens = Tokens(self.bus, settings.token_soft, settings.token_hard)
+        self._logins = Logins(self.bus, settings.token_soft)
         self._calls = Calls(self.bus, settings.silence, settings.let_go)
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
@@ -105,6 +108,7 @@ class Edge:
             self._connections,
             self._calls,
         )
+        await pushes.listen_for_api(self.bus, self._tokens, self._logins, self._tails)
         clients = ConnectedClients(self._calls, self._playbooks, self._connections, self._sessions)
         await asks.listen(self.bus, self._replays, self._streams, clients)
         answer_status(self)
@@ -157,7 +161,7 @@ class Edge:
             [
                 mcp,
                 single,
-                *api_routes(self.bus, self._tokens.authenticate, self._tails, repeated),
+                *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
                 *health_routes(self.bus, self._metrics_text),
             ],
             openapi_config=OpenAPIConfig(

@@ -15,6 +15,7 @@ from callboard.contracts.problems import Problem
 from callboard.platform.event_store import EventStore, StreamMoved, Write
 from callboard.platform.log_follower import LogFollower
 from callboard_router.playbooks.drift_found import with_drift
+from callboard_router.quotas.domain import check_quotas
 from callboard_router.state import Organisation, RouterState
 
 ATTEMPTS = 8
@@ -65,9 +66,11 @@ class Decisions:
             # together) each is then disturbed by the other routers only.
             async with self._turns[organisation] if attempt else nullcontext():
                 state = await self.current(organisation)
+                decided = decide(state)
+                check_quotas(state, decided)
                 writes = [
                     Write(stream, tuple(events), state.streams.get(stream, 0))
-                    for stream, events in with_drift(state, decide(state)).items()
+                    for stream, events in with_drift(state, decided).items()
                     if events
                 ]
                 if not writes and not remember:

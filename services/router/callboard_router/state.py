@@ -32,6 +32,8 @@ from callboard.contracts.events import (
     ServerRetired,
 )
 from callboard.contracts.layers import SYSTEM
+from callboard.contracts.people_events import OrganisationPlanChosen
+from callboard.contracts.plans import Quotas
 from callboard.contracts.problems import Problem
 from callboard_router.drafts import domain as drafts
 from callboard_router.drafts.domain import NO_DRAFT, DraftState
@@ -52,6 +54,8 @@ class Organisation:
     def __init__(self, system: Organisation | None = None) -> None:
         self.created = False
         self.system: Organisation = system or self
+        self.plan = ""
+        self.quotas = Quotas()
         self.servers: dict[str, Server] = {}
         self.playbooks: dict[str, Playbook] = {}
         self.streams: dict[str, int] = {}
@@ -141,6 +145,12 @@ class Organisation:
         match event:
             case OrganisationCreated():
                 self.created = True
+                return set()
+            case OrganisationPlanChosen() as chosen:
+                self.plan = chosen.plan
+                self.quotas = Quotas(
+                    playbooks=chosen.playbooks, servers=chosen.servers, calls_per_day=chosen.calls_per_day
+                )
                 return set()
             case ServerRegistered() | ServerReconfigured() | ServerRetired() | ServerCatalogueDiscovered() as told:
                 self.servers[told.server] = SERVER.evolve(self.server(told.server), told)

@@ -11,6 +11,7 @@ from typing import Final
 from callboard import __version__
 from callboard.cli.exit_codes import EXPLAINED
 from callboard.cli.parser_drafts import add_drafts, add_layers
+from callboard.cli.parser_people import add_people, add_plans
 from callboard.cli.parsing import REFERENCE as _REFERENCE
 from callboard.cli.parsing import Commands
 from callboard.cli.parsing import command as _command
@@ -35,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"callboard {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
-        _run, _apply, _organisations, _playbooks, add_drafts, add_layers, _drift, _mcp, _records, _access,
+        _run, _apply, _organisations, _playbooks, add_drafts, add_layers, _drift, _mcp, _records, _access, add_people,
         _installation, _tools,
     ):  # fmt: skip
         add(commands)
@@ -87,6 +88,7 @@ def _organisations(commands: Commands) -> None:
     create = _command(org, "create", "organisations:create_organisation", "create an organisation")
     create.add_argument("name")
     create.add_argument("--title", default="")
+    add_plans(org)
     server = _group(commands, "server", "upstream MCP servers")
     _command(server, "ls", "organisations:list_servers", "list servers", org=True)
     retire = _command(server, "rm", "organisations:retire_server", "forget a server", org=True)
@@ -279,12 +281,15 @@ def _access(commands: Commands) -> None:
     token = _group(commands, "token", "client tokens")
     issue = _command(token, "issue", "access:issue_token", "issue a token; it is shown this once", org=True)
     issue.add_argument("client", help="who will use it")
-    issue.add_argument("--scope", action="append", choices=("use", "read", "manage"), help="default: use")
+    issue.add_argument("--scope", action="append", metavar="SCOPE", help="use (the default), read, operate, manage, …")
     issue.add_argument("--playbook", action="append", default=[], metavar="GLOB", help="limit to these playbooks")
     issue.add_argument("--expires", metavar="TIME", help="like 30d, 12h, 15m or 60s (default: never)")
     person = "the client's name is a person's: keep it sealed, so that they can be erased"
     issue.add_argument("--person", action="store_true", help=person)
     _command(token, "ls", "access:list_tokens", "list tokens", org=True)
+    rotate = _command(token, "rotate", "access:rotate_token", "replace a token; both work for a while", org=True)
+    rotate.add_argument("key_id")
+    rotate.add_argument("--overlap", default="1h", metavar="TIME", help="how long the old one works (default: 1h)")
     revoke = _command(token, "revoke", "access:revoke_token", "refuse a token from now on", org=True)
     revoke.add_argument("key_id")
     _why(revoke, required=False)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from callboard.client.assignments import Assignments
 from callboard.client.mcp import McpEndpoint
+from callboard.client.people import People
 from callboard.client.routes import API, SLOW_SECONDS, organisation_path, part_of, playbook_path
 from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, TokenIssued, Tokens
 from callboard.contracts.audit import Anchor, AuditVerdict, LogRows, Witness
@@ -22,7 +23,6 @@ from callboard.contracts.management import (
     Poison,
     ReplayCall,
     RollBack,
-    Scope,
     SecretValue,
     SystemStatus,
     WantedState,
@@ -47,7 +47,7 @@ from callboard.contracts.records import (
 )
 
 
-class Callboard(Assignments):
+class Callboard(Assignments, People):
     """A Callboard at `url`. Every method raises `Problem` when refused and `Unreachable` when nobody answers."""
 
     def playbook_endpoint(self, organisation: str, playbook: str) -> McpEndpoint:
@@ -197,7 +197,7 @@ class Callboard(Assignments):
         self,
         organisation: str,
         client: str,
-        scopes: Sequence[Scope] = ("use",),
+        scopes: Sequence[str] = ("use",),
         playbooks: Sequence[str] = (),
         expires_in_seconds: int | None = None,
         *,

@@ -20,6 +20,20 @@ from callboard.contracts.definitions import (
     ServerDefinition,
 )
 from callboard.contracts.drift import Drift
+from callboard.contracts.people_events import (
+    InvitationWithdrawn,
+    MemberInvited,
+    MemberJoined,
+    MemberRemoved,
+    MemberRoleGiven,
+    OrganisationPlanChosen,
+    PlaybookAssigned,
+    PlaybookUnassigned,
+    ProjectCreated,
+    ProjectRemoved,
+    ProjectRetitled,
+    ServiceAccountCreated,
+)
 from callboard.contracts.personal import Personal
 
 
@@ -220,13 +234,17 @@ class CanaryEnded(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canar
 
 
 class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_issued", tag_field="type"):
-    """A client got a token; only its id is here, the verifier is in the vault's table."""
+    """A client got a token; only its id is here, the verifier is in the vault's table.
+
+    `member`: who stands behind it; absent where nobody does.
+    """
 
     client: Personal
     key_id: str
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...] = ()
     expires_at: datetime | None = None
+    member: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ClientTokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_revoked", tag_field="type"):
@@ -234,6 +252,15 @@ class ClientTokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="client.
 
     client: Personal
     key_id: str
+
+
+class ClientTokenRotated(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_rotated", tag_field="type"):
+    """The token is refused from `until` on; `replaced_by` allows the same."""
+
+    client: str
+    key_id: str
+    replaced_by: str
+    until: datetime
 
 
 class SecretStored(msgspec.Struct, frozen=True, kw_only=True, tag="secret.stored", tag_field="type"):
@@ -296,6 +323,19 @@ Event = (
     | CanaryEnded
     | ClientTokenIssued
     | ClientTokenRevoked
+    | ClientTokenRotated
+    | MemberInvited
+    | InvitationWithdrawn
+    | MemberJoined
+    | ServiceAccountCreated
+    | MemberRoleGiven
+    | MemberRemoved
+    | ProjectCreated
+    | ProjectRetitled
+    | PlaybookAssigned
+    | PlaybookUnassigned
+    | ProjectRemoved
+    | OrganisationPlanChosen
     | SecretStored
     | SecretDestroyed
     | ConsumerAdmitted

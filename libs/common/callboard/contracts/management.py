@@ -6,7 +6,6 @@ Most answers are the answers of the bus, from `playbooks`, `access`, `records` a
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
@@ -16,8 +15,6 @@ from callboard.contracts.drafts import DraftStep, Prefer
 from callboard.contracts.drift import DriftChoice
 from callboard.contracts.playbooks import ExportedPlaybook
 from callboard.contracts.status import InstanceStatus
-
-Scope = Literal["use", "read", "manage"]
 
 
 class NewOrganisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,10 +153,13 @@ class Import(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST …/tokens`. `playbooks` are globs; none means every playbook. `person`: seal the client's name."""
+    """Body of `POST …/tokens`. `playbooks` are globs; none means every playbook. Scopes: `kernel.permissions`.
+
+    `person`: seal the client's name, which is a person's.
+    """
 
     client: str
-    scopes: tuple[Scope, ...] = ("use",)
+    scopes: tuple[str, ...] = ("use",)
     playbooks: tuple[str, ...] = ()
     expires_in_seconds: int | None = None
     command_id: str | None = None

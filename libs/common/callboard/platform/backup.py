@@ -42,6 +42,9 @@ TABLES: Final = (
     "person_key",
     "token",
     "consumer",
+    "person",
+    "member",
+    "invitation",
     "poison_event",
     *CALLS,
 )

@@ -18,32 +18,32 @@ from callboard_authsvc.erasure.domain import unknown
 from callboard_authsvc.journal import Outcome
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.domain import CLIENT, Issue, TokenEvent, check, stream_of
+from callboard_authsvc.tokens.hold import member_behind
 
 _RANDOM_BYTES = 40
 
 
 async def issue_token(command: IssueToken, use: TokenDependencies) -> TokenIssued:
-    """Raises `organisation.unknown`, `argument.invalid`, or `command.reused` for a second delivery."""
+    """Raises `organisation.unknown`, `argument.invalid`, `auth.forbidden`; `command.reused` for a second delivery."""
     await use.organisations.require(command.organisation)
     check(command.client, command.scopes, command.playbooks, command.expires_in_seconds)
     if person_of(command.client) is not None:
         raise Problem("argument.invalid", "client: name the client; it is sealed here", argument="client")
-    token = compose(use.chance(_RANDOM_BYTES))
+    member = await member_behind(command.by, command.organisation, command.client, command.scopes, use)
     person = await _person(command, use)
     # From here on the name stands nowhere but in the answer: not in the log, nor in the hash of the command.
     recorded = command if person is None else replace(command, client=person.name)
-    order = _order(recorded, token, use)
-    row = TokenRow(
-        key_id=order.key_id,
-        organisation=command.organisation,
-        client=order.client,
-        person=None if person is None else person.person,
-        verifier=use.verifier.of(token),
-        scopes=order.scopes,
-        playbooks=order.playbooks,
-        created_at=use.clock(),
-        expires_at=order.expires_at,
+    seconds = command.expires_in_seconds
+    token, key_id = new_token(use)
+    order = Issue(
+        client=recorded.client,
+        key_id=key_id,
+        scopes=command.scopes,
+        playbooks=command.playbooks,
+        expires_at=None if seconds is None else use.clock() + timedelta(seconds=seconds),
+        member=member,
     )
+    row = row_of(order, command.organisation, token, use)
 
     async def insert(connection: Connection, events: tuple[TokenEvent, ...]) -> None:
         if row.person is not None and not await use.persons.table.hold(connection, row.organisation, row.person):
@@ -52,11 +52,40 @@ async def issue_token(command: IssueToken, use: TokenDependencies) -> TokenIssue
 
     outcome = await use.journal.record(recorded, stream_of(order.client), CLIENT, order, insert)
     if outcome.replayed:
-        raise _shown_before(outcome)
+        raise shown_before(outcome)
+    return replace(answer_of(order, token), client=command.client)
+
+
+def new_token(use: TokenDependencies) -> tuple[str, str]:
+    """A value and its key id."""
+    token = compose(use.chance(_RANDOM_BYTES))
+    key_id = key_id_of(token)
+    assert key_id is not None, "a composed token has its form"
+    return token, key_id
+
+
+def row_of(order: Issue, organisation: str, token: str, use: TokenDependencies) -> TokenRow:
+    """What the table holds of a new token."""
+    return TokenRow(
+        key_id=order.key_id,
+        organisation=organisation,
+        client=order.client,
+        verifier=use.verifier.of(token),
+        scopes=order.scopes,
+        playbooks=order.playbooks,
+        created_at=use.clock(),
+        expires_at=order.expires_at,
+        member=order.member,
+        person=person_of(order.client),
+    )
+
+
+def answer_of(order: Issue, token: str) -> TokenIssued:
+    """The only message with the value in it."""
     return TokenIssued(
         token=token,
         key_id=order.key_id,
-        client=command.client,
+        client=order.client,
         scopes=order.scopes,
         playbooks=order.playbooks,
         expires_at=order.expires_at,
@@ -72,20 +101,8 @@ async def _person(command: IssueToken, use: TokenDependencies) -> PersonKeyRow |
     return found
 
 
-def _order(command: IssueToken, token: str, use: TokenDependencies) -> Issue:
-    key_id = key_id_of(token)
-    assert key_id is not None, "a composed token has its form"
-    seconds = command.expires_in_seconds
-    return Issue(
-        client=command.client,
-        key_id=key_id,
-        scopes=command.scopes,
-        playbooks=command.playbooks,
-        expires_at=None if seconds is None else use.clock() + timedelta(seconds=seconds),
-    )
-
-
-def _shown_before(outcome: Outcome) -> Problem:
+def shown_before(outcome: Outcome) -> Problem:
+    """The refusal of a second delivery, whose answer would hold a value that nobody has any more."""
     issued = [event.key_id for event in outcome.events if isinstance(event, ClientTokenIssued)]
     return Problem(
         "command.reused",

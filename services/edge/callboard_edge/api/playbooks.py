@@ -84,7 +84,7 @@ async def roll_back_playbook(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: RollBack
 ) -> RolledBack:
     """The content of version `to` becomes the next version; nothing is deleted. A dry run only says what would be."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:roll_back", organisation, name)
     command = RollBackPlaybook(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
@@ -111,7 +111,7 @@ async def import_playbook(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: Import
 ) -> ImportedPlaybook:
     """Under a name that never was one here; what does not have its digest is refused."""
-    caller.require("manage", organisation)
+    caller.require("playbook:publish", organisation)
     command = ImportPlaybook(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
@@ -127,7 +127,7 @@ async def import_playbook(
 @delete(_ONE, summary="Stop serving a playbook", status_code=200)
 async def retire_playbook(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, comment: str) -> Done:
     """Its versions stay readable."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:publish", organisation, name)
     command = RetirePlaybook(
         command_id=stamp.command_id(),
         organisation=organisation,

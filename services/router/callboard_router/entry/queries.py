@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from callboard.contracts import subjects
+from callboard.contracts.plans import AskUsage, Usage
 from callboard.contracts.previews import AskExplanation, AskPreview, Explanation, Preview
 from callboard.platform.bus import Bus, register
 from callboard_router.playbooks.preview import Previews
+from callboard_router.quotas.usage import Usages
 
 
-def register_queries(bus: Bus, previews: Previews) -> None:
+def register_queries(bus: Bus, previews: Previews, usages: Usages) -> None:
     """Subscribe every question to the room."""
 
     async def preview(question: AskPreview) -> Preview:
@@ -17,5 +19,9 @@ def register_queries(bus: Bus, previews: Previews) -> None:
     async def explain(question: AskExplanation) -> Explanation:
         return await previews.explain(question)
 
+    async def usage(question: AskUsage) -> Usage:
+        return await usages.usage(question)
+
+    register(bus, subjects.USAGE, usage)
     register(bus, subjects.PREVIEW, preview, workers=2)
     register(bus, subjects.EXPLAIN, explain, workers=2)

@@ -20,6 +20,7 @@ from callboard_router.decisions import Decisions, Writes
 from callboard_router.playbooks.domain import refuse_stale
 from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.playbooks.plan import Plan, plan, refuse_faults, to_probe
+from callboard_router.quotas.domain import check_quotas
 from callboard_router.state import Organisation
 
 
@@ -42,6 +43,7 @@ class Apply:
         probes = await self._inquiries.probe(command.organisation, to_probe(command, organisation))
         planned = plan(command, organisation, probes)
         if command.dry_run:
+            check_quotas(organisation, planned.writes)
             lines = tuple([await self._told(command.organisation, line) for line in planned.lines])
             return Applied(organisation=command.organisation, plan=lines, changed=bool(planned.writes))
         if planned.needs_comment and not command.comment.strip():
