@@ -141,6 +141,11 @@ def test_a_file_that_cannot_be_read_is_exit_code_2(capsys: pytest.CaptureFixture
     assert "not UTF-8" in refused(capsys, 2, "apply", "-f", "binary.yaml", "-m", "why")
 
 
+@pytest.mark.parametrize("words", [["--watch", "-"], ["--watch", "f.yaml", "--exit-code"], ["--watch", "missing"]])
+def test_what_cannot_be_watched_is_refused_at_once(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, 2, "apply", *words)
+
+
 def test_applying_wants_a_reason_unless_every_playbook_of_the_file_waives_it(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

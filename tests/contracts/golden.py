@@ -114,6 +114,7 @@ def all_events() -> list[events.Event]:
         events.SecretDestroyed(secret="s"),
         events.ConsumerAdmitted(consumer="a", public_key="U1"),
         events.ConsumerDismissed(consumer="a", public_key="U1"),
+        events.PersonErased(person="p_aaaaaaaaaaaaaaaa"),
     ]
 
 

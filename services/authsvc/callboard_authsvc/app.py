@@ -21,7 +21,8 @@ from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
-from callboard_authsvc.adapters.key_file import ANCHORS, FINGERPRINT, PEPPER, SETTING, TASK_ROOT, KeyFile
+from callboard_authsvc.adapters.key_file import ANCHORS, FINGERPRINT, PEPPER, PERSON_NAMES, SETTING, TASK_ROOT, KeyFile
+from callboard_authsvc.adapters.person_key_table import PersonKeyTable
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.secret_table import SecretTable
 from callboard_authsvc.adapters.token_table import TokenTable
@@ -32,15 +33,19 @@ from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
 from callboard_authsvc.entry.asks import (
     register_anchor_asks,
     register_consumer_asks,
+    register_erasure_asks,
     register_token_asks,
     register_vault_asks,
 )
 from callboard_authsvc.entry.commands import (
     register_consumer_commands,
+    register_erasure_commands,
     register_organisation_commands,
     register_token_commands,
     register_vault_commands,
 )
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
+from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.organisations.known import KnownOrganisations
 from callboard_authsvc.settings import AuthsvcSettings
@@ -105,12 +110,15 @@ class Authsvc:
         store = EventStore(self._pool, self._appended)
         journal = Journal(store, f"authsvc/{self._instance}")
         organisations = KnownOrganisations(journal)
-        tokens = self._token_dependencies(journal, organisations, self._pool)
+        keys = self._materials.keys
+        person_keys = PersonKeys(PersonKeyTable(self._pool), keys, keys.derive(PERSON_NAMES), self._clock, self._chance)
+        tokens = self._token_dependencies(journal, organisations, self._pool, person_keys)
         await ensure_administrator(settings.bootstrap_token, tokens)
         await announce_recent_revocations(tokens)
         vault = self._vault_dependencies(journal, organisations, secret_table)
         consumers = self._consumer_dependencies(journal, organisations, self._pool)
         self._register(journal, tokens, vault, consumers)
+        self._register_persons(ErasureDependencies(journal, organisations, person_keys, self._push, self._clock))
         anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
         register_anchor_asks(self.bus, anchors)
         self._upkeep = consumers.upkeep
@@ -154,13 +162,18 @@ class Authsvc:
         register_consumer_asks(self.bus, consumers)
         answer_status(self)
 
+    def _register_persons(self, use: ErasureDependencies) -> None:
+        register_erasure_commands(self.bus, use)
+        register_erasure_asks(self.bus, use)
+
     def _token_dependencies(
-        self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool
+        self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool, persons: PersonKeys
     ) -> TokenDependencies:
         return TokenDependencies(
             journal=journal,
             organisations=organisations,
             table=TokenTable(pool),
+            persons=persons,
             push=self._push,
             verifier=Verifier(self._materials.keys.derive(PEPPER)),
             clock=self._clock,

@@ -22,11 +22,21 @@ from callboard.contracts.access import (
     StoreSecret,
 )
 from callboard.contracts.events import Event, EventMeta, Recorded
+from callboard.contracts.personal import ErasePerson
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
 
-Command = CreateOrganisation | IssueToken | RevokeToken | StoreSecret | DestroySecret | AdmitConsumer | DismissConsumer
+Command = (
+    CreateOrganisation
+    | IssueToken
+    | RevokeToken
+    | StoreSecret
+    | DestroySecret
+    | AdmitConsumer
+    | DismissConsumer
+    | ErasePerson
+)
 Order = TypeVar("Order")
 State = TypeVar("State")
 Fact = TypeVar("Fact", bound=Event)
@@ -125,7 +135,7 @@ class Journal:
         return Outcome(events, appended.last_seq)
 
     def _meta(self, command: Command) -> EventMeta:
-        comment = command.comment if isinstance(command, RevokeToken) else ""
+        comment = command.comment if isinstance(command, RevokeToken | ErasePerson) else ""
         return EventMeta(actor=command.actor, comment=comment, producer=self._producer)
 
 

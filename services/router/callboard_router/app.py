@@ -50,7 +50,7 @@ class Router:
         self._state = RouterState()
         limits = Limits(int(settings.idle_seconds * 1000), int(settings.max_seconds * 1000))
         self._served = Served(self._state, settings.page_size, limits)
-        self._rpc = RpcEntry(self.bus, self._served, settings.placement_wait)
+        self._rpc: RpcEntry | None = None
         self._pool: asyncpg.Pool | None = None
         self._follower: LogFollower | None = None
         self._following: asyncio.Task[None] | None = None
@@ -66,6 +66,7 @@ class Router:
         store = EventStore(pool, self._appended)
         self._follower = LogFollower(store, self._apply)
         self._following = asyncio.create_task(self._follower.run())
+        self._rpc = RpcEntry(self.bus, self._served, self._follower, self._settings.placement_wait)
         await self._follower.caught_up.wait()
         decisions = Decisions(store, self._follower, self._state, f"router/{self.bus.instance}")
         inquiries = Inquiries(self.bus, self._settings.probe_wait)
@@ -82,14 +83,15 @@ class Router:
         await self.bus.serve()
         self._ready = True
         for (organisation, playbook), compiled in list(self._served.all().items()):
-            await self._announce(announcement(organisation, playbook, compiled))
+            seq = self._follower.position(organisation)
+            await self._announce(announcement(organisation, playbook, compiled, seq))
 
     async def stop(self) -> None:
         """Take no more calls, finish the commands that run, disconnect."""
         if self._calls is not None:
             await self._calls.drain()  # type: ignore[no-untyped-call]
         await self.bus.close()
-        await cancel_all(self._following)
+        await cancel_all(self._following, *(self._rpc.behind if self._rpc is not None else ()))
         if self._pool is not None:
             self._pool.terminate()
 
@@ -115,7 +117,7 @@ class Router:
         return self._clock.status(ready=self._ready, figures=figures, problem="; ".join(hidden), held=held)
 
     async def _apply(self, batch: list[Recorded]) -> None:
-        for changed in self._served.compile(self._state.apply(batch)):
+        for changed in self._served.compile(self._state.apply(batch), batch[-1].seq):
             if self._ready:
                 await self._announce(changed)
 

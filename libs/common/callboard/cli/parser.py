@@ -70,7 +70,9 @@ def _run(commands: Commands) -> None:
 
 def _apply(commands: Commands) -> None:
     apply = _command(commands, "apply", "apply:apply", "make servers and playbooks look like a file")
-    apply.add_argument("-f", "--file", required=True, metavar="FILE", help="the file, or - for stdin")
+    which = apply.add_mutually_exclusive_group(required=True)
+    which.add_argument("-f", "--file", metavar="FILE", help="the file, or - for stdin")
+    which.add_argument("--watch", metavar="FILE", help="apply it now and whenever it changes, until Ctrl-C")
     _why(apply, required=False)
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     _exit_code(apply)
@@ -254,6 +256,8 @@ def _records(commands: Commands) -> None:
     log = _command(events, "ls", "events:list_events", "list events", org=True)
     log.add_argument("--after", type=int, default=0, metavar="SEQ")
     log.add_argument("--limit", type=int, default=200, metavar="N")
+    one = _command(events, "show", "events:show_event", "show one event with all that the log keeps of it", org=True)
+    one.add_argument("event", metavar="ID|[ORG:]SEQ", help="its id, or its number as `events ls` prints it")
     follow = _command(events, "tail", "events:tail_events", "follow events as they are published", org=True)
     follow.add_argument("--count", type=int, metavar="N", help="end after N events")
 
@@ -278,10 +282,13 @@ def _access(commands: Commands) -> None:
     issue.add_argument("--scope", action="append", choices=("use", "read", "manage"), help="default: use")
     issue.add_argument("--playbook", action="append", default=[], metavar="GLOB", help="limit to these playbooks")
     issue.add_argument("--expires", metavar="TIME", help="like 30d, 12h, 15m or 60s (default: never)")
+    person = "the client's name is a person's: keep it sealed, so that they can be erased"
+    issue.add_argument("--person", action="store_true", help=person)
     _command(token, "ls", "access:list_tokens", "list tokens", org=True)
     revoke = _command(token, "revoke", "access:revoke_token", "refuse a token from now on", org=True)
     revoke.add_argument("key_id")
     _why(revoke, required=False)
+    _persons(commands)
     secret = _group(commands, "secret", "the vault")
     store = _command(secret, "set", "access:store_secret", "store a secret; the value is read from stdin", org=True)
     store.add_argument("name")
@@ -295,6 +302,15 @@ def _access(commands: Commands) -> None:
     _command(consumer, "ls", "access:list_consumers", "list consumers", org=True)
     dismiss = _command(consumer, "rm", "access:dismiss_consumer", "refuse a consumer from now on", org=True)
     dismiss.add_argument("name")
+
+
+def _persons(commands: Commands) -> None:
+    person = _group(commands, "person", "persons with tokens of their own")
+    _command(person, "ls", "persons:list_persons", "list persons", org=True)
+    erase = _command(commands, "erase", "persons:erase_person", "destroy the key of a person: what names them is gone")
+    erase.add_argument("organisation", metavar="ORG")
+    erase.add_argument("person", metavar="PERSON", help="the id, as `person ls` prints it, or the name")
+    _why(erase)
 
 
 def _installation(commands: Commands) -> None:
@@ -311,8 +327,23 @@ def _installation(commands: Commands) -> None:
     backup.add_argument("--no-calls", action="store_true", help="leave the call records out")
     restore = _command(commands, "restore", "backup:restore", "fill an empty database from a backup")
     restore.add_argument("file", metavar="FILE")
+    restore.add_argument(
+        "--erasures", action="append", default=[], metavar="EXPORT", help="erase again whom this exported log erased"
+    )
     projection = _group(commands, "projection", "read models")
-    _command(projection, "ls", "installation:list_projections", "list projections with their lag")
+    _command(
+        projection,
+        "ls",
+        "installation:list_projections",
+        "list projections with their lag and the events that stop them",
+    )
+    skip = _command(projection, "skip", "installation:skip_event", "pass over an event that one cannot fold")
+    retry = _command(projection, "retry", "installation:retry_event", "try such an event again, now")
+    for parser in (skip, retry):
+        parser.add_argument("name")
+        parser.add_argument("event", metavar="ORG:SEQ", help="as `projection ls` prints it")
+    _why(skip)
+    _why(retry, required=False)
     rebuild = _command(projection, "rebuild", "installation:rebuild_projection", "fold the log from zero and switch")
     rebuild.add_argument("name")
 

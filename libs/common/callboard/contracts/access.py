@@ -10,6 +10,8 @@ from datetime import datetime
 
 import msgspec
 
+from callboard.contracts.personal import Personal
+
 
 class CreateOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.create", tag_field="type"):
     """Create an organisation; asking again for one that exists answers `Done` with seq 0."""
@@ -21,7 +23,10 @@ class CreateOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organis
 
 
 class IssueToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.issue", tag_field="type"):
-    """Issue a client token. `playbooks` are globs (none: every playbook); scopes: use, read, manage."""
+    """Issue a client token. `playbooks` are globs (none: every playbook); scopes: use, read, manage.
+
+    `person`: the client's name is a person's, to be sealed from now on.
+    """
 
     command_id: str
     organisation: str
@@ -30,6 +35,7 @@ class IssueToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.issue", t
     playbooks: tuple[str, ...] = ()
     expires_in_seconds: int | None = None
     actor: str = ""
+    person: bool = False
 
 
 class TokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="token.issued", tag_field="type"):
@@ -66,7 +72,7 @@ class TokenLine(msgspec.Struct, frozen=True, kw_only=True):
     """One token as listed."""
 
     key_id: str
-    client: str
+    client: Personal
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...]
     created_at: datetime
@@ -97,7 +103,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_
     """Who is asking. `organisation` "*" is the local administrator, who may enter every organisation."""
 
     key_id: str
-    client: str
+    client: Personal
     organisation: str
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...] = ()

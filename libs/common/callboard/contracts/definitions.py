@@ -173,7 +173,8 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What becomes of a tool or prompt that its server changes, adds or removes after a version pinned it.
 
-    "hold" hides it until somebody approves; with `approver`, the name of a client, only that one may.
+    "hold" hides it until somebody approves; with `approver`, the name of a client or the id of a person, only that one
+    may.
     """
 
     changed: Literal["hold", "accept"] = "hold"
@@ -209,7 +210,7 @@ class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         return self.drift or DriftPolicy()
 
 
-class Exposed(msgspec.Struct, frozen=True, kw_only=True):
+class Exposed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing that a version exposes: whose it is, its name there, and the SHA-256 of its definition."""
 
     server: str
@@ -232,7 +233,7 @@ class PlaybookContent(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[HeldLayer, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
-class CatalogueItem(msgspec.Struct, frozen=True, kw_only=True):
+class CatalogueItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tool, prompt, resource or template as the upstream said it (`raw`), with its canonical digest.
 
     `problem` is set when the definition is not valid: the item is then quarantined, the others are not.

@@ -20,6 +20,7 @@ from callboard.contracts.definitions import (
     ServerDefinition,
 )
 from callboard.contracts.drift import Drift
+from callboard.contracts.personal import Personal
 
 
 class OrganisationCreated(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.created", tag_field="type"):
@@ -92,7 +93,7 @@ class PlaybookVersionImported(
     content_digest: str
     origin: str
     reason: str
-    actor: str
+    actor: Personal
     comment: str
     made_at: datetime
     rolled_back_to: int | None = None
@@ -168,7 +169,7 @@ class ClientPinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.clie
     """The client is served this version from here on, whichever is the current one."""
 
     playbook: str
-    client: str
+    client: Personal
     version: int
 
 
@@ -176,7 +177,7 @@ class ClientUnpinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.cl
     """The client is served what everybody is served again."""
 
     playbook: str
-    client: str
+    client: Personal
 
 
 class CanaryStarted(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canary_started", tag_field="type"):
@@ -221,7 +222,7 @@ class CanaryEnded(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canar
 class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_issued", tag_field="type"):
     """A client got a token; only its id is here, the verifier is in the vault's table."""
 
-    client: str
+    client: Personal
     key_id: str
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...] = ()
@@ -231,7 +232,7 @@ class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.t
 class ClientTokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_revoked", tag_field="type"):
     """The token is refused from here on."""
 
-    client: str
+    client: Personal
     key_id: str
 
 
@@ -262,6 +263,15 @@ class ConsumerDismissed(msgspec.Struct, frozen=True, kw_only=True, tag="consumer
     public_key: str
 
 
+class PersonErased(msgspec.Struct, frozen=True, kw_only=True, tag="person.erased", tag_field="type"):
+    """The key of this person was destroyed: what it sealed is `[erased]`, and their tokens are refused.
+
+    Only the opaque id stands here.
+    """
+
+    person: str
+
+
 Event = (
     OrganisationCreated
     | ServerRegistered
@@ -290,13 +300,14 @@ Event = (
     | SecretDestroyed
     | ConsumerAdmitted
     | ConsumerDismissed
+    | PersonErased
 )
 
 
-class EventMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EventMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who, why and through what: stored beside every event and part of the hash chain."""
 
-    actor: str
+    actor: Personal
     comment: str = ""
     correlation: str = ""
     causation: str = ""
@@ -328,7 +339,7 @@ class PublishedEvent(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     version: int
     recorded_at: datetime
-    actor: str
+    actor: Personal
     comment: str
     event: Event
 

@@ -89,6 +89,14 @@ class NewLayer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     command_id: str | None = None
 
 
+class Poison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /projections/{name}/skip` and `…/retry`: the event, and why."""
+
+    organisation: str
+    seq: int
+    comment: str = ""
+
+
 class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `PUT …/playbooks/{name}/pins/{client}`."""
 
@@ -148,13 +156,14 @@ class Import(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST …/tokens`. `playbooks` are globs; none means every playbook."""
+    """Body of `POST …/tokens`. `playbooks` are globs; none means every playbook. `person`: seal the client's name."""
 
     client: str
     scopes: tuple[Scope, ...] = ("use",)
     playbooks: tuple[str, ...] = ()
     expires_in_seconds: int | None = None
     command_id: str | None = None
+    person: bool = False
 
 
 class SecretValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

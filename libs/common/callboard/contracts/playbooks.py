@@ -209,7 +209,7 @@ class CatalogueChanged(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue
     `etags`: "tools" | "prompts" | "resources" -> digest of that list. An edge tells an agent to list again when
     the digest is another one than the agent was told of last: once, however many routers say it, however often.
     `version` 0, without etags: the playbook is not served any more. `divided`: some callers are served another version,
-    so that each has to be asked for.
+    so that each has to be asked for. `seq` is where the router stands in the organisation's log.
     """
 
     organisation: str
@@ -217,6 +217,7 @@ class CatalogueChanged(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue
     version: int
     etags: dict[str, str]
     divided: bool = False
+    seq: int = 0
 
 
 class WatchResources(msgspec.Struct, frozen=True, kw_only=True, tag="resources.watch", tag_field="type"):

@@ -69,6 +69,7 @@ CODES: dict[str, tuple[int, int, str]] = {
         503,
         "Look whether the gateway runs, then send the request again; it had no effect, or repeating it is safe.",
     ),
+    "event.unknown": (-32602, 404, "List them with `callboard events ls`; the number is that of its organisation."),
     "file.invalid": (-32602, 400, "Correct the file at the line named."),
     "header.mismatch": (-32020, 400, "Send the headers that mirror the body, or none."),
     "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),
@@ -79,6 +80,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     "organisation.exists": (-32602, 409, "Choose another name."),
     "organisation.unknown": (-32602, 404, "List them with `callboard status`."),
     "payload.too_large": (-32600, 413, "Send a smaller body, or raise CALLBOARD_EDGE_MAX_BODY_BYTES."),
+    "person.unknown": (-32602, 404, "List them with `callboard person ls`."),
     "playbook.collision": (-32602, 409, "Give one of the two servers another prefix or rename the tool."),
     "playbook.exists": (-32602, 409, "Choose another name; the history of a playbook is never overwritten."),
     "playbook.empty": (-32602, 400, "A playbook needs at least one server or prompt."),
@@ -89,6 +91,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     ),
     "playbook.unknown": (-32602, 404, "List them with `callboard playbook ls`."),
     "playbook.version_unknown": (-32602, 404, "List the versions with `callboard playbook history`."),
+    "projection.not_stopped": (-32602, 409, "List what stops one with `callboard projection ls`."),
     "projection.unknown": (-32602, 404, "List them with `callboard status`."),
     "projection.rebuilding": (-32602, 409, "Wait until the running rebuild has ended."),
     "prompt.held": (

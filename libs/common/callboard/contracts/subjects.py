@@ -55,6 +55,9 @@ STORE_SECRET = "cb.cmd.secret.store"
 DESTROY_SECRET = "cb.cmd.secret.destroy"
 ADMIT_CONSUMER = "cb.cmd.consumer.admit"
 DISMISS_CONSUMER = "cb.cmd.consumer.dismiss"
+ERASE_PERSON = "cb.cmd.person.erase"
+PERSONS = "cb.ask.authsvc.persons"
+OPEN_PERSONAL = "cb.ask.authsvc.open_personal"
 TOKENS = "cb.ask.authsvc.tokens"
 SECRETS = "cb.ask.authsvc.secrets"
 CONSUMERS = "cb.ask.authsvc.consumers"
@@ -75,11 +78,14 @@ CALLERS = "cb.ask.projections.callers"
 DEFINITION = "cb.ask.projections.definition"
 SERVERS = "cb.ask.projections.servers"
 EVENTS_ASKED = "cb.ask.projections.events"
+EVENT_ASKED = "cb.ask.projections.event"
 CALLS_ASKED = "cb.ask.projections.calls"
 VERIFY_AUDIT = "cb.ask.projections.verify_audit"
 LOG_ROWS = "cb.ask.projections.log_rows"
 SIGN_ANCHOR = "cb.ask.authsvc.sign_anchor"
 REBUILD = "cb.cmd.projection.rebuild"
+SKIP_EVENT = "cb.cmd.projection.skip"
+RETRY_EVENT = "cb.cmd.projection.retry"
 REBUILD_STATE = "cb.ask.projections.rebuild"
 STATUS = "cb.ask.status"  # broadcast, every room answers
 
@@ -217,6 +223,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
             "cb.cmd.consumer.>",
+            ERASE_PERSON,
             "cb.cmd.projection.>",
             "cb.ask.authsvc.>",
             "cb.ask.projections.>",
@@ -314,6 +321,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
             "cb.cmd.consumer.>",
+            ERASE_PERSON,
             "cb.ask.authsvc.>",
             "cb.ask.vault.>",
             f"{HINT}.>",

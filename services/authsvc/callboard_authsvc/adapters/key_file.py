@@ -29,6 +29,7 @@ PEPPER = "callboard token pepper v1"
 ANCHORS = "callboard audit anchors v1"
 FINGERPRINT = "callboard command fingerprint v1"
 TASK_ROOT = "callboard task ids v1"
+PERSON_NAMES = "callboard person names v1"
 _WRAPPING = "callboard data key wrapping v1"
 _IDENTITY = "callboard key file identity v1"
 

@@ -25,6 +25,7 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    person: str | None = None
 
     def __repr__(self) -> str:
         return f"TokenRow(key_id={self.key_id!r}, organisation={self.organisation!r}, client={self.client!r})"
@@ -38,7 +39,7 @@ class TokenTable:
 
     async def insert(self, connection: Connection, row: TokenRow) -> None:
         """Add a client's token."""
-        await connection.execute(sql(_PACKAGE, "insert_token"), *_columns(row))
+        await connection.execute(sql(_PACKAGE, "insert_token"), *_columns(row), row.person)
 
     async def revoke(self, connection: Connection, organisation: str, key_id: str, now: datetime) -> None:
         """Mark a token as revoked; one that is already keeps its time."""

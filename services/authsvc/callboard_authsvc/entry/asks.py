@@ -18,10 +18,14 @@ from callboard.contracts.access import (
     VerifyToken,
 )
 from callboard.contracts.audit import Anchor, SignAnchor
+from callboard.contracts.personal import AskPersons, OpenedPersonal, OpenPersonal, Persons
 from callboard.platform.bus import Bus, register
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.list import list_consumers
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
+from callboard_authsvc.erasure.list import list_persons
+from callboard_authsvc.erasure.open import open_personal
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.list import list_tokens
 from callboard_authsvc.tokens.verify import verify_token
@@ -59,6 +63,19 @@ def register_vault_asks(bus: Bus, use: VaultDependencies) -> None:
     register(bus, subjects.OPEN_SECRETS, opened)
     register(bus, subjects.TASK_KEY, sealing)
     register(bus, subjects.SECRETS, secrets)
+
+
+def register_erasure_asks(bus: Bus, use: ErasureDependencies) -> None:
+    """List, open."""
+
+    async def persons(question: AskPersons) -> Persons:
+        return await list_persons(question, use)
+
+    async def opened(question: OpenPersonal) -> OpenedPersonal:
+        return await open_personal(question, use)
+
+    register(bus, subjects.PERSONS, persons)
+    register(bus, subjects.OPEN_PERSONAL, opened)
 
 
 def register_anchor_asks(bus: Bus, anchors: Anchors) -> None:

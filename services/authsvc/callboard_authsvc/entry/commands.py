@@ -14,11 +14,14 @@ from callboard.contracts.access import (
     StoreSecret,
     TokenIssued,
 )
+from callboard.contracts.personal import ErasePerson
 from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus, register
 from callboard_authsvc.consumers.admit import admit_consumer
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.dismiss import dismiss_consumer
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
+from callboard_authsvc.erasure.erase import erase_person
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.organisations.create import create_organisation
 from callboard_authsvc.tokens.dependencies import TokenDependencies
@@ -49,6 +52,15 @@ def register_token_commands(bus: Bus, use: TokenDependencies) -> None:
 
     register(bus, subjects.ISSUE_TOKEN, issue)
     register(bus, subjects.REVOKE_TOKEN, revoke)
+
+
+def register_erasure_commands(bus: Bus, use: ErasureDependencies) -> None:
+    """Erase."""
+
+    async def erase(command: ErasePerson) -> Done:
+        return await erase_person(command, use)
+
+    register(bus, subjects.ERASE_PERSON, erase)
 
 
 def register_vault_commands(bus: Bus, use: VaultDependencies) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.clock import Chance, Clock
+from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.organisations.known import KnownOrganisations
 from callboard_authsvc.tokens.verifier import Verifier
@@ -19,6 +20,7 @@ class TokenDependencies:
     journal: Journal
     organisations: KnownOrganisations
     table: TokenTable
+    persons: PersonKeys
     push: RevocationPush
     verifier: Verifier
     clock: Clock

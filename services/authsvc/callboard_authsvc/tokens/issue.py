@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from callboard.contracts.access import IssueToken, TokenIssued
 from callboard.contracts.events import ClientTokenIssued
 from callboard.contracts.problems import Problem
+from callboard.kernel.personal import person_of
 from callboard.kernel.tokens import compose, key_id_of
 from callboard.platform.event_store import Connection
+from callboard_authsvc.adapters.person_key_table import PersonKeyRow
 from callboard_authsvc.adapters.token_table import TokenRow
+from callboard_authsvc.erasure.domain import unknown
 from callboard_authsvc.journal import Outcome
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.domain import CLIENT, Issue, TokenEvent, check, stream_of
@@ -21,12 +26,18 @@ async def issue_token(command: IssueToken, use: TokenDependencies) -> TokenIssue
     """Raises `organisation.unknown`, `argument.invalid`, or `command.reused` for a second delivery."""
     await use.organisations.require(command.organisation)
     check(command.client, command.scopes, command.playbooks, command.expires_in_seconds)
+    if person_of(command.client) is not None:
+        raise Problem("argument.invalid", "client: name the client; it is sealed here", argument="client")
     token = compose(use.chance(_RANDOM_BYTES))
-    order = _order(command, token, use)
+    person = await _person(command, use)
+    # From here on the name stands nowhere but in the answer: not in the log, nor in the hash of the command.
+    recorded = command if person is None else replace(command, client=person.name)
+    order = _order(recorded, token, use)
     row = TokenRow(
         key_id=order.key_id,
         organisation=command.organisation,
-        client=command.client,
+        client=order.client,
+        person=None if person is None else person.person,
         verifier=use.verifier.of(token),
         scopes=order.scopes,
         playbooks=order.playbooks,
@@ -35,19 +46,30 @@ async def issue_token(command: IssueToken, use: TokenDependencies) -> TokenIssue
     )
 
     async def insert(connection: Connection, events: tuple[TokenEvent, ...]) -> None:
+        if row.person is not None and not await use.persons.table.hold(connection, row.organisation, row.person):
+            raise unknown(row.person)
         await use.table.insert(connection, row)
 
-    outcome = await use.journal.record(command, stream_of(command.client), CLIENT, order, insert)
+    outcome = await use.journal.record(recorded, stream_of(order.client), CLIENT, order, insert)
     if outcome.replayed:
         raise _shown_before(outcome)
     return TokenIssued(
         token=token,
         key_id=order.key_id,
-        client=order.client,
+        client=command.client,
         scopes=order.scopes,
         playbooks=order.playbooks,
         expires_at=order.expires_at,
     )
+
+
+async def _person(command: IssueToken, use: TokenDependencies) -> PersonKeyRow | None:
+    """Whose name the client has; one that was given as a person's stays one."""
+    known = use.persons.ensured if command.person else use.persons.find
+    found = await known(command.organisation, command.client)
+    if found is not None and found.erased_at is not None:
+        raise unknown(command.client)
+    return found
 
 
 def _order(command: IssueToken, token: str, use: TokenDependencies) -> Issue:

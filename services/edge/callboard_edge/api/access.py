@@ -50,6 +50,7 @@ async def issue_token(bus: Bus, caller: Caller, stamp: Stamp, organisation: str,
         scopes=data.scopes,
         playbooks=data.playbooks,
         expires_in_seconds=data.expires_in_seconds,
+        person=data.person,
         actor=caller.actor,
     )
     return await bus.ask(subjects.ISSUE_TOKEN, command, TokenIssued)

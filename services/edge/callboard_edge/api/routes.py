@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from litestar import Router
 from litestar.di import Provide
-from litestar.types import ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler
 
 from callboard.platform.bus import Bus
 from callboard_edge.api import (
@@ -18,6 +18,7 @@ from callboard_edge.api import (
     drift,
     layers,
     organisations,
+    persons,
     playbooks,
     previews,
     records,
@@ -26,6 +27,7 @@ from callboard_edge.api import (
     system,
 )
 from callboard_edge.api.caller import Authenticate, provide_caller, provide_stamp
+from callboard_edge.api.names import Names, Opening
 from callboard_edge.api.tail import Tails
 from callboard_edge.problems import api_problem
 from callboard_edge.replay.run import Replays
@@ -42,6 +44,7 @@ _SECTIONS = {
     "records": records.ROUTES,
     "replays": replays.ROUTES,
     "access": access.ROUTES,
+    "persons": persons.ROUTES,
     "audit": audit.ROUTES,
     "system": system.ROUTES,
 }
@@ -59,6 +62,14 @@ def api_routes(bus: Bus, authenticate: Authenticate, tails: Tails, runs: Replays
     async def provide_replays() -> Replays:
         return runs
 
+    names = Names(bus)
+
+    async def provide_names() -> Names:
+        return names
+
+    def opening(app: ASGIApp) -> ASGIApp:
+        return Opening(app, names)
+
     return [
         Router(
             path="/api/v1",
@@ -68,9 +79,11 @@ def api_routes(bus: Bus, authenticate: Authenticate, tails: Tails, runs: Replays
                 "bus": Provide(provide_bus),
                 "tails": Provide(provide_tails),
                 "replays": Provide(provide_replays),
+                "names": Provide(provide_names),
                 "caller": Provide(provide_caller(authenticate)),
                 "stamp": Provide(provide_stamp),
             },
+            middleware=[opening],
             exception_handlers={Exception: api_problem},
         )
         for section, handlers in _SECTIONS.items()

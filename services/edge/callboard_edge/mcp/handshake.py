@@ -223,6 +223,7 @@ class Handshake:
             session.log_level,
             principal.organisation == "",
             selection=place.selection,
+            reached=self._calls.reached(place.organisation),
         )
 
     async def _subscribe(

@@ -13,6 +13,7 @@ from callboard.contracts.records import (
     AskCalls,
     AskDefinition,
     AskDiff,
+    AskEvent,
     AskEvents,
     AskExport,
     AskHistory,
@@ -28,6 +29,7 @@ from callboard.contracts.records import (
     Events,
     Exported,
     History,
+    LoggedEvent,
     Organisations,
     Playbooks,
     Rebuilt,
@@ -77,9 +79,6 @@ def register_history(bus: Bus, reads: Reads) -> None:
     async def servers(question: AskServers) -> Servers:
         return await reads.servers(question.organisation)
 
-    async def events(question: AskEvents) -> Events:
-        return await reads.events(question.organisation, question.after, question.limit)
-
     register(bus, subjects.ORGANISATIONS, organisations)
     register(bus, subjects.PLAYBOOKS, playbooks)
     register(bus, subjects.HISTORY, history)
@@ -90,7 +89,19 @@ def register_history(bus: Bus, reads: Reads) -> None:
     register(bus, subjects.EXPORT_PLAYBOOK, export)
     register(bus, subjects.DEFINITION, definition)
     register(bus, subjects.SERVERS, servers)
+
+
+def register_log(bus: Bus, reads: Reads) -> None:
+    """Subscribe the questions about the log itself."""
+
+    async def events(question: AskEvents) -> Events:
+        return await reads.events(question.organisation, question.after, question.limit)
+
+    async def event(question: AskEvent) -> LoggedEvent:
+        return await reads.event(question.organisation, question.seq, question.event_id)
+
     register(bus, subjects.EVENTS_ASKED, events)
+    register(bus, subjects.EVENT_ASKED, event)
 
 
 def register_records(bus: Bus, pool: asyncpg.Pool, reads: CallReads, rebuilds: Rebuilds) -> None:

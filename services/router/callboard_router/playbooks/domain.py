@@ -28,6 +28,7 @@ from callboard.kernel.decider import Decider
 from callboard.kernel.diff import changes_between
 from callboard.kernel.digest import digest_of_struct
 from callboard.kernel.names import is_slug
+from callboard.kernel.personal import person_of
 from callboard.kernel.playbook_export import digests_of
 
 Event = (
@@ -206,7 +207,7 @@ def _import(command: ImportPlaybook, state: Playbook) -> Sequence[Event]:
 def _pin(command: PinClient, state: Playbook) -> Sequence[Event]:
     _must_be_served(command.playbook, state)
     _must_say_why(command.comment)
-    if not is_slug(command.client):
+    if not is_slug(command.client) and person_of(command.client) is None:
         raise Problem("argument.invalid", f"{command.client!r} is not the name of a client", argument="client")
     _existing(command.playbook, command.version, state)
     if state.pins.get(command.client) == command.version:
