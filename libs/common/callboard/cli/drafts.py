@@ -97,8 +97,8 @@ def whole(definition: PlaybookDefinition) -> DraftStep:
 
 def from_file(args: Namespace, out: Output) -> int:
     """`apply -f FILE --draft`: each playbook of the file becomes its draft; servers stay as they are."""
-    if args.dry_run or args.prune or args.accept_drift:
-        raise WrongUsage("--draft publishes nothing: --dry-run, --prune and --accept-drift go with `callboard publish`")
+    if args.watch is not None or args.dry_run or args.prune or args.accept_drift:
+        raise WrongUsage("--draft publishes nothing: it goes with -f FILE, -m WHY and --exit-code only")
     source, text = read_file(args.file)
     wanted = parse(text, source)
     with connect(args) as callboard:
