@@ -57,12 +57,20 @@ async def test_a_layer_reaches_agents_when_its_playbooks_are_published_again(
     assert f"{name}: published version 2" in out
     assert "layers.organisation.resources.doc://rules.text: one -> two" in out
     assert await read() == "two"
+    await answered(admin, "POST", f"{at}/layer", layer=layer("three"), comment="yet other rules")
+    await answered(admin, "POST", f"{start}/draft", edits=[{"path": ["title"], "value": "T"}])
+    every = ("publish", "--outdated", "--org", organisation, "-m", "to all")
+    code, _, err = await installation.cli(*every, ok=False)
+    assert (code, "draft.stale" in err) == (1, True), "what somebody edits is not published by the way"
+    await answered(admin, "DELETE", f"{start}/draft")
+    _, out, _ = await installation.cli(*every)
+    assert (f"{name}: published version 3" in out, await read()) == (True, "three")
     assert (await answered(admin, "GET", f"{at}/layers"))["outdated"] == []
     code, _, err = await installation.cli("publish", name, "-m", "again", ok=False)
     assert (code, "draft.unknown" in err) == (1, True)
     events = (await answered(admin, "GET", f"{at}/events"))["events"]
     kinds = [event["event"]["type"] for event in events]
-    assert kinds.count("layer.published") == 2
+    assert kinds.count("layer.published") == 3
 
 
 async def test_layers_on_the_command_line(

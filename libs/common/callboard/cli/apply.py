@@ -134,8 +134,9 @@ def read_file(file: str) -> tuple[str, str]:
 
 def _print(applied: Applied, out: Output, dry_run: bool) -> None:
     for planned in applied.plan:
-        if planned.action != "unchanged":
-            word = f"would {planned.action.replace('_', ' ')}" if dry_run else _DONE[planned.action]
+        if planned.action != "unchanged" or planned.notes:
+            told = dry_run and planned.action != "unchanged"
+            word = f"would {planned.action.replace('_', ' ')}" if told else _DONE[planned.action]
             version = f" version {planned.version}" if planned.version is not None else ""
             out.text(f"{planned.subject}: {word}{version}")
         for line in (*change_lines(planned.changes), *planned.notes):

@@ -16,7 +16,7 @@ import yaml
 
 from callboard.cli.apply import read_file
 from callboard.cli.changes import change_lines, client_lines
-from callboard.cli.exit_codes import NOT_AS_EXPECTED, OK
+from callboard.cli.exit_codes import FAILED, NOT_AS_EXPECTED, OK
 from callboard.cli.output import Output, moment
 from callboard.cli.refusals import Refused, WrongUsage
 from callboard.cli.target import connect, organisation_of, reference_of
@@ -97,8 +97,8 @@ def whole(definition: PlaybookDefinition) -> DraftStep:
 
 def from_file(args: Namespace, out: Output) -> int:
     """`apply -f FILE --draft`: each playbook of the file becomes its draft; servers stay as they are."""
-    if args.dry_run or args.prune or args.accept_drift:
-        raise WrongUsage("--draft publishes nothing: --dry-run, --prune and --accept-drift go with `callboard publish`")
+    if args.watch is not None or args.dry_run or args.prune or args.accept_drift:
+        raise WrongUsage("--draft publishes nothing: it goes with -f FILE, -m WHY and --exit-code only")
     source, text = read_file(args.file)
     wanted = parse(text, source)
     with connect(args) as callboard:
@@ -155,7 +155,11 @@ def discard(args: Namespace, out: Output) -> int:
 
 
 def publish(args: Namespace, out: Output) -> int:
-    """`publish NAME -m WHY [--dry-run]`."""
+    """`publish NAME -m WHY [--dry-run]`, or `publish --outdated -m WHY`."""
+    if args.outdated == (args.name is not None):
+        raise WrongUsage("name a playbook, or say --outdated")
+    if args.outdated:
+        return _publish_outdated(args, out)
     with connect(args) as callboard:
         organisation, name, _ = reference_of(args.name, args, callboard, version=False)
         done = callboard.publish(
@@ -172,6 +176,39 @@ def publish(args: Namespace, out: Output) -> int:
     else:
         _print_publishing(done, f"{organisation}/{name}", args.dry_run, out)
     return NOT_AS_EXPECTED if args.exit_code and done.changed else OK
+
+
+def _publish_outdated(args: Namespace, out: Output) -> int:
+    """One after the other; what is refused is told, and the others are published all the same."""
+    if args.expect_version is not None or args.expect_revision is not None:
+        raise WrongUsage("--expect-version and --expect-revision are about one playbook: name it")
+    done, refused = [], 0
+    with connect(args) as callboard:
+        organisation = organisation_of(args, callboard)
+        for line in callboard.layers(organisation).outdated:
+            try:
+                done.append(
+                    callboard.publish(
+                        organisation,
+                        line.playbook,
+                        args.message,
+                        expected_version=line.version,
+                        expected_revision=0,
+                        accept_drift=args.accept_drift,
+                        dry_run=args.dry_run,
+                    )
+                )
+            except Problem as problem:
+                refused += 1
+                out.talk(f"{organisation}/{line.playbook}: {problem.message} ({problem.code})")
+    if out.as_json:
+        out.json(done)
+    else:
+        for one in done:
+            _print_publishing(one, f"{organisation}/{one.playbook}", args.dry_run, out)
+    if refused:
+        return FAILED
+    return NOT_AS_EXPECTED if args.exit_code and done else OK
 
 
 def _print_publishing(done: DraftPublishing, name: str, dry_run: bool, out: Output) -> None:

@@ -9,7 +9,9 @@ def add_drafts(commands: Commands) -> None:
     """`callboard draft …` and `callboard publish`."""
     _drafts(group(commands, "draft", "edits of a playbook that are not served yet"))
     publish = command(commands, "publish", "drafts:publish", "make the draft of a playbook its next version", org=True)
-    publish.add_argument("name", metavar=REFERENCE)
+    publish.add_argument("name", metavar=REFERENCE, nargs="?")
+    outdated = "instead of one: all whose layers have changed, but those that are being edited"
+    publish.add_argument("--outdated", action="store_true", help=outdated)
     why(publish, required=False)
     publish.add_argument("--dry-run", action="store_true", help="only say what would change, and whom it hurts")
     publish.add_argument("--expect-version", type=int, metavar="N", help="refuse unless N is the current version")
