@@ -12,11 +12,13 @@ import nats.errors
 import structlog
 
 from callboard.contracts import subjects
+from callboard.contracts.problems import Problem
 from callboard.contracts.status import InstanceStatus, LogHint
 from callboard.platform.bus import Bus
 from callboard.platform.bus_identity import BusIdentityError, Trust
 from callboard.platform.event_store import EventStore
-from callboard.platform.postgres import open_pool
+from callboard.platform.migration_texts import migration_texts
+from callboard.platform.postgres import open_pool, persist, sql
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.attempt_table import AttemptTable
@@ -302,7 +304,9 @@ class Authsvc:
 
     async def _check_key_file(self, table: SecretTable) -> None:
         """Refuse a key file that is not the one the database was written with."""
-        if foreign := await _when_migrated(table) - {self._materials.keys.current()}:
+        assert self._pool is not None, "the pool is opened first"
+        await _wait_for_migrations(self._pool)
+        if foreign := await table.wrapping_keys() - {self._materials.keys.current()}:
             raise SettingsRefused(
                 f"{SETTING}: the database holds data keys of another key file ({', '.join(sorted(foreign))}); "
                 "restore that file"
@@ -314,14 +318,21 @@ class Authsvc:
             await self.bus.tell(subjects.hint(organisation), LogHint(organisation=organisation, seq=seq))
 
 
-async def _when_migrated(table: SecretTable) -> set[str]:
-    """The wrapping keys in use; waits for `callboard migrate`, which may run at the same time."""
+async def _wait_for_migrations(pool: asyncpg.Pool) -> None:
+    """Until the database has all that this release knows: `callboard migrate` may run at the same time."""
+    wanted = set(migration_texts())
     deadline = asyncio.get_running_loop().time() + _MIGRATION_SECONDS
-    while True:
-        try:
-            return await table.wrapping_keys()
-        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-            if asyncio.get_running_loop().time() > deadline:
-                raise
-            log.info("waiting_for_migrations")
-            await asyncio.sleep(_MIGRATION_PAUSE)
+    while not wanted <= await _applied(pool):
+        if asyncio.get_running_loop().time() > deadline:
+            raise Problem("database.unavailable", "the database is not migrated; run `callboard migrate`")
+        log.info("waiting_for_migrations")
+        await asyncio.sleep(_MIGRATION_PAUSE)
+
+
+async def _applied(pool: asyncpg.Pool) -> set[str]:
+    try:
+        return {
+            row["name"] for row in await persist(lambda: pool.fetch(sql("callboard_authsvc", "migrations_applied")))
+        }
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        return set()
