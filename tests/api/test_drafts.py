@@ -209,6 +209,14 @@ async def test_a_token_of_one_playbook_can_draft_and_whoever_manages_the_organis
     for more in ({"comment": "mine"}, {"dry_run": True}):
         refused = await limited("POST", f"{at}/publish", json=more)
         assert (refused.status_code, refused.json()["code"]) == (403, "auth.forbidden")
+    wanted = {"client": "o", "scopes": ["operate"]}
+    operator = api_of((await admin("POST", f"/organisations/{organisation}/tokens", json=wanted)).json()["token"])
+    await answered(operator, "POST", f"{at}/draft", edits=[step("title", "By an operator")])
+    assert (await operator("POST", f"{at}/publish", json={"comment": "mine"})).status_code == 403
+    viewer = {"client": "v", "scopes": ["read"]}
+    reader = api_of((await admin("POST", f"/organisations/{organisation}/tokens", json=viewer)).json()["token"])
+    assert (await answered(reader, "GET", f"{at}/draft"))["definition"]["title"] == "By an operator"
+    assert (await reader("POST", f"{at}/draft", json={"edits": [step("title", "x")]})).status_code == 403
     other = f"/organisations/{organisation}/playbooks/other/draft"
     assert (await limited("POST", other, json={"edits": [step("title", "x")]})).status_code == 403
     await answered(admin, "POST", f"{at}/publish", comment="a good proposal")

@@ -104,6 +104,14 @@ async def test_who_looked_before_another_publish_is_refused_and_told_what_it_cha
     assert not racing.written
 
 
+async def test_an_edit_that_comes_in_between_is_not_published_unseen() -> None:
+    racing = Racing(DraftEdited(playbook="start", revision=2, base=2, definition=definition("Theirs")))
+    with pytest.raises(Problem) as refused:
+        await published(racing)
+    assert (refused.value.code, refused.value.data["revision"]) == ("draft.stale", 2)
+    assert not racing.written
+
+
 @pytest.mark.parametrize("change", [published, rolled_back, applied])
 async def test_what_is_no_publish_of_the_playbook_disturbs_nobody(change: Any) -> None:
     racing = Racing(ServerRegistered(server="other", definition=ServerDefinition(url="http://h/mcp")))

@@ -52,7 +52,7 @@ async def edit_draft(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: DraftEdits
 ) -> DraftRevised:
     """Nothing is served otherwise by this. Who expected an older revision is told what came in between."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:draft", organisation, name)
     command = EditDraft(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
@@ -70,7 +70,7 @@ async def rebase_draft(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: DraftRebase
 ) -> DraftRevised:
     """A merge of three; what both sides changed is refused, and told, unless one of them is preferred."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:draft", organisation, name)
     command = RebaseDraft(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
@@ -94,7 +94,7 @@ async def discard_draft(
     expected: int | None = None,
 ) -> Done:
     """What is served stays as it is."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:draft", organisation, name)
     command = DiscardDraft(
         command_id=stamp.command_id(),
         organisation=organisation,
@@ -115,7 +115,7 @@ async def publish_draft(
     Whoever publishes decides which of the organisation's servers are reached, so a token that is limited to some
     playbooks can only draft.
     """
-    caller.require("manage", organisation)
+    caller.require("playbook:publish", organisation)
     command = PublishDraft(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,

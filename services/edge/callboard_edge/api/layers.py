@@ -56,7 +56,7 @@ async def publish_organisation_layer(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, data: NewLayer
 ) -> LayerPublishing:
     """Playbooks stay as they are; the answer names those that are to be published again."""
-    caller.require("manage", organisation)
+    caller.require("playbook:publish", organisation)
     return await _published(bus, caller, stamp, data, organisation, "organisation")
 
 
@@ -65,7 +65,7 @@ async def publish_project_layer(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, project: str, data: NewLayer
 ) -> LayerPublishing:
     """Playbooks stay as they are; the answer names those that are to be published again."""
-    caller.require("manage", organisation)
+    caller.require("playbook:publish", organisation)
     return await _published(bus, caller, stamp, data, organisation, "project", project)
 
 

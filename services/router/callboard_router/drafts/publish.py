@@ -39,16 +39,22 @@ class Publish:
         before = await self._decisions.seen(command.organisation, command.command_id, command)
         if before is not None:
             return _as_before(command, before, organisation.playbook(command.playbook))
-        return await self._commit(command, organisation.playbook(command.playbook).current)
+        return await self._commit(command, organisation)
 
-    async def _commit(self, command: PublishDraft, looked_at: int) -> DraftPublishing:
+    async def _commit(self, command: PublishDraft, looked_at: Organisation) -> DraftPublishing:
+        """Refused when another version or edit comes in between, also where the caller expects none."""
+        version = looked_at.playbook(command.playbook).current
+        revision = looked_at.draft(command.playbook).open
+        wanted = msgspec.structs.replace(
+            command,
+            expected_version=version if command.expected_version is None else command.expected_version,
+            expected_revision=revision if command.expected_revision is None else command.expected_revision,
+        )
         answer: DraftPublishing | None = None
 
         def decide(organisation: Organisation) -> Writes:
             nonlocal answer
-            # Refused when another version comes in between, also where the caller expects none.
-            refuse_stale(command.playbook, looked_at, organisation.playbook(command.playbook))
-            answer, writes = decided(command, organisation)
+            answer, writes = decided(wanted, organisation)
             return writes
 
         seq = await self._decisions.commit(
