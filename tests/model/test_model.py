@@ -130,7 +130,7 @@ def _never_the_same(recorded: Recorded) -> Sequence[Effect]:
     """The digest of a version, which no step compares, is another one each time it is folded."""
     return [
         effect._replace(values=(*effect.values[:7], str(next(_numbers)), *effect.values[8:]))
-        if effect.statement == "playbook_version_recorded"
+        if effect.row[0] == "version"
         else effect
         for effect in PLAYBOOKS.effects(recorded)
     ]
