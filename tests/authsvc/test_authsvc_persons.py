@@ -10,6 +10,7 @@ import pytest
 
 from callboard.contracts import subjects
 from callboard.contracts.access import Principal, TokenIssued, VerifyToken
+from callboard.contracts.people import AcceptInvitation, Joined
 from callboard.contracts.personal import AskPersons, ErasePerson, OpenedPersonal, OpenPersonal, PersonLine, Persons
 from callboard.contracts.playbooks import Done
 from callboard.kernel.log_export import NotAnExport, erased_in, first_line, last_line, row_line
@@ -17,6 +18,8 @@ from callboard.kernel.personal import ERASED, is_person, person_of
 from callboard.platform.backup import back_up, restore
 from callboard_projections.audit.rows import log_rows
 from callboard_projections.audit.verify import verify
+from tests.authsvc.people import Office, key_of
+from tests.authsvc.people import person_of as id_of
 from tests.authsvc.stack import Edge, Stack, new_id, refused
 from tests.support.databases import Databases, connected
 
@@ -131,19 +134,72 @@ async def test_the_same_name_given_to_two_tokens_at_once_is_one_person(edge: Edg
     assert len(await persons(edge)) == 1
 
 
+async def test_an_erased_member_leaves_nothing_but_an_id(stack: Stack, edge: Edge) -> None:
+    office = Office(edge)
+    owner, ann = await office.join("olga", "owner"), await office.join("ann", "manager")
+    await office.invite("user", email="ann@example.com")
+    token = await edge.issue(client=id_of(ann), by=key_of(ann), scopes=("use",))
+
+    done = await erase(edge, "Ann@example.com", by=key_of(owner))
+
+    assert (await stack.events("acme"))[done.seq - 2 :] == ["member.removed", "person.erased"]
+    stored = await stack.everything_stored()
+    assert "ann@example.com" not in stored
+    assert "olga@example.com" in stored
+    assert "'ann'" not in stored
+    await refused("auth.invalid", office.whose(ann.session))
+    await refused("auth.invalid", office.verify(token.token))
+    await refused("login.refused", office.sign_in("ann@example.com"))
+    assert (await erase(edge, id_of(ann), by=key_of(owner))).seq == 0
+    assert (await verify(await stack.pool(), "acme")).intact
+
+
+async def test_an_account_goes_with_its_last_organisation(stack: Stack, edge: Edge) -> None:
+    office = Office(edge)
+    await edge.create("beta")
+    ann = await office.join("ann", "manager")
+    there = await office.invite("user", organisation="beta")
+    accept = AcceptInvitation(command_id=new_id(), token=there.token, session=ann.session)
+    await office.bus.ask(subjects.ACCEPT_INVITATION, accept, Joined)
+    await office.join("olga", "owner")
+
+    await erase(edge, id_of(ann))
+    assert [member.email for member in (await office.members("beta")).members] == ["ann@example.com"]
+    await office.remove(id_of(ann), organisation="beta")
+    await erase(edge, id_of(ann), organisation="beta")
+    assert "ann@example.com" not in await stack.everything_stored()
+
+
+async def test_nobody_erases_who_may_do_more_nor_the_last_owner(edge: Edge) -> None:
+    office = Office(edge)
+    owner, admin = await office.join("olga", "owner"), await office.join("adam", "admin")
+    manager = await office.join("mary", "manager")
+    await issued(edge)
+
+    await refused("auth.forbidden", erase(edge, id_of(owner), by=key_of(admin)))
+    await refused("auth.forbidden", erase(edge, id_of(admin), by=key_of(manager)))
+    await refused("auth.forbidden", erase(edge, NAME, by=key_of(manager)))
+    await refused("member.last_owner", erase(edge, id_of(owner)))
+    await refused("person.unknown", erase(edge, "nobody@example.com"))
+    assert len((await office.members()).members) == 3
+
+
 async def test_a_backup_from_before_is_restored_without_whom_a_later_log_erased(
     stack: Stack, edge: Edge, databases: Databases, tmp_path: Path
 ) -> None:
     _, ann = await issued(edge)
     _, bob = await issued(edge, "bob")
+    office = Office(edge)
+    member, _ = await office.join("mary", "manager"), await office.join("olga", "owner")
     with open(tmp_path / "before", "wb") as file:
         await back_up(stack.dsn, file, str)
     await erase(edge, NAME)
+    await erase(edge, id_of(member))
     found = await log_rows(await stack.pool(), "acme", 0, 100)
     export = [first_line("acme"), *map(row_line, found.rows), last_line(found.head)]
     erasures = erased_in(export)
 
-    assert erasures == {("acme", person_of(ann.client))}
+    assert erasures == {("acme", person_of(ann.client)), ("acme", id_of(member))}
     assert await _persons_restored(databases, tmp_path / "before", set()) == {
         person_of(ann.client): (True, False), person_of(bob.client): (True, False),
     }, "without the list the key is there again: nothing else knows of the erasure"  # fmt: skip
@@ -164,6 +220,8 @@ async def _persons_restored(
     dsn = await databases.migrated()
     await restore(dsn, backup, str, erased)
     async with connected(dsn) as connection:
+        known = [row["name"] for row in await connection.fetch("select name from cb.person order by name")]
+        assert known == (["olga"] if erased or backup.name == "after" else ["mary", "olga"])
         rows = await connection.fetch(
             "select person, wrapped is not null as held, bool_and(revoked_at is not null) as refused "
             "from cb.person_key join cb.token using (organisation, person) group by organisation, person, held"

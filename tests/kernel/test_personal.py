@@ -22,6 +22,7 @@ PERSONAL = {
     "ClientPinned.client",
     "ClientTokenIssued.client",
     "ClientTokenRevoked.client",
+    "ClientTokenRotated.client",
     "ClientUnpinned.client",
     "EventMeta.actor",
     "PersonLine.name",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import asyncpg
 import msgspec
@@ -24,6 +24,7 @@ from callboard.contracts.definitions import (
     ServerDefinition,
     ToolRules,
 )
+from callboard.contracts.drafts import DiscardDraft, EditDraft, PublishDraft
 from callboard.contracts.drift import ApproveDrift, RejectDrift
 from callboard.contracts.events import EventMeta, OrganisationCreated, Recorded
 from callboard.contracts.playbooks import (
@@ -47,6 +48,8 @@ from callboard_projections.rebuild.rebuild import Rebuilds
 from callboard_router.catalogue.deadlines import Limits
 from callboard_router.catalogue.served import Served
 from callboard_router.decisions import Decisions
+from callboard_router.drafts import edit as edit_draft
+from callboard_router.drafts.publish import Publish
 from callboard_router.playbooks import canary, decide_drift, import_playbook, pin, retire
 from callboard_router.playbooks.apply import Apply
 from callboard_router.playbooks.inquiries import Inquiries
@@ -180,18 +183,28 @@ class Router:
                 return await retire_server.retire(command, decisions)
             case RetirePlaybook():
                 return await retire.retire(command, decisions)
+            case ApproveDrift() | RejectDrift():
+                decided = decide_drift.approve if isinstance(command, ApproveDrift) else decide_drift.reject
+                return await decided(command, decisions)  # type: ignore[operator]
             case PinClient() | UnpinClient():
                 return await pin.pin(command, decisions)
             case StartCanary():
                 return await canary.start(command, decisions, NOW)
             case PromoteCanary() | EndCanary():
                 return await canary.end(command, decisions)
-            case ApproveDrift():
-                return await decide_drift.approve(command, decisions)
-            case RejectDrift():
-                return await decide_drift.reject(command, decisions)
             case _:
-                raise AssertionError(command)
+                return await self._handle_draft(command)
+
+    async def _handle_draft(self, command: EditDraft | DiscardDraft | PublishDraft) -> Any:
+        match command:
+            case EditDraft():
+                return await edit_draft.edit(command, self.decisions)
+            case DiscardDraft():
+                return await edit_draft.discard(command, self.decisions)
+            case PublishDraft():
+                return await Publish(self.decisions, self._inquiries).publish(command)
+            case _:
+                assert_never(command)
 
 
 class Gateway:

@@ -15,10 +15,12 @@ from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import asyncpg
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from callboard.contracts.assignments import EndCanary, PinClient, PromoteCanary, StartCanary, UnpinClient
+from callboard.contracts.drafts import DiscardDraft, DraftStep, EditDraft, PublishDraft
 from callboard.contracts.drift import ApproveDrift, DriftChoice, RejectDrift
 from callboard.contracts.playbooks import (
     ApplyOrganisation,
@@ -127,6 +129,35 @@ class Machine(RuleBasedStateMachine):
         titles, filters = st.sampled_from(("One", "Two", "Three")), st.frozensets(st.sampled_from(TOOLS), max_size=1)
         before = self.model.playbooks[name].current.definition
         self.publish(name, before._replace(title=turn.draw(titles), deny=turn.draw(filters)), why, accept, turn)
+
+    @rule(name=playbooks, wanted=definitions, expected=st.integers(-1, 1), why=reasons, turn=st.data())
+    def edit_draft(self, name: str, wanted: Definition, expected: int, why: Why, turn: Any) -> None:
+        """Most edits are small ones of what there is; now and then somebody edits what is not there any more."""
+        playbook = self.model.playbook(name)
+        if playbook.versions and expected:
+            wanted = playbook.current.definition._replace(title=wanted.title, deny=wanted.deny)
+        revision = self._looked_at(name, expected)
+        edits = (DraftStep(path=(), value=msgspec.to_builtins(written(wanted))),)
+        command = EditDraft(**self._named(why), playbook=name, edits=edits, expected=revision)
+        self.both(command, lambda: self.model.edit_draft(name, wanted, revision), turn)
+
+    @rule(name=playbooks, expected=st.integers(-1, 1), accept=st.booleans(), why=reasons, turn=st.data())
+    def publish_draft(self, name: str, expected: int, accept: bool, why: Why, turn: Any) -> None:
+        name = next((other for other in PLAYBOOKS if self.model.draft(other).open), name)
+        revision = self._looked_at(name, expected)
+        command = PublishDraft(**self._named(why), playbook=name, expected_revision=revision, accept_drift=accept)
+        self.both(command, lambda: self.model.publish_draft(name, revision, why, accept), turn)
+
+    @rule(name=playbooks, expected=st.integers(-1, 1), why=reasons, turn=st.data())
+    def discard_draft(self, name: str, expected: int, why: Why, turn: Any) -> None:
+        revision = self._looked_at(name, expected)
+        command = DiscardDraft(**self._named(why), playbook=name, expected=revision)
+        self.both(command, lambda: self.model.discard_draft(name, revision), turn)
+
+    def _looked_at(self, name: str, expected: int) -> int | None:
+        """The revision that somebody looked at: this one (1), one that is not there any more (-1), or none (0)."""
+        open_now = self.model.draft(name).open
+        return None if expected == 0 else open_now if expected == 1 else open_now + 1
 
     @rule(why=reasons, turn=st.data())
     def roll_back(self, why: Why, turn: Any) -> None:
@@ -246,7 +277,7 @@ class Machine(RuleBasedStateMachine):
         self.counted("crash of the projections")
 
     @precondition(lambda self: not self.rebuilding)
-    @rule(name=st.sampled_from(PROJECTIONS[:2]))
+    @rule(name=st.sampled_from(PROJECTIONS))
     def a_rebuild_begins(self, name: str) -> None:
         """It goes on while the next steps are taken."""
         self.run(self.gateway.rebuilds.begin(name))
@@ -326,6 +357,10 @@ class Machine(RuleBasedStateMachine):
         for name in PLAYBOOKS:
             with self.about(name):
                 playbook, found = self.model.playbook(name), state.playbook(name)
+                draft, modelled = state.draft(name), self.model.draft(name)
+                self.agree(draft.open, modelled.open, "revision of the draft")
+                wanted = None if modelled.definition is None else written(modelled.definition)
+                self.agree(draft.definition, wanted, "draft")
                 self.agree(found.served, playbook.served, "served")
                 self.agree(found.current, len(playbook.versions), "versions")
                 self.agree(dict(found.pins), playbook.pins, "pins")

@@ -77,6 +77,19 @@ class Playbook:
 
 
 @dataclass
+class Draft:
+    """`definition` None: there is none, or none any more. `base`: the version it began at."""
+
+    revision: int = 0
+    base: int = 0
+    definition: Definition | None = None
+
+    @property
+    def open(self) -> int:
+        return self.revision if self.definition is not None else 0
+
+
+@dataclass
 class Server:
     """`offers` None: it was not reached yet."""
 
@@ -109,6 +122,10 @@ class Organisation:
     def __init__(self) -> None:
         self.servers: dict[str, Server] = {}
         self.playbooks: dict[str, Playbook] = {}
+        self.drafts: dict[str, Draft] = {}
+
+    def draft(self, name: str) -> Draft:
+        return self.drafts.setdefault(name, Draft())
 
     def playbook(self, name: str) -> Playbook:
         return self.playbooks.get(name, Playbook())
@@ -193,6 +210,36 @@ class Organisation:
         playbook.canary = 0
         self.playbooks[name] = playbook
         playbook.add(Version(definition, pins, "published", why.actor, why.comment))
+
+    def edit_draft(self, name: str, definition: Definition, expected: int | None) -> None:
+        draft, playbook = self.draft(name), self.playbook(name)
+        if expected != draft.open and (expected is not None or draft.open):
+            raise Refused("draft.stale")
+        before = draft.definition or (playbook.current.definition if playbook.versions else None)
+        if definition != before:
+            base = draft.base if draft.open else len(playbook.versions)
+            self.drafts[name] = Draft(draft.revision + 1, base, definition)
+
+    def discard_draft(self, name: str, expected: int | None) -> None:
+        self._wanted(name, expected)
+        self.draft(name).definition = None
+
+    def publish_draft(self, name: str, expected: int | None, why: Why, accept: bool) -> None:
+        wanted, draft, playbook = self._wanted(name, expected), self.draft(name), self.playbook(name)
+        if playbook.versions and draft.base != len(playbook.versions):
+            begun = playbook.versions[draft.base - 1].definition if draft.base else None
+            if playbook.current.definition not in (begun, wanted):
+                raise Refused("draft.outdated")
+        self.publish(name, wanted, why, accept)
+        draft.definition = None
+
+    def _wanted(self, name: str, expected: int | None) -> Definition:
+        draft = self.draft(name)
+        if draft.definition is None:
+            raise Refused("draft.unknown")
+        if expected not in (None, draft.open):
+            raise Refused("draft.stale")
+        return draft.definition
 
     def _approved_only(self, playbook: Playbook, definition: Definition, held: dict[Tool, int]) -> Said:
         fresh = self.offered(definition)

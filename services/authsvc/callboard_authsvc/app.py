@@ -156,7 +156,9 @@ class Authsvc:
         consumers = self._consumer_dependencies(journal, organisations, self._pool)
         self._register(journal, tokens, vault, consumers)
         self._register_people(journal, members, people)
-        self._register_erasure(ErasureDependencies(journal, organisations, person_keys, self._push, self._clock))
+        self._register_erasure(
+            ErasureDependencies(journal, organisations, person_keys, members, self._push, self._clock)
+        )
         anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
         register_anchor_asks(self.bus, anchors)
         self._upkeep = consumers.upkeep

@@ -314,7 +314,7 @@ def _persons(commands: Commands) -> None:
     _command(person, "ls", "persons:list_persons", "list persons", org=True)
     erase = _command(commands, "erase", "persons:erase_person", "destroy the key of a person: what names them is gone")
     erase.add_argument("organisation", metavar="ORG")
-    erase.add_argument("person", metavar="PERSON", help="the id, as `person ls` prints it, or the name")
+    erase.add_argument("person", metavar="PERSON", help="the id or the name, of a member also the e-mail address")
     _why(erase)
 
 

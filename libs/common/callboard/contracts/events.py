@@ -257,7 +257,7 @@ class ClientTokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="client.
 class ClientTokenRotated(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_rotated", tag_field="type"):
     """The token is refused from `until` on; `replaced_by` allows the same."""
 
-    client: str
+    client: Personal
     key_id: str
     replaced_by: str
     until: datetime
@@ -293,7 +293,7 @@ class ConsumerDismissed(msgspec.Struct, frozen=True, kw_only=True, tag="consumer
 class PersonErased(msgspec.Struct, frozen=True, kw_only=True, tag="person.erased", tag_field="type"):
     """The key of this person was destroyed: what it sealed is `[erased]`, and their tokens are refused.
 
-    Only the opaque id stands here.
+    Of a member: the account is gone, unless another organisation has the person. Only the opaque id stands here.
     """
 
     person: str

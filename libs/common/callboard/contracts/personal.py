@@ -25,7 +25,8 @@ Personal = Annotated[
 class ErasePerson(msgspec.Struct, frozen=True, kw_only=True, tag="person.erase", tag_field="type"):
     """Destroy the key of a person in an organisation, and refuse their tokens. `person`: the id, or the name.
 
-    Erasing again changes nothing (seq 0).
+    Of a member (by id or e-mail address) it ends the membership and deletes the account, if no other organisation has
+    the person. Erasing again changes nothing (seq 0). `by`: the key of whoever asks.
     """
 
     command_id: str
@@ -33,6 +34,7 @@ class ErasePerson(msgspec.Struct, frozen=True, kw_only=True, tag="person.erase",
     person: str
     comment: str
     actor: str = ""
+    by: str = ""
 
 
 class AskPersons(msgspec.Struct, frozen=True, kw_only=True, tag="persons?", tag_field="type"):

@@ -200,7 +200,8 @@ async def _fill(connection: asyncpg.Connection, archive: zipfile.ZipFile, manife
 
 async def _erase(connection: asyncpg.Connection, erased: Collection[tuple[str, str]], say: Say) -> None:
     for organisation, person in sorted(erased):
-        await connection.execute(sql(_HERE, "restore_revoked"), organisation, person)
+        for statement in ("restore_revoked", "restore_addresses", "restore_accounts"):
+            await connection.execute(sql(_HERE, statement), organisation, person)
         if await connection.fetchval(sql(_HERE, "restore_erased"), organisation, person):
             say(f"{organisation}: erased {person} again")
 

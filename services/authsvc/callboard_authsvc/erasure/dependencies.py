@@ -8,6 +8,7 @@ from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.clock import Clock
 from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.journal import Journal
+from callboard_authsvc.members.dependencies import MemberDependencies
 from callboard_authsvc.organisations.known import KnownOrganisations
 
 
@@ -18,5 +19,6 @@ class ErasureDependencies:
     journal: Journal
     organisations: KnownOrganisations
     keys: PersonKeys
+    members: MemberDependencies
     push: RevocationPush
     clock: Clock

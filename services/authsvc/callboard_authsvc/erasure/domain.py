@@ -30,10 +30,15 @@ def stream_of(person: str) -> str:
     return f"person-{person}"
 
 
+def check(comment: str) -> None:
+    """It takes a reason."""
+    if not comment.strip():
+        raise Problem("comment.required", "say why this person is erased; do not name them")
+
+
 def decide(order: Erase, state: Person) -> Sequence[PersonErased]:
     """What was destroyed cannot be destroyed again; it takes a reason."""
-    if not order.comment.strip():
-        raise Problem("comment.required", "say why this person is erased; do not name them")
+    check(order.comment)
     return () if state.erased else (PersonErased(person=order.person),)
 
 

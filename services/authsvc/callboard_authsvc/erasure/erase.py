@@ -9,16 +9,18 @@ from callboard.contracts.personal import ErasePerson
 from callboard.contracts.playbooks import Done
 from callboard.platform.event_store import Connection
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
-from callboard_authsvc.erasure.domain import PERSON, Erase, stream_of, unknown
+from callboard_authsvc.erasure.domain import PERSON, Erase, stream_of
+from callboard_authsvc.erasure.erase_member import erase_member
 
 
 async def erase_person(command: ErasePerson, use: ErasureDependencies) -> Done:
-    """Raises `organisation.unknown`, `person.unknown` or `comment.required`. Erased already: `Done` with seq 0."""
+    """Raises `organisation.unknown`, `person.unknown`, `auth.forbidden`, `comment.required`. Seq 0: erased already."""
     organisation = command.organisation
     await use.organisations.require(organisation)
+    await use.members.rights.require(command.by, "member:manage", organisation)
     row = await use.keys.find(organisation, command.person)
     if row is None:
-        raise unknown(command.person)
+        return await erase_member(command, use)
 
     async def destroy(connection: Connection, events: tuple[PersonErased, ...]) -> None:
         await use.keys.table.erase(connection, organisation, row.person, use.clock())

@@ -26,14 +26,15 @@ async def list_persons(bus: Bus, caller: Caller, organisation: str) -> Persons:
 async def erase_person(
     bus: Bus, caller: Caller, stamp: Stamp, names: Names, organisation: str, person: str, data: Comment
 ) -> Done:
-    """By id or name: destroys their key for good, and refuses their tokens. `seq` 0: that has happened before."""
-    caller.require("manage", organisation)
+    """By id, name, or the e-mail address of a member: for good. `seq` 0: that has happened before."""
+    caller.require("member:manage", organisation)
     command = ErasePerson(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
         person=person,
         comment=data.comment,
         actor=caller.actor,
+        by=caller.by,
     )
     done = await bus.ask(subjects.ERASE_PERSON, command, Done)
     names.forget()
