@@ -29,6 +29,7 @@ from callboard_router.decisions import Decisions
 from callboard_router.entry.commands import register_assignments, register_commands, register_drift
 from callboard_router.entry.queries import register_queries
 from callboard_router.entry.rpc import RpcEntry
+from callboard_router.playbooks.candidate import Candidates
 from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.playbooks.preview import Previews
 from callboard_router.settings import RouterSettings
@@ -70,7 +71,8 @@ class Router:
         register_commands(self.bus, decisions, inquiries)
         register_assignments(self.bus, decisions)
         register_drift(self.bus, decisions, inquiries)
-        register_queries(self.bus, Previews(store, self._follower, self._served))
+        candidates = Candidates(self._follower, self._state, self._served)
+        register_queries(self.bus, Previews(store, self._follower, self._served), candidates)
         answer_status(self)
         await self.bus.listen(f"{subjects.HINT}.>", self._hinted)
         await self._rpc.forwarder.start()
