@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from callboard.contracts.problems import Problem
+from callboard.kernel.plans import PLANS
 from callboard.kernel.tokens import key_id_of
 from callboard.platform.settings import DatabaseSettings, Sensitive
+from callboard_authsvc.people.domain import check_password, checked_email
 
 
 class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
@@ -12,7 +15,9 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     `key_file`: the key-encryption key, 32 bytes raw or in base64, mode 0600; made when it is absent and
     `create_keys` is on. `bootstrap_token`: the administrator's token; empty leaves the administrator as is.
     `trust_dir`: the operator's keys of NATS; empty when this installation's NATS is managed elsewhere.
-    `consumer_nats_url`: where consumers reach NATS; empty means `nats_url`.
+    `consumer_nats_url`: where consumers reach NATS; empty means `nats_url`. `admin_email` and `admin_password`: the
+    person who administers the installation, made at the first start; both or neither. `default_plan`: the plan of new
+    organisations; empty: none, and no limits.
     """
 
     # With a password in it, so it does not print here.
@@ -22,7 +27,19 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     bootstrap_token: Sensitive = Sensitive("")
     trust_dir: str = ""
     consumer_nats_url: str = ""
+    admin_email: str = ""
+    admin_password: Sensitive = Sensitive("")
+    default_plan: str = ""
 
     def __post_init__(self) -> None:
         if self.bootstrap_token and key_id_of(self.bootstrap_token) is None:
             raise ValueError("CALLBOARD_AUTHSVC_BOOTSTRAP_TOKEN does not have the form of a token (cbk_…)")
+        if self.default_plan and self.default_plan not in PLANS:
+            raise ValueError(f"CALLBOARD_AUTHSVC_DEFAULT_PLAN: choose one of {', '.join(PLANS)}")
+        if bool(self.admin_email) != bool(self.admin_password):
+            raise ValueError("CALLBOARD_AUTHSVC_ADMIN_EMAIL and CALLBOARD_AUTHSVC_ADMIN_PASSWORD belong together")
+        if self.admin_email:
+            try:
+                check_password(self.admin_password, checked_email(self.admin_email))
+            except Problem as problem:
+                raise ValueError(f"CALLBOARD_AUTHSVC_ADMIN_{problem.message}") from None

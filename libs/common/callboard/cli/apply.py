@@ -34,11 +34,13 @@ _DONE: Final = {
 
 
 def apply(args: Namespace, out: Output) -> int:
-    """`apply -f FILE -m WHY [--dry-run] [--prune] [--accept-drift]`, and `apply --watch FILE`."""
+    """`apply -f FILE -m WHY [--dry-run] [--prune] [--accept-drift]`, `apply -f FILE --draft`, `apply --watch FILE`."""
+    if args.draft:
+        from callboard.cli.drafts import from_file
+
+        return from_file(args, out)
     if args.watch is not None:
         return _watch(args, out)
-    if not args.message and not args.dry_run:
-        raise WrongUsage("say why with -m WHY (or look first with --dry-run)")
     applied = _apply_once(args, args.file, args.message, out)
     return NOT_AS_EXPECTED if args.exit_code and applied.changed else OK
 
@@ -46,6 +48,9 @@ def apply(args: Namespace, out: Output) -> int:
 def _apply_once(args: Namespace, file: str, comment: str, out: Output) -> Applied:
     name, text = read_file(file)
     wanted = parse(text, name)
+    waived = wanted.playbooks and all(playbook.comments == "optional" for playbook in wanted.playbooks.values())
+    if not comment and not args.dry_run and not waived:
+        raise WrongUsage("say why with -m WHY (or look first with --dry-run)")
     with connect(args) as callboard:
         applied = apply_file(
             callboard,
@@ -129,8 +134,9 @@ def read_file(file: str) -> tuple[str, str]:
 
 def _print(applied: Applied, out: Output, dry_run: bool) -> None:
     for planned in applied.plan:
-        if planned.action != "unchanged":
-            word = f"would {planned.action.replace('_', ' ')}" if dry_run else _DONE[planned.action]
+        if planned.action != "unchanged" or planned.notes:
+            told = dry_run and planned.action != "unchanged"
+            word = f"would {planned.action.replace('_', ' ')}" if told else _DONE[planned.action]
             version = f" version {planned.version}" if planned.version is not None else ""
             out.text(f"{planned.subject}: {word}{version}")
         for line in (*change_lines(planned.changes), *planned.notes):

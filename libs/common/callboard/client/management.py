@@ -7,6 +7,7 @@ from datetime import datetime
 
 from callboard.client.assignments import Assignments
 from callboard.client.mcp import McpEndpoint
+from callboard.client.people import People
 from callboard.client.routes import API, SLOW_SECONDS, organisation_path, part_of, playbook_path
 from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, TokenIssued, Tokens
 from callboard.contracts.audit import Anchor, AuditVerdict, LogRows, Witness
@@ -14,6 +15,7 @@ from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.management import (
+    Comment,
     Import,
     NewConsumer,
     NewOrganisation,
@@ -21,12 +23,12 @@ from callboard.contracts.management import (
     Poison,
     ReplayCall,
     RollBack,
-    Scope,
     SecretValue,
     SystemStatus,
     WantedState,
     WhichChain,
 )
+from callboard.contracts.personal import Persons
 from callboard.contracts.playbooks import Applied, Done, ExportedPlaybook, ImportedPlaybook, RolledBack
 from callboard.contracts.records import (
     Calls,
@@ -45,7 +47,7 @@ from callboard.contracts.records import (
 )
 
 
-class Callboard(Assignments):
+class Callboard(Assignments, People):
     """A Callboard at `url`. Every method raises `Problem` when refused and `Unreachable` when nobody answers."""
 
     def playbook_endpoint(self, organisation: str, playbook: str) -> McpEndpoint:
@@ -195,22 +197,34 @@ class Callboard(Assignments):
         self,
         organisation: str,
         client: str,
-        scopes: Sequence[Scope] = ("use",),
+        scopes: Sequence[str] = ("use",),
         playbooks: Sequence[str] = (),
         expires_in_seconds: int | None = None,
+        *,
+        person: bool = False,
     ) -> TokenIssued:
-        """A new client token; its value is shown this once."""
+        """A new client token; its value is shown this once. `person`: the client's name is one, to be sealed."""
         body = NewToken(
             client=client,
             scopes=tuple(scopes),
             playbooks=tuple(playbooks),
             expires_in_seconds=expires_in_seconds,
+            person=person,
         )
         return self._post(f"{organisation_path(organisation)}/tokens", body, TokenIssued)
 
     def revoke_token(self, organisation: str, key_id: str, comment: str = "") -> Done:
         """Refuse a token from now on."""
         return self._delete(f"{organisation_path(organisation)}/tokens/{part_of(key_id)}", comment=comment)
+
+    def persons(self, organisation: str) -> Persons:
+        """Persons who have or had a token of their own."""
+        return self._get(f"{organisation_path(organisation)}/persons", Persons)
+
+    def erase_person(self, organisation: str, person: str, comment: str) -> Done:
+        """Destroy the key of a person, by id or name, and refuse their tokens."""
+        path = f"{organisation_path(organisation)}/persons/{part_of(person)}/erase"
+        return self._post(path, Comment(comment=comment), Done)
 
     def secrets(self, organisation: str) -> Secrets:
         """Names of the secrets."""

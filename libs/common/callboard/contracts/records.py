@@ -15,6 +15,7 @@ from callboard.contracts.assignments import CanaryLine, PinLine
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
+from callboard.contracts.personal import Personal
 from callboard.contracts.playbooks import Caller, Change, ExportedPlaybook
 
 
@@ -53,7 +54,7 @@ class PlaybookLine(msgspec.Struct, frozen=True, kw_only=True):
     servers: tuple[str, ...]
     tools: int
     changed_at: datetime
-    changed_by: str
+    changed_by: Personal
     retired: bool = False
     canary: CanaryLine | None = None
 
@@ -76,7 +77,7 @@ class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     reason: str
-    actor: str
+    actor: Personal
     comment: str
     recorded_at: datetime
     content_digest: str

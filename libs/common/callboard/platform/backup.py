@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Final
@@ -39,8 +39,12 @@ TABLES: Final = (
     "event",
     "data_key",
     "secret",
+    "person_key",
     "token",
     "consumer",
+    "person",
+    "member",
+    "invitation",
     "poison_event",
     *CALLS,
 )
@@ -145,10 +149,11 @@ def read_manifest(archive: zipfile.ZipFile) -> Manifest:
     return found
 
 
-async def restore(dsn: str, path: Path, say: Say) -> Manifest:
+async def restore(dsn: str, path: Path, say: Say, erased: Collection[tuple[str, str]] = ()) -> Manifest:
     """Fill an empty, migrated database, check every chain, and only then commit.
 
-    Raises `BadBackup`, or `NotEmpty` when there is a log already.
+    `erased`: (organisation, person), erased after the backup was made; their keys are not brought back. Raises
+    `BadBackup`, or `NotEmpty` when there is a log already.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -160,6 +165,7 @@ async def restore(dsn: str, path: Path, say: Say) -> Manifest:
         try:
             async with connection.transaction():
                 await _fill(connection, archive, manifest, say)
+                await _erase(connection, erased, say)
                 await _check_chains(connection, manifest, say)
         finally:
             await connection.close()
@@ -190,6 +196,13 @@ async def _fill(connection: asyncpg.Connection, archive: zipfile.ZipFile, manife
         if digest.hexdigest() != table.sha256:
             raise BadBackup(f"{name}.copy is not what the manifest says")
         say(f"{name}: {table.bytes:,} bytes")
+
+
+async def _erase(connection: asyncpg.Connection, erased: Collection[tuple[str, str]], say: Say) -> None:
+    for organisation, person in sorted(erased):
+        await connection.execute(sql(_HERE, "restore_revoked"), organisation, person)
+        if await connection.fetchval(sql(_HERE, "restore_erased"), organisation, person):
+            say(f"{organisation}: erased {person} again")
 
 
 async def _pieces(

@@ -303,6 +303,7 @@ class HttpSession:
                 raise SessionUnknown
             if response.status != 200:
                 return False
+            watcher.opened()
             async for event in self._link.events(response):
                 if not self._said(event, watcher):
                     return False

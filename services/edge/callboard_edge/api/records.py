@@ -27,6 +27,7 @@ from callboard.contracts.records import (
 )
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
+from callboard_edge.api.names import Names
 from callboard_edge.api.tail import Tails
 
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
@@ -40,7 +41,7 @@ async def list_events(
     bus: Bus, caller: Caller, organisation: str, after: Annotated[int, Parameter(ge=0)] = 0, limit: Limit = 200
 ) -> Events:
     """Events after `after` (exclusive), oldest first."""
-    caller.require("read", organisation)
+    caller.require("event:read", organisation)
     question = AskEvents(organisation=organisation, after=after, limit=limit)
     return await bus.ask(subjects.EVENTS_ASKED, question, Events)
 
@@ -48,8 +49,8 @@ async def list_events(
 @get("/organisations/{organisation:str}/events/tail", summary="Follow the log", media_type="text/event-stream")
 async def tail_events(tails: Tails, caller: Caller, organisation: str) -> Stream:
     """Server-sent events, each a `PublishedEvent`."""
-    caller.require("read", organisation)
-    return tails.tail(f"{subjects.EVENT}.{organisation}.>")
+    caller.require("event:read", organisation)
+    return tails.tail(f"{subjects.EVENT}.{organisation}.>", key_id=caller.by)
 
 
 @get("/organisations/{organisation:str}/events/{event:str}", summary="One event of the log")
@@ -65,6 +66,7 @@ async def show_event(bus: Bus, caller: Caller, organisation: str, event: str) ->
 async def list_calls(
     bus: Bus,
     caller: Caller,
+    names: Names,
     organisation: str,
     playbook: str = "",
     call_id: str = "",
@@ -84,11 +86,12 @@ async def list_calls(
     limit: Limit = 50,
 ) -> Calls:
     """Newest first; of the last 24 hours unless `since` says otherwise. `cursor` of an answer asks for more."""
-    caller.require("read", organisation, playbook)
+    caller.require("call:read", organisation, playbook)
     question = AskCalls(
         organisation=organisation, playbook=playbook, call_id=call_id, limit=limit, version=version, tool=tool,
-        server=server, client=client, principal=principal, era=era, outcome=outcome, digest=digest, trace_id=trace_id,
-        min_us=min_us, since=_zoned(since), until=_zoned(until), cursor=cursor,
+        server=server, client=await names.sealed(organisation, client), principal=principal, era=era,
+        outcome=outcome, digest=digest, trace_id=trace_id, min_us=min_us, since=_zoned(since),
+        until=_zoned(until), cursor=cursor,
     )  # fmt: skip
     found = await bus.ask(subjects.CALLS_ASKED, question, Calls, within=ASK_SECONDS)
     return msgspec.structs.replace(found, calls=tuple(c for c in found.calls if caller.sees(c.playbook)))
@@ -110,8 +113,8 @@ async def show_definition(bus: Bus, caller: Caller, organisation: str, digest: s
 @get("/organisations/{organisation:str}/calls/tail", summary="Follow calls", media_type="text/event-stream")
 async def tail_calls(tails: Tails, caller: Caller, organisation: str) -> Stream:
     """Server-sent events, each a `CallRecord`, as they happen."""
-    caller.require("read", organisation, "")
-    return tails.tail(f"{subjects.RECORD}.{organisation}.>", _visible_to(caller))
+    caller.require("call:read", organisation, "")
+    return tails.tail(f"{subjects.RECORD}.{organisation}.>", _visible_to(caller), caller.by)
 
 
 def _visible_to(caller: Caller) -> Callable[[Msg], bool]:

@@ -9,6 +9,7 @@ from litestar import get, post
 
 from callboard.contracts import subjects
 from callboard.contracts.management import Poison, SystemStatus
+from callboard.contracts.problems import Problem
 from callboard.contracts.records import AskRebuild, PoisonDecided, RebuildProjection, Rebuilt, RetryEvent, SkipEvent
 from callboard.contracts.status import AskStatus, InstanceStatus
 from callboard.platform.bus import Bus
@@ -20,17 +21,17 @@ STATUS_SECONDS: Final = 0.4
 @get("/status", summary="Status of every instance")
 async def status(bus: Bus, caller: Caller) -> SystemStatus:
     """An administrator sees everything, others the servers of their organisation."""
-    own = caller.principal.organisation
-    if not caller.administers:
-        caller.require("manage", own)
+    own = caller.organisations("status:read")
+    if not caller.administers and (not own or caller.principal.playbooks):
+        raise Problem("auth.forbidden", "the token does not allow `status:read` on any organisation")
     answers = await bus.gather(subjects.STATUS, AskStatus(), InstanceStatus, within=STATUS_SECONDS)
     if not caller.administers:
         answers = [_only(own, answer) for answer in answers]
     return SystemStatus(instances=tuple(sorted(answers, key=lambda answer: (answer.room, answer.instance))))
 
 
-def _only(organisation: str, answer: InstanceStatus) -> InstanceStatus:
-    servers = tuple(server for server in answer.servers if server.organisation == organisation)
+def _only(organisations: frozenset[str], answer: InstanceStatus) -> InstanceStatus:
+    servers = tuple(server for server in answer.servers if server.organisation in organisations)
     return msgspec.structs.replace(answer, servers=servers, projections=(), figures={})
 
 

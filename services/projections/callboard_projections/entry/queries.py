@@ -7,6 +7,7 @@ import asyncpg
 from callboard.contracts import subjects
 from callboard.contracts.assignments import AskPins, Pins
 from callboard.contracts.audit import AskLogRows, AuditVerdict, LogRows, VerifyAudit
+from callboard.contracts.connected import AskRecentClients, RecentClients
 from callboard.contracts.records import (
     AskCallers,
     AskCalls,
@@ -109,6 +110,9 @@ def register_records(bus: Bus, pool: asyncpg.Pool, reads: CallReads, rebuilds: R
     async def calls(question: AskCalls) -> Calls:
         return await reads.calls(question)
 
+    async def recent_clients(question: AskRecentClients) -> RecentClients:
+        return await reads.recent_clients(question.organisation, question.playbook, question.minutes)
+
     async def verify_audit(question: VerifyAudit) -> AuditVerdict:
         return await verify(pool, question.organisation, question.witnesses)
 
@@ -119,6 +123,7 @@ def register_records(bus: Bus, pool: asyncpg.Pool, reads: CallReads, rebuilds: R
         return await rebuilds.state(question.projection)
 
     register(bus, subjects.CALLS_ASKED, calls)
+    register(bus, subjects.RECENT_CLIENTS, recent_clients)
     register(bus, subjects.VERIFY_AUDIT, verify_audit, workers=2)
     register(bus, subjects.LOG_ROWS, rows)
     register(bus, subjects.REBUILD_STATE, rebuild_state)

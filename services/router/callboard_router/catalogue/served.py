@@ -11,6 +11,7 @@ from callboard_router.catalogue.combined import CombinedPlaybooks, Part
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.deadlines import Limits, of_server
 from callboard_router.catalogue.division import Division
+from callboard_router.layers.under import outdated
 from callboard_router.state import Organisation, RouterState
 
 
@@ -131,6 +132,13 @@ class Served:
             owner.definitions,
         )
 
+    def outdated(self, organisation: str, playbook: str, version: int) -> tuple[str, ...]:
+        """The layers that have changed since the current version was published; nothing for an older one."""
+        owner = self._state.organisation(organisation)
+        content = owner.playbook(playbook).content()
+        current = owner.playbook(playbook).current
+        return outdated(content, owner) if content is not None and version == current else ()
+
     def is_registered(self, organisation: str, server: str) -> bool:
         """Whether the organisation has this server now, in whatever playbook."""
         owner = self._state.organisations.get(organisation)
@@ -140,8 +148,8 @@ class Served:
         """Everything that is served now."""
         return self._current
 
-    def compile(self, touched: set[tuple[str, str]]) -> list[CatalogueChanged]:
-        """Compile these again; returns what agents should hear of."""
+    def compile(self, touched: set[tuple[str, str]], seq: int = 0) -> list[CatalogueChanged]:
+        """Compile these again, as the log has them at `seq`; returns what agents should hear of."""
         changed = []
         for organisation, name in sorted(touched):
             self._forget_others(organisation, name)
@@ -152,14 +160,15 @@ class Served:
             content = owner.pinned(name)
             if content is None or not playbook.served:
                 if before is not None:
-                    changed.append(CatalogueChanged(organisation=organisation, playbook=name, version=0, etags={}))
+                    gone = CatalogueChanged(organisation=organisation, playbook=name, version=0, etags={}, seq=seq)
+                    changed.append(gone)
                 continue
             after = self._compiled(organisation, name, playbook.current, content, owner)
             if playbook.pins or playbook.canary is not None:
                 after = after.divided_by(Division(playbook.pins, playbook.canary))
             self._current[(organisation, name)] = after
             if before is None or _is_news(before, after):
-                changed.append(announcement(organisation, name, after))
+                changed.append(announcement(organisation, name, after, seq))
         return changed
 
     def _forget_others(self, organisation: str, playbook: str) -> None:
@@ -175,12 +184,13 @@ def _is_news(before: CompiledPlaybook, after: CompiledPlaybook) -> bool:
     return divided or before.etags != after.etags or before.version != after.version
 
 
-def announcement(organisation: str, playbook: str, compiled: CompiledPlaybook) -> CatalogueChanged:
-    """What edges are told of a compiled playbook."""
+def announcement(organisation: str, playbook: str, compiled: CompiledPlaybook, seq: int) -> CatalogueChanged:
+    """What edges are told of a playbook as compiled at `seq`."""
     return CatalogueChanged(
         organisation=organisation,
         playbook=playbook,
         version=compiled.version,
         etags=compiled.etags,
         divided=compiled.division is not None,
+        seq=seq,
     )

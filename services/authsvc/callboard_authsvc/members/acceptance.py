@@ -1,0 +1,14 @@
+"""What the log remembers of the command by which somebody joined: nothing of the person but the id."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
+    """`actor` is the id of the person who joins."""
+
+    command_id: str
+    organisation: str
+    invitation: str
+    actor: str
