@@ -249,6 +249,7 @@ def _records(commands: Commands) -> None:
     against.add_argument("--against", metavar=f"[{_REFERENCE}]@N", help="the version they run on")
     candidate = "run them on what this file would publish; nothing is published"
     against.add_argument("--against-file", metavar="FILE", help=candidate)
+    against.add_argument("--against-draft", metavar=_REFERENCE, help="run them on the draft of this playbook")
     replay.add_argument("--last", type=int, metavar="N", help="the last N tool calls of the playbook instead")
     replay.add_argument("--playbook", default="", metavar="NAME[@N]", help="with --last: of this one")
     replay.add_argument("--since", default="7d", metavar="TIME", help="with --last: from then on (default: 7d)")

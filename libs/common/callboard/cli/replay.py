@@ -50,7 +50,7 @@ class Replays(msgspec.Struct):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What the calls run on: a version, or a playbook as a file has it (`candidate`)."""
+    """What the calls run on: a version, or a playbook as a file or its draft has it (`candidate`)."""
 
     organisation: str
     playbook: str
@@ -59,7 +59,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def replay(args: Namespace, out: Output) -> int:
-    """`replay CALL… | --last N [NAME]`, `--against @N` or `--against-file FILE`."""
+    """`replay CALL… | --last N [NAME]`, `--against @N`, `--against-file FILE` or `--against-draft NAME`."""
     if args.last is None and not args.call_id:
         raise WrongUsage("name calls, or take the last ones of a playbook with --last N")
     if args.last is not None and len(args.call_id) > 1:
@@ -82,6 +82,9 @@ def replay(args: Namespace, out: Output) -> int:
 def _target(args: Namespace, callboard: Callboard, out: Output) -> Target:
     if args.against_file is not None:
         return _candidate(args, callboard, out)
+    if args.against_draft is not None:
+        organisation, playbook, _ = reference_of(args.against_draft, args, callboard, version=False)
+        return Target(organisation, playbook, candidate=callboard.draft(organisation, playbook).definition)
     return Target(*_against(args, callboard))
 
 
