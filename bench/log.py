@@ -34,6 +34,7 @@ from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.event_store import EventStore, Write, new_id
 from callboard.platform.migrate import migrate
 from callboard.platform.postgres import open_pool
+from callboard.platform.room import settle
 from callboard_projections.history.fold import Folder
 from callboard_projections.history.registry import PROJECTIONS, establish
 from callboard_router.catalogue.compiled import CompiledPlaybook
@@ -131,6 +132,7 @@ async def replay_figures(events: int) -> list[Figure]:
             )
             await store.append("acme", new_id(), Request(), META, [Write("playbook-p", versions, None)])
         await establish(pool, PROJECTIONS)
+        settle()
         took = {}
         for projection in PROJECTIONS:
             began = time.monotonic()

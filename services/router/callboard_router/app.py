@@ -33,6 +33,7 @@ from callboard_router.entry.drafts import register_drafts
 from callboard_router.entry.layers import register_layers
 from callboard_router.entry.queries import register_queries
 from callboard_router.entry.rpc import RpcEntry
+from callboard_router.playbooks.candidate import Candidates
 from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.playbooks.preview import Previews
 from callboard_router.quotas.meters import TROUBLE, Meters
@@ -83,8 +84,9 @@ class Router:
         register_drift(self.bus, decisions, inquiries)
         register_drafts(self.bus, decisions, inquiries, store)
         register_layers(self.bus, decisions, store, self._state)
+        candidates = Candidates(self._follower, self._state, self._served)
         usages = Usages(decisions, self._meters, pool)
-        register_queries(self.bus, Previews(store, self._follower, self._served), usages)
+        register_queries(self.bus, Previews(store, self._follower, self._served), usages, candidates)
         self._counting = asyncio.create_task(self._meters.run(pool))
         answer_status(self)
         await self.bus.listen(f"{subjects.HINT}.>", self._hinted)

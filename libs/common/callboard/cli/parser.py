@@ -243,8 +243,13 @@ def _records(commands: Commands) -> None:
     show.add_argument("call_id")
     show.add_argument("--definition", action="store_true", help="print the definition that answered the call")
     replay = _command(commands, "replay", "replay:replay", "run recorded calls again on another version", org=True)
-    replay.add_argument("call_id", nargs="*", metavar="CALL", help="ids of calls, as `calls ls` prints them")
-    replay.add_argument("--against", required=True, metavar=f"[{_REFERENCE}]@N", help="the version they run on")
+    what = "ids of calls, as `calls ls` prints them; with --last the playbook"
+    replay.add_argument("call_id", nargs="*", metavar="CALL", help=what)
+    against = replay.add_mutually_exclusive_group(required=True)
+    against.add_argument("--against", metavar=f"[{_REFERENCE}]@N", help="the version they run on")
+    candidate = "run them on what this file would publish; nothing is published"
+    against.add_argument("--against-file", metavar="FILE", help=candidate)
+    against.add_argument("--against-draft", metavar=_REFERENCE, help="run them on the draft of this playbook")
     replay.add_argument("--last", type=int, metavar="N", help="the last N tool calls of the playbook instead")
     replay.add_argument("--playbook", default="", metavar="NAME[@N]", help="with --last: of this one")
     replay.add_argument("--since", default="7d", metavar="TIME", help="with --last: from then on (default: 7d)")

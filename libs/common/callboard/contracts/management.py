@@ -126,6 +126,7 @@ class ReplayCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `unsafe` names tools that may run although they are not marked read-only. `ignore` are patterns of places, as in
     `definitions.Recording`, like `/structuredContent/took`; `ignore_times` takes any two times for equal.
+    `candidate`: run it on what the playbook would be with this definition instead; nothing is published.
     """
 
     call_id: str
@@ -133,6 +134,7 @@ class ReplayCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     unsafe: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     ignore_times: bool = False
+    candidate: PlaybookDefinition | None = None
 
 
 class DecideDrift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

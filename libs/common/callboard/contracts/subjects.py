@@ -92,6 +92,7 @@ VERSION = "cb.ask.projections.version"
 DIFF = "cb.ask.projections.diff"
 PREVIEW = "cb.ask.router.preview"
 EXPLAIN = "cb.ask.router.explain"
+CANDIDATE = "cb.ask.router.candidate"  # broadcast, every router answers
 USAGE = "cb.ask.router.usage"
 PINS = "cb.ask.projections.pins"
 EXPORT_PLAYBOOK = "cb.ask.projections.export"

@@ -26,6 +26,8 @@ def catalogues_of(organisation: Organisation) -> dict[str, Catalogue]:
 
 MAX_SELECTIONS = 256
 """Selections of one organisation that are kept compiled; tokens with the same playbooks share one."""
+MAX_CANDIDATES = 16
+"""Candidates that are kept compiled; whoever offered one that had to go offers it again."""
 
 
 class Served:
@@ -97,6 +99,19 @@ class Served:
             division = self._current[(organisation, playbook)].division
             self._pinned[key] = compiled if division is None else compiled.divided_by(division)
         return self._pinned[key]
+
+    def try_out(self, organisation: str, playbook: str, number: int, content: PlaybookContent) -> None:
+        """Serve a candidate under its negative number, until the playbook or a server of it changes."""
+        if (organisation, playbook) not in self._current:
+            raise Problem("playbook.unknown", f"there is no playbook {organisation}/{playbook}")
+        key = (organisation, playbook, number)
+        if key in self._pinned:
+            return
+        candidates = [kept for kept in self._pinned if kept[2] < 0]
+        for oldest in candidates[: len(candidates) + 1 - MAX_CANDIDATES] if len(candidates) >= MAX_CANDIDATES else ():
+            del self._pinned[oldest]
+        owner = self._state.organisation(organisation)
+        self._pinned[key] = self._compiled(organisation, playbook, number, content, owner)
 
     def _compiled(
         self, organisation: str, playbook: str, version: int, content: PlaybookContent, owner: Organisation
