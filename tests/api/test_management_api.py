@@ -48,6 +48,8 @@ async def test_without_a_token_everything_asks_for_one(installation: Stack, api_
         described = (await http.get(f"{installation.url}/docs/openapi.json")).json()
     nobody = api_of(None)
     for path, methods in described["paths"].items():
+        if path.startswith("/api/v1/session/external"):
+            continue  # where a browser goes to show who it is
         if path.startswith("/api/v1"):
             real = path.removeprefix("/api/v1").format(
                 organisation="acme", name="x", number=1, key_id="k", digest="sha256:0", client="c", member="m",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -53,6 +54,10 @@ async def test_a_person_signs_in_changes_things_and_signs_out(
 ) -> None:
     joined = await join(installation, admin, organisation, "owner", f"ann@{organisation}.example")
     nobody, at = api_of(None), f"/organisations/{organisation}"
+    # The routes of the identity provider answer, though this installation has none.
+    problem(await nobody("GET", "/session/external"), 503, "login.unavailable")
+    problem(await nobody("GET", "/session/external/callback?state=s&code=c&iss=i"), 503, "login.unavailable")
+    problem(await api_of("a.b.c")("GET", "/me"), 401, "auth.invalid")
     credentials = {"email": f"ANN@{organisation}.example", "password": PASSWORD}
     problem(await nobody("POST", "/session", json={**credentials, "password": "wrong"}), 401, "login.refused")
     foreign = {"Origin": "https://evil.example"}
@@ -189,6 +194,15 @@ async def test_the_command_line_manages_members_projects_and_keys(
     problem(await Api(installation.url, issued["token"])("GET", "/me"), 401, "auth.invalid")
     me = (await Api(installation.url, fresh["token"])("GET", "/me")).json()
     assert (me["organisations"], me["scopes"]) == ({organisation: ["manager"]}, ["operate"])
+    carol = ("login", "x@example.com", "--invitation", invited["token"], "--name", "X", "--json")
+    _, out, _ = await installation.cli(*carol, stdin=f"{PASSWORD}\n")
+    mine = Api(installation.url, json.loads(out)["token"])
+    assert (await mine("GET", "/me")).json()["organisations"] == {organisation: ["operator"]}
+    assert (await mine("GET", f"/organisations/{organisation}/playbooks")).status_code == 200
+    problem(await mine("POST", f"/organisations/{organisation}/apply", json={}), 403, "auth.forbidden")
+    code, out, told = await installation.cli("login", "x@example.com", stdin="wrong password\n", ok=False)
+    assert (code, out) == (1, "")
+    assert "password is wrong" in told
     await installation.cli("project", "create", "shop", "--title", "Shop", *org)
     await installation.cli("project", "assign", f"{organisation}/start", "shop")
     _, out, _ = await installation.cli("project", "ls", *org)

@@ -114,6 +114,7 @@ def all_events() -> list[events.Event]:
         events.MemberInvited(invitation="i", role="viewer", permissions=("drift:decide",), expires_at=WHEN),
         events.InvitationWithdrawn(invitation="i"),
         events.MemberJoined(member="person-1", role="viewer", permissions=("drift:decide",), invitation="i"),
+        events.MemberProvisioned(member="person-1", role="viewer"),
         events.ServiceAccountCreated(account="ci", role="manager", permissions=("drift:decide",)),
         events.MemberRoleGiven(member="person-1", role="admin", permissions=("drift:decide",)),
         events.MemberRemoved(member="person-1"),

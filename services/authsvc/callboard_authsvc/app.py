@@ -24,6 +24,8 @@ from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.attempt_table import AttemptTable
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
+from callboard_authsvc.adapters.external_table import ExternalTable
+from callboard_authsvc.adapters.identity_provider import IdentityProvider, Provider
 from callboard_authsvc.adapters.key_file import (
     ANCHORS,
     CSRF,
@@ -52,6 +54,7 @@ from callboard_authsvc.entry.asks import (
     register_anchor_asks,
     register_consumer_asks,
     register_erasure_asks,
+    register_external_asks,
     register_member_asks,
     register_person_asks,
     register_project_asks,
@@ -61,6 +64,7 @@ from callboard_authsvc.entry.asks import (
 from callboard_authsvc.entry.commands import (
     register_consumer_commands,
     register_erasure_commands,
+    register_external_commands,
     register_member_commands,
     register_organisation_commands,
     register_person_commands,
@@ -70,6 +74,8 @@ from callboard_authsvc.entry.commands import (
 )
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.keys import PersonKeys
+from callboard_authsvc.external.dependencies import ExternalDependencies
+from callboard_authsvc.external.domain import parse_roles
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.members.dependencies import MemberDependencies
 from callboard_authsvc.members.rights import Rights
@@ -218,6 +224,9 @@ class Authsvc:
         register_project_asks(self.bus, journal, members.organisations)
         register_person_commands(self.bus, people)
         register_person_asks(self.bus, people)
+        external = self._external_dependencies(people)
+        register_external_commands(self.bus, external)
+        register_external_asks(self.bus, external)
 
     def _member_dependencies(
         self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool
@@ -228,7 +237,7 @@ class Authsvc:
             organisations=organisations,
             table=table,
             links=LinkTable(pool),
-            rights=Rights(TokenTable(pool), SessionTable(pool), table, self._clock),
+            rights=Rights(TokenTable(pool), SessionTable(pool), PersonTable(pool), table, self._clock),
             news=MemberNews(table, self._push, self._clock),
             verifier=Verifier(self._materials.keys.derive(PEPPER)),
             clock=self._clock,
@@ -248,6 +257,26 @@ class Authsvc:
             csrf=Verifier(self._materials.keys.derive(CSRF)),
             clock=self._clock,
             chance=self._chance,
+        )
+
+    def _external_dependencies(self, people: PeopleDependencies) -> ExternalDependencies:
+        settings = self._materials.settings
+        provider = Provider(
+            issuer=settings.oidc_issuer,
+            client_id=settings.oidc_client_id,
+            client_secret=settings.oidc_client_secret,
+            redirect_url=settings.oidc_redirect_url,
+            scopes=settings.oidc_scopes,
+        )
+        assert self._pool is not None, "the pool is opened first"
+        return ExternalDependencies(
+            provider=IdentityProvider(provider) if settings.oidc_issuer else None,
+            table=ExternalTable(self._pool),
+            people=people,
+            organisation=settings.oidc_organisation,
+            groups_claim=settings.oidc_groups_claim,
+            roles=parse_roles(settings.oidc_roles),
+            parties=frozenset({settings.oidc_client_id, *settings.oidc_parties.split(",")} - {""}),
         )
 
     def _token_dependencies(

@@ -38,7 +38,7 @@ from callboard.contracts.plans import ChoosePlan
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
-from callboard_authsvc.members.acceptance import Acceptance
+from callboard_authsvc.members.acceptance import Acceptance, Provisioning
 
 Command = (
     CreateOrganisation
@@ -54,6 +54,7 @@ Command = (
     | InviteMember
     | WithdrawInvitation
     | Acceptance
+    | Provisioning
     | ChangeRole
     | RemoveMember
     | CreateServiceAccount

@@ -54,7 +54,7 @@ def invite(args: Namespace, out: Output) -> int:
     out.talk(
         f"invitation {made.invitation} as {made.role}, until {made.expires_at:%Y-%m-%d %H:%M} UTC, shown this once"
     )
-    out.talk(f"who has it joins with POST {url}/api/v1/people, or /api/v1/invitations/accept when signed in")
+    out.talk(f"who has it joins with `callboard login EMAIL --url {url} --invitation TOKEN`")
     return OK
 
 

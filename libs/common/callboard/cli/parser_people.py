@@ -13,7 +13,13 @@ PLANS: Final = ("free", "team", "business", "unlimited")
 
 
 def add_people(commands: Commands) -> None:
-    """`me`, `member` and `project`."""
+    """`login`, `me`, `member` and `project`."""
+    login = command(commands, "login", "login:login", "sign in, and print a key of your own", org=True)
+    login.add_argument("email")
+    login.add_argument("--url", default="", help="where Callboard is (default: CALLBOARD_URL, or that of --data-dir)")
+    login.add_argument("--invitation", default="", metavar="TOKEN", help="join by this invitation first")
+    login.add_argument("--name", default="", help="with --invitation: how others see you")
+    login.add_argument("--expires", default="30d", metavar="TIME", help="like 30d or 12h (default: 30d)")
     command(commands, "me", "members:me", "say whom the token stands for, and what it may do where")
     member = group(commands, "member", "who belongs to an organisation, and as what")
     command(member, "ls", "members:list_members", "list members and open invitations", org=True)

@@ -24,6 +24,7 @@ from callboard.contracts.people_events import (
     InvitationWithdrawn,
     MemberInvited,
     MemberJoined,
+    MemberProvisioned,
     MemberRemoved,
     MemberRoleGiven,
     OrganisationPlanChosen,
@@ -327,6 +328,7 @@ Event = (
     | MemberInvited
     | InvitationWithdrawn
     | MemberJoined
+    | MemberProvisioned
     | ServiceAccountCreated
     | MemberRoleGiven
     | MemberRemoved

@@ -225,6 +225,42 @@ class Register(msgspec.Struct, frozen=True, kw_only=True, tag="person.register",
         return "Register()"
 
 
+class StartExternal(msgspec.Struct, frozen=True, kw_only=True, tag="person.start_external", tag_field="type"):
+    """Begin to sign in at the identity provider."""
+
+
+class ExternalLogin(msgspec.Struct, frozen=True, kw_only=True, tag="person.external_login", tag_field="type"):
+    """Where the browser goes, and what it shows when it comes back: nobody else can finish this login."""
+
+    url: str
+    ticket: str
+
+    def __repr__(self) -> str:
+        return "ExternalLogin()"
+
+
+class FinishExternal(msgspec.Struct, frozen=True, kw_only=True, tag="person.finish_external", tag_field="type"):
+    """What the provider sent back by the browser, with the browser's `ticket`; `former`: a session to end."""
+
+    ticket: str
+    state: str
+    code: str
+    iss: str = ""
+    former: str = ""
+
+    def __repr__(self) -> str:
+        return "FinishExternal()"
+
+
+class AskExternal(msgspec.Struct, frozen=True, kw_only=True, tag="external?", tag_field="type"):
+    """Whom does this JWT of the identity provider stand for? Answered with a `Principal`, or `auth.invalid`."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "AskExternal()"
+
+
 class PersonLine(msgspec.Struct, frozen=True, kw_only=True):
     """Who somebody is, to themselves and to those who may see the members of their organisations."""
 

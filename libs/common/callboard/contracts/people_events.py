@@ -36,6 +36,13 @@ class MemberJoined(msgspec.Struct, frozen=True, kw_only=True, tag="member.joined
     invitation: str
 
 
+class MemberProvisioned(msgspec.Struct, frozen=True, kw_only=True, tag="member.provisioned", tag_field="type"):
+    """A person (by its id) belongs to the organisation because of its groups at the identity provider."""
+
+    member: str
+    role: str
+
+
 class ServiceAccountCreated(msgspec.Struct, frozen=True, kw_only=True, tag="member.account_created", tag_field="type"):
     """A member that is no person; tokens under its name may do what its role allows."""
 

@@ -75,6 +75,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),
     "invitation.unknown": (-32602, 404, "The link was used, withdrawn or has expired; ask for another one."),
     "login.refused": (-32001, 401, "Check the e-mail address and the password; an administrator can reset it."),
+    "login.unavailable": (-32603, 503, "The identity provider is away or not set up; try again, or use a password."),
     "login.too_many": (-32003, 429, "Wait as long as `Retry-After` says, then try again."),
     "member.exists": (-32602, 409, "It is a member already; `callboard member role` gives another role."),
     "member.last_owner": (-32602, 409, "Make somebody else an owner first."),

@@ -33,10 +33,11 @@ class AttemptTable:
                         first: datetime = row["first"]
                         return first
                 await connection.execute(sql(_PACKAGE, "note_attempt"), [subject for subject, _ in limits], now)
+                await connection.execute(sql(_PACKAGE, "old_attempts"), after)
                 return None
 
         return await persist(taken)
 
-    async def forgive(self, subject: bytes, before: datetime) -> None:
-        """Forget the attempts of a subject, and whatever is older than `before`."""
-        await persist(lambda: self._pool.execute(sql(_PACKAGE, "forgive_attempts"), subject, before))
+    async def forgive(self, subject: bytes) -> None:
+        """Forget the attempts of a subject."""
+        await persist(lambda: self._pool.execute(sql(_PACKAGE, "forgive_attempts"), subject))

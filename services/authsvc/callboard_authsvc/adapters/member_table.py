@@ -9,7 +9,13 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
-from callboard.contracts.people_events import MemberJoined, MemberRemoved, MemberRoleGiven, ServiceAccountCreated
+from callboard.contracts.people_events import (
+    MemberJoined,
+    MemberProvisioned,
+    MemberRemoved,
+    MemberRoleGiven,
+    ServiceAccountCreated,
+)
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
 from callboard_authsvc.members.domain import MemberEvent
@@ -62,6 +68,10 @@ class MemberTable:
             match event:
                 case MemberJoined():
                     row = (organisation, event.member, "person", event.role, event.permissions, now)
+                    await connection.execute(sql(_PACKAGE, "put_member"), *row)
+                case MemberProvisioned():
+                    provisioned: tuple[str, ...] = ()
+                    row = (organisation, event.member, "person", event.role, provisioned, now)
                     await connection.execute(sql(_PACKAGE, "put_member"), *row)
                 case ServiceAccountCreated():
                     row = (organisation, event.account, "service", event.role, event.permissions, now)

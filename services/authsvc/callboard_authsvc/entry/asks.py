@@ -18,7 +18,7 @@ from callboard.contracts.access import (
     VerifyToken,
 )
 from callboard.contracts.audit import Anchor, SignAnchor
-from callboard.contracts.people import AskMembers, AskProjects, AskSession, Members, Projects, SignedIn
+from callboard.contracts.people import AskExternal, AskMembers, AskProjects, AskSession, Members, Projects, SignedIn
 from callboard.contracts.personal import AskPersons, OpenedPersonal, OpenPersonal, Persons
 from callboard.platform.bus import Bus, register
 from callboard_authsvc.anchors.sign import Anchors
@@ -27,6 +27,8 @@ from callboard_authsvc.consumers.list import list_consumers
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.list import list_persons
 from callboard_authsvc.erasure.open import open_personal
+from callboard_authsvc.external.bearer import whose_token
+from callboard_authsvc.external.dependencies import ExternalDependencies
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.members.dependencies import MemberDependencies
 from callboard_authsvc.members.list import list_members
@@ -129,3 +131,12 @@ def register_person_asks(bus: Bus, use: PeopleDependencies) -> None:
         return await whose_session(question, use)
 
     register(bus, subjects.SESSION, session)
+
+
+def register_external_asks(bus: Bus, use: ExternalDependencies) -> None:
+    """Whom a JWT of the identity provider stands for."""
+
+    async def token(question: AskExternal) -> Principal:
+        return await whose_token(question, use)
+
+    register(bus, subjects.EXTERNAL, token)

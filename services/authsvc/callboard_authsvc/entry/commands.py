@@ -22,6 +22,8 @@ from callboard.contracts.people import (
     ChangeRole,
     CreateProject,
     CreateServiceAccount,
+    ExternalLogin,
+    FinishExternal,
     Invitation,
     InviteMember,
     Joined,
@@ -35,6 +37,7 @@ from callboard.contracts.people import (
     SessionOpened,
     SignIn,
     SignOut,
+    StartExternal,
     WithdrawInvitation,
 )
 from callboard.contracts.personal import ErasePerson
@@ -46,6 +49,8 @@ from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.dismiss import dismiss_consumer
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.erase import erase_person
+from callboard_authsvc.external.dependencies import ExternalDependencies
+from callboard_authsvc.external.sign_in import finish_external, start_external
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.members.change import change_role, create_service_account, remove_member
 from callboard_authsvc.members.dependencies import MemberDependencies
@@ -210,3 +215,16 @@ def register_person_commands(bus: Bus, use: PeopleDependencies) -> None:
     register(bus, subjects.CHANGE_PASSWORD, change)
     register(bus, subjects.OFFER_RESET, offer)
     register(bus, subjects.RESET_PASSWORD, reset)
+
+
+def register_external_commands(bus: Bus, use: ExternalDependencies) -> None:
+    """Sign in at the identity provider."""
+
+    async def start(command: StartExternal) -> ExternalLogin:
+        return await start_external(command, use)
+
+    async def finish(command: FinishExternal) -> SessionOpened:
+        return await finish_external(command, use)
+
+    register(bus, subjects.START_EXTERNAL, start)
+    register(bus, subjects.FINISH_EXTERNAL, finish)

@@ -12,6 +12,7 @@ from callboard.contracts.people_events import (
     InvitationWithdrawn,
     MemberInvited,
     MemberJoined,
+    MemberProvisioned,
     MemberRemoved,
     MemberRoleGiven,
     ServiceAccountCreated,
@@ -59,6 +60,13 @@ class CreateAccount(msgspec.Struct, frozen=True, kw_only=True):
     permissions: tuple[str, ...] = ()
 
 
+class Provision(msgspec.Struct, frozen=True, kw_only=True):
+    """The role that follows from somebody's groups elsewhere; empty: none."""
+
+    member: str
+    role: str
+
+
 class GiveRole(msgspec.Struct, frozen=True, kw_only=True):
     """Another role for a member."""
 
@@ -73,18 +81,25 @@ class Remove(msgspec.Struct, frozen=True, kw_only=True):
     member: str
 
 
-Order = Invite | Withdraw | Join | CreateAccount | GiveRole | Remove
+Order = Invite | Withdraw | Join | Provision | CreateAccount | GiveRole | Remove
 MemberEvent = (
-    MemberInvited | InvitationWithdrawn | MemberJoined | ServiceAccountCreated | MemberRoleGiven | MemberRemoved
+    MemberInvited
+    | InvitationWithdrawn
+    | MemberJoined
+    | MemberProvisioned
+    | ServiceAccountCreated
+    | MemberRoleGiven
+    | MemberRemoved
 )
 
 
 class Member(msgspec.Struct, frozen=True):
-    """What one member may do."""
+    """What one member may do. `provisioned`: because of groups elsewhere, which go on deciding."""
 
     kind: Kind
     role: str
     permissions: tuple[str, ...] = ()
+    provisioned: bool = False
 
     @property
     def rights(self) -> tuple[str, ...]:
@@ -156,6 +171,8 @@ def decide(order: Order, state: Membership) -> Sequence[MemberEvent]:
             return (InvitationWithdrawn(invitation=order.invitation),)
         case Join():
             return _join(order, state)
+        case Provision():
+            return _provision(order, state)
         case CreateAccount():
             return _create_account(order, state)
         case GiveRole():
@@ -178,6 +195,19 @@ def _join(order: Join, state: Membership) -> Sequence[MemberEvent]:
     return (
         MemberJoined(member=order.member, role=offer.role, permissions=offer.permissions, invitation=order.invitation),
     )
+
+
+def _provision(order: Provision, state: Membership) -> Sequence[MemberEvent]:
+    member = state.members.get(order.member)
+    if member is None:
+        return (MemberProvisioned(member=order.member, role=order.role),) if order.role else ()
+    if not member.provisioned or member.role == order.role:
+        return ()
+    if order.role != "owner":
+        _keep_an_owner(order.member, state)
+    if not order.role:
+        return (MemberRemoved(member=order.member),)
+    return (MemberRoleGiven(member=order.member, role=order.role, permissions=member.permissions),)
 
 
 def _create_account(order: CreateAccount, state: Membership) -> Sequence[MemberEvent]:
@@ -216,11 +246,13 @@ def evolve(state: Membership, event: MemberEvent) -> Membership:
         case MemberJoined():
             invitations.pop(event.invitation, None)
             members[event.member] = Member("person", event.role, event.permissions)
+        case MemberProvisioned():
+            members[event.member] = Member("person", event.role, provisioned=True)
         case ServiceAccountCreated():
             members[event.account] = Member("service", event.role, event.permissions)
         case MemberRoleGiven():
-            kind = members[event.member].kind if event.member in members else "person"
-            members[event.member] = Member(kind, event.role, event.permissions)
+            before = members.get(event.member, Member("person", event.role))
+            members[event.member] = Member(before.kind, event.role, event.permissions, before.provisioned)
         case MemberRemoved():
             members.pop(event.member, None)
         case _:

@@ -7,7 +7,8 @@ from datetime import timedelta
 from callboard_authsvc.adapters.member_table import MemberTable
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.clock import Clock
-from callboard_authsvc.people.session_keys import principal_key
+from callboard_authsvc.members.domain import PERSON_PREFIX
+from callboard_authsvc.people.session_keys import external_key, principal_key
 
 RECENT = timedelta(minutes=10)
 """Longer than an edge keeps what it knows of a key."""
@@ -23,6 +24,8 @@ class MemberNews:
 
     async def changed(self, organisation: str, member: str) -> None:
         """After the commit of a change. Keys that ended with it are revoked, all others looked up again."""
+        if member.startswith(PERSON_PREFIX):
+            self._push.announce_change(external_key(member))
         for key in await self._table.keys_of(organisation, member, self._clock() - RECENT):
             if key.ended:
                 self._push.announce(key.key_id)

@@ -27,7 +27,7 @@ async def note_attempt(email: str, address: str, use: PeopleDependencies) -> Non
 
 async def forgive(email: str, use: PeopleDependencies) -> None:
     """The right password came: the attempts on this account are forgotten, those of the address are not."""
-    await use.attempts.forgive(_subject("account", email, use), use.clock() - ATTEMPT_WINDOW)
+    await use.attempts.forgive(_subject("account", email, use))
 
 
 def _subject(kind: str, value: str, use: PeopleDependencies) -> bytes:

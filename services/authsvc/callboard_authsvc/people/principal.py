@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from callboard.contracts.access import EVERY_ORGANISATION, Principal
+from callboard_authsvc.adapters.person_table import PersonRow
 from callboard_authsvc.adapters.session_table import SessionRow
 from callboard_authsvc.people.domain import is_open
 from callboard_authsvc.people.session_keys import principal_key
@@ -17,17 +18,21 @@ def is_session_open(session: SessionRow, now: datetime) -> bool:
 
 def principal_of_session(session: SessionRow, grants: dict[str, tuple[str, ...]]) -> Principal:
     """The person, in all its organisations (`grants`); an administrator may enter every one."""
-    person = session.person
+    return principal_of_person(session.person, principal_key(session.key_id), grants)
+
+
+def principal_of_person(person: PersonRow, key_id: str, grants: dict[str, tuple[str, ...]]) -> Principal:
+    """The same, by whatever the person showed who it is."""
     if person.administers:
         return Principal(
-            key_id=principal_key(session.key_id),
+            key_id=key_id,
             client=person.person,
             organisation=EVERY_ORGANISATION,
             scopes=("administer",),
             member=person.person,
         )
     return Principal(
-        key_id=principal_key(session.key_id),
+        key_id=key_id,
         client=person.person,
         organisation="",
         scopes=("own",),

@@ -20,7 +20,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_slug, matches
 from callboard.kernel.permissions import Action, can
 from callboard.platform.event_store import new_id
-from callboard_edge.auth.logins import COOKIE, Logins, require_csrf
+from callboard_edge.auth.logins import COOKIE, Logins, jwt_of, require_csrf
 from callboard_edge.auth.verify import Tokens
 
 MAX_COMMAND_ID = 200
@@ -28,7 +28,7 @@ MAX_COMMAND_ID = 200
 
 @dataclass(frozen=True)
 class Gatekeeper:
-    """Both ways in which a request can say whose it is."""
+    """The ways in which a request can say whose it is."""
 
     tokens: Tokens
     logins: Logins
@@ -107,6 +107,8 @@ def provide_caller(gatekeeper: Gatekeeper) -> Callable[..., Awaitable[Caller]]:
         if b"\0" in unquote_to_bytes(request.scope["raw_path"] + b"?" + request.scope["query_string"]):
             raise Problem("argument.invalid", "a NUL character stands in the path or the query")
         authorization = request.headers.get("authorization")
+        if (vouched := jwt_of(authorization)) is not None:
+            return Caller(await gatekeeper.logins.vouched(vouched))
         if authorization is not None or COOKIE not in request.cookies:
             return Caller(await gatekeeper.tokens.authenticate(authorization))
         signed_in = await gatekeeper.logins.signed_in(request.cookies)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from litestar import Request, Response, delete, get, post, put
+from litestar.params import Parameter
 
 from callboard.contracts import subjects
 from callboard.contracts.access import Principal
 from callboard.contracts.people import (
     AcceptInvitation,
     ChangePassword,
+    ExternalLogin,
+    FinishExternal,
     Joined,
     OfferReset,
     Register,
@@ -21,6 +24,7 @@ from callboard.contracts.people import (
     SignedIn,
     SignIn,
     SignOut,
+    StartExternal,
 )
 from callboard.contracts.people_management import (
     Credentials,
@@ -35,9 +39,20 @@ from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
-from callboard_edge.auth.logins import COOKIE, Logins, cookie_of, no_cookie, require_csrf, require_own_page
+from callboard_edge.auth.logins import (
+    COOKIE,
+    TICKET,
+    Logins,
+    cookie_of,
+    no_cookie,
+    require_csrf,
+    require_own_page,
+    ticket_cookie,
+)
 
 AnyRequest = Request[Any, Any, Any]
+# A parameter called `state` would be that of Litestar.
+FromQuery = Annotated[str, Parameter(query="state")]
 _NOT_STORED: Final = {"Cache-Control": "no-store"}
 
 
@@ -49,6 +64,29 @@ async def sign_in(bus: Bus, request: AnyRequest, data: Credentials) -> Response[
         email=data.email, password=data.password, address=_address(request), former=request.cookies.get(COOKIE, "")
     )
     return _opened(await bus.ask(subjects.SIGN_IN, command, SessionOpened))
+
+
+@get("/session/external", summary="Sign in at the identity provider", status_code=302)
+async def start_external(bus: Bus) -> Response[None]:
+    """Sends the browser there; only this browser can come back from it."""
+    begun = await bus.ask(subjects.START_EXTERNAL, StartExternal(), ExternalLogin, within=25.0)
+    headers = {**_NOT_STORED, "Location": begun.url, "Set-Cookie": ticket_cookie(begun.ticket)}
+    return Response(None, status_code=302, headers=headers)
+
+
+@get("/session/external/callback", summary="Come back from the identity provider")
+async def finish_external(
+    bus: Bus, request: AnyRequest, oidc_state: FromQuery = "", code: str = "", iss: str = ""
+) -> Response[Me]:
+    """Sets the cookie of a new session."""
+    command = FinishExternal(
+        ticket=request.cookies.get(TICKET, ""),
+        state=oidc_state,
+        code=code,
+        iss=iss,
+        former=request.cookies.get(COOKIE, ""),
+    )
+    return _opened(await bus.ask(subjects.FINISH_EXTERNAL, command, SessionOpened, within=25.0))
 
 
 @post("/session/renew", summary="Exchange the session", status_code=200)
@@ -162,6 +200,8 @@ def _address(request: AnyRequest) -> str:
 
 ROUTES = [
     sign_in,
+    start_external,
+    finish_external,
     renew_session,
     sign_out,
     me,
