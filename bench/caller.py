@@ -137,6 +137,10 @@ class Requests:
         name = f"Mcp-Name: {tool}\r\n" if self._method == "tools/call" else ""
         return f"MCP-Protocol-Version: {MODERN}\r\nMcp-Method: {self._method}\r\n{name}".encode()
 
+    def envelope(self, params: dict[str, Any]) -> dict[str, Any]:
+        """`params` with what the era wants beside them."""
+        return {"_meta": _envelope(), **params} if self._modern else params
+
     @property
     def modern(self) -> bool:
         """Whether this is the stateless era."""

@@ -15,22 +15,22 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import shapes
 from bench.accounting import memory_by_name
 from bench.measure import Length, Noise, sample
 from bench.peers.callboard import CALLBOARD
 from bench.peers.install import NotInstalled, installed
 from bench.peers.known import DIRECT, chosen
-from bench.peers.launch import NotStarted, free_port, launched, wrong
+from bench.peers.launch import NotStarted, wrong
 from bench.peers.peer import ERAS, KINDS, UPSTREAM_PROCESS, Endpoint, Peer, Place, Upstream
 from bench.plot import plot
 from bench.samples import Cell, Gateway, Run, Sample, Store, machine, revision, spread
 from bench.table import report
-from tests.support.upstreams.launch import command
-from tests.support.waiting import eventually
+from bench.upstream import echo_upstream
 
 ROOT = Path(__file__).resolve().parents[1]
 _TOO_LONG_SECONDS = 1.0
@@ -40,22 +40,6 @@ _UNSTEADY = 0.35
 def say(text: str) -> None:
     """Progress, for whoever watches."""
     print(text, file=sys.stderr, flush=True)
-
-
-@contextlib.asynccontextmanager
-async def echo_upstream(folder: Path, *options: str) -> AsyncIterator[Upstream]:
-    """The cheap echo server on a free port."""
-    port = free_port()
-    (folder / "upstream").mkdir()
-    words = command("echo", *options, "--port", str(port))
-    async with launched(words, folder / "upstream") as process:
-        endpoint = Endpoint(f"http://127.0.0.1:{port}/mcp", process.pid)
-
-        async def answers() -> bool:
-            return await wrong(endpoint, ERAS[0]) is None
-
-        await eventually(answers, within=20)
-        yield Upstream(endpoint.url, tuple(command("echo", "--stdio")), process.pid)
 
 
 class Field:
@@ -253,12 +237,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table; the exit code is 1 when an answer of Callboard or the upstream was wrong, 130 after Ctrl-C."""
     options = _arguments(argv)
-    if options.shapes:
-        from bench.shapes import main as shapes
-
-        shapes(options)
-        return
     try:
+        if options.shapes:
+            shapes.main(options, say)
         run = asyncio.run(bench(options))
     except KeyboardInterrupt:
         say("stopped; the same command goes on from here")

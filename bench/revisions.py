@@ -22,12 +22,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.gateways import echo_upstream, say
+from bench.gateways import say
 from bench.measure import Length, Noise, sample
 from bench.peers.callboard import callboard_up, playbooks
 from bench.peers.launch import answering
 from bench.peers.peer import Endpoint, Place, Upstream
 from bench.samples import Cell, Sample, machine, revision
+from bench.upstream import echo_upstream
 
 ROOT = Path(__file__).resolve().parents[1]
 _RESAMPLES, _SEED = 10_000, 1

@@ -38,6 +38,36 @@ async def test_a_number_of_calls_can_be_asked_for() -> None:
     assert report.secs < 5.0
 
 
+@ERAS
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"tool": "big", "arguments": '{"bytes":70000}', "expect": "size:70000"},
+        {"tool": "progress", "arguments": '{"steps":7}', "expect": "events:7"},
+        {"method": "tools/list", "expect": "tools:7"},
+        {"tool": "slow", "arguments": '{"seconds":0.01}'},
+        {"per_session": 1},
+    ],
+    ids=["size", "events", "tools", "arguments", "sessions"],
+)
+async def test_other_answers_are_checked_as_well(era: str, shape: dict[str, object]) -> None:
+    async with running("echo") as upstream:
+        right = await run(short(upstream.url, era=era, **shape))
+        wrong = await run(short(upstream.url, era=era, **shape | {"expect": "size:9"}))
+    assert (right.errors, right.samples) == (0, [])
+    assert right.calls > 10
+    assert wrong.calls == 0
+    assert wrong.errors > 0
+
+
+async def test_calls_that_wait_in_a_queue_longer_than_the_window_are_counted() -> None:
+    async with running("echo") as upstream:
+        slow = {"tool": "slow", "arguments": '{"seconds":0.4}', "secs": 0.3, "warmup": 0.2}
+        report = await run(short(upstream.url, **slow))
+    assert (report.calls, report.errors) == (4, 0)
+    assert report.p50_ms >= 400
+
+
 @pytest.mark.parametrize("mode", ["garbage/call", "500/call", "wrong-id", "drop-mid-call", "drop-silent"])
 @ERAS
 async def test_a_bad_answer_is_an_error(mode: str, era: str) -> None:
