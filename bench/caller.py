@@ -137,6 +137,10 @@ class Requests:
         name = f"Mcp-Name: {tool}\r\n" if self._method == "tools/call" else ""
         return f"MCP-Protocol-Version: {MODERN}\r\nMcp-Method: {self._method}\r\n{name}".encode()
 
+    def leave(self, session: bytes) -> bytes:
+        """The end of a session."""
+        return self._head.replace(b"POST", b"DELETE", 1) + self._version_lines("") + session + b"\r\n"
+
     def envelope(self, params: dict[str, Any]) -> dict[str, Any]:
         """`params` with what the era wants beside them."""
         return {"_meta": _envelope(), **params} if self._modern else params
@@ -194,7 +198,7 @@ class Caller(asyncio.Protocol):
         self.session_id = b""
         self.chunks: list[bytes] = []
         self.sent_at = 0.0
-        self.calling = False
+        self.calling = self.leaving = False
         self.finished = asyncio.get_running_loop().create_future()
         self._arrived: asyncio.Future[None] | None = None
 
@@ -229,6 +233,8 @@ class Caller(asyncio.Protocol):
         """Go on: with the handshake, or with the next call."""
         if self.calling:
             self._answered()
+        elif self.leaving:
+            self._left()
         elif self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
 
@@ -260,8 +266,7 @@ class Caller(asyncio.Protocol):
         tally, now = self.tally, time.perf_counter()
         if now >= tally.end or tally.budget <= 0 or self.left <= 0:
             self.calling = False
-            self.finished.set_result(None)
-            self.transport.close()
+            self._leave()
             return
         tally.budget -= 1
         self.left -= 1
@@ -270,6 +275,18 @@ class Caller(asyncio.Protocol):
         raw = self.requests.call(self.number, self.session)
         self.sent_at = time.perf_counter()
         self.transport.write(raw)
+
+    def _leave(self) -> None:
+        """End the session, if there is one: a gateway must not be left with those of every sample."""
+        if self.session:
+            self.leaving = True
+            self.transport.write(self.requests.leave(self.session))
+        else:
+            self._left()
+
+    def _left(self) -> None:
+        self.finished.set_result(None)
+        self.transport.close()
 
     def _answered(self) -> None:
         now, tally = time.perf_counter(), self.tally

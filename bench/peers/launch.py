@@ -82,7 +82,7 @@ async def answering(endpoint: Endpoint, era: str, process: asyncio.subprocess.Pr
 
 async def wrong(endpoint: Endpoint, era: str, grace: float = 10.0) -> str | None:
     """What is wrong with the answer to one call, if anything is."""
-    once = {"calls": 1, "warmup": 0.0, "secs": 0.2, "grace": grace}
+    once = {"calls": 1, "warmup": 0.0, "secs": grace, "grace": 1.0}
     plan = Plan(url=endpoint.url, era=era, tool=endpoint.tool, headers=endpoint.headers, **once)  # type: ignore[arg-type]
     report = await run(plan)
     if report.calls:

@@ -52,7 +52,7 @@ async def _start(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, 
 LITELLM = (
     Peer(
         name="LiteLLM",
-        about="master key, servers from the file, a worker per core as its production guide has it, no database",
+        about="master key, servers from the file, a worker per core, no database",
         start=_start,
         package=Package("pypi", "litellm[proxy]", "1.108.7"),
         full=True,

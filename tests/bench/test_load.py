@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
+import re
 import sys
 
 import pytest
@@ -66,6 +69,31 @@ async def test_calls_that_wait_in_a_queue_longer_than_the_window_are_counted() -
         report = await run(short(upstream.url, **slow))
     assert (report.calls, report.errors) == (4, 0)
     assert report.p50_ms >= 400
+
+
+async def test_a_session_is_ended_when_its_calls_are_done() -> None:
+    seen: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                length = re.search(r"Content-Length: (\d+)", head)
+                body = await reader.readexactly(int(length[1])) if length else b""
+                seen.append(json.loads(body)["method"] if body else head.split()[0])
+                result = b'{"id":%b,"result":{"content":[{"text":"%012d"}]}}'
+                known = {"initialize": (200, b"{}"), "tools/call": (200, result % (b"1", 1))}
+                status, text = known.get(seen[-1], (202, b""))
+                session = "s1" if "Mcp-Session-Id: s1" in head or seen[-1] == "initialize" else "none"
+                answer = f"HTTP/1.1 {status} -\r\nMcp-Session-Id: {session}\r\nContent-Length: {len(text)}\r\n\r\n"
+                writer.write(answer.encode() + text)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+        report = await run(short(url, era="2025", conc=1, size=12, calls=1, warmup=0.0))
+    assert (report.calls, report.errors) == (1, 0), report.samples
+    assert seen == ["initialize", "notifications/initialized", "tools/call", "DELETE"]
 
 
 @pytest.mark.parametrize("mode", ["garbage/call", "500/call", "wrong-id", "drop-mid-call", "drop-silent"])
