@@ -157,9 +157,9 @@ def _process(entry: Path) -> Process | None:
 
 
 def label(comm: str, argv: Sequence[str]) -> str:
-    """A name that tells Python processes apart: the module or script, and its start word."""
+    """A name that tells Python and Node processes apart: the module or script, and its start word."""
     words = [word for word in argv if word]
-    if not words or not os.path.basename(words[0]).startswith("python"):
+    if not words or not os.path.basename(words[0]).startswith(("python", "node")):
         return comm
     rest = words[1:]
     while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):

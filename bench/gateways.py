@@ -1,6 +1,6 @@
 """`make bench`: tools/call through Callboard, through its peers and without any, interleaved in one run.
 
-    python -m bench [--secs 1.5] [--rounds 3] [--conc 1,16,64,256] [--era 2026,2025] [--kind http,stdio]
+    python -m bench [--secs 1.2] [--rounds 3] [--conc 1,16,64,256] [--era 2026,2025] [--kind http,stdio]
                     [--only WORD,...] [--tries 2] [--quick] [--shapes] [--out DIR] [--fresh]
 
 Ctrl-C stops it; the same command goes on where it stopped. DIR (.bench) gets results.json, table.md and plot.svg.
@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import shapes
-from bench.accounting import memory_by_name
+from bench.accounting import Meter, memory_by_name
 from bench.measure import Length, Noise, sample
 from bench.peers.callboard import CALLBOARD
 from bench.peers.install import NotInstalled, installed
@@ -91,6 +91,16 @@ class Field:
         refused = peer.why_not(kind, era) or self.run.gateways[peer.name].not_measured.get(f"{kind} {era}")
         return (peer.name, kind) in self.endpoints and refused is None
 
+    async def rest(self, secs: float = 2.0) -> float:
+        """What each uses when nothing is asked of it; the sum, in cores."""
+        pids = {(name, endpoint.pid) for (name, _), endpoint in self.endpoints.items() if endpoint.pid}
+        meters = [(name, Meter([pid])) for name, pid in pids]
+        await asyncio.sleep(secs)
+        for about in self.run.gateways.values():
+            used = [meter.read() for name, meter in meters if name == about.name]
+            about.idle_cores = round(sum(usage.total_s / usage.secs for usage in used), 3)
+        return sum(about.idle_cores for about in self.run.gateways.values())
+
     def remember_memory(self) -> None:
         """What each holds after the load, without the upstream where that is its child."""
         for (name, kind), endpoint in self.endpoints.items():
@@ -103,12 +113,14 @@ class Field:
 class Rounds:
     """All samples of a run, round by round, so that what drifts in the machine drifts for everybody."""
 
-    def __init__(self, field: Field, peers: Sequence[Peer], options: argparse.Namespace, store: Store) -> None:
+    def __init__(
+        self, field: Field, peers: Sequence[Peer], options: argparse.Namespace, store: Store, idle: float = 0.0
+    ) -> None:
         self._field = field
         self._peers = peers
         self._options = options
         self._store = store
-        self._noise = Noise(options.tries)
+        self._noise = Noise(options.tries, idle)
         self._taken = 0
         self._began = time.monotonic()
 
@@ -199,7 +211,7 @@ async def bench(options: argparse.Namespace) -> Run:
             field = Field(run, Path(name), upstream, _words(options.era), _words(options.kind))
             for peer in peers:
                 await field.enter(peer, stack)
-            await Rounds(field, peers, options, store).take(upstream.pid)
+            await Rounds(field, peers, options, store, await field.rest()).take(upstream.pid)
             field.remember_memory()
     run.finished = True
     store.save(run)
@@ -217,7 +229,7 @@ def write(run: Run, folder: Path) -> str:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--secs", type=float, default=1.5, help="seconds of a sample (default: %(default)s)")
+    parser.add_argument("--secs", type=float, default=1.2, help="seconds of a sample (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--conc", default="1,16,64,256", help="calls in flight")
     parser.add_argument("--era", default=",".join(ERAS))

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,9 @@ ECHO = Shape()
 class Noise:
     """Whether others use the machine; on one that is never quiet, nothing is repeated after a while."""
 
-    def __init__(self, tries: int) -> None:
+    def __init__(self, tries: int, idle: float = 0.0) -> None:
+        """`idle` is what everything that is started uses when nothing is asked of it, in cores."""
+        self.allowed = _QUIET_CORES + idle
         self._tries = tries
         self._in_a_row = 0
 
@@ -68,7 +69,7 @@ class Noise:
         while time.monotonic() < until:
             before = machine_busy()
             await asyncio.sleep(_LOOK_SECONDS)
-            if (machine_busy() - before) / _LOOK_SECONDS < _QUIET_CORES:
+            if (machine_busy() - before) / _LOOK_SECONDS < self.allowed:
                 return
 
 
@@ -94,6 +95,7 @@ async def sample(
     for _ in range(noise.tries):
         await noise.quiet()
         taken = _sample(cell, await _load(cell, endpoint, upstream, length, shape))
+        taken.noisy = taken.foreign > noise.allowed or taken.stolen > _STOLEN_CORES
         if best is None or (taken.noisy, taken.foreign) < (best.noisy, best.foreign):
             best = taken
         if not taken.noisy:
@@ -139,7 +141,6 @@ def _sample(cell: Cell, report: dict[str, Any]) -> Sample:
     usage, calls = report["usage"], report["calls"]
     each = {name: 1e6 * secs / calls for name, secs in usage["cpu_s"].items()} if calls else {}
     upstream = each.pop(UPSTREAM_PROCESS, 0.0)
-    foreign, stolen = usage["foreign_cores"], usage["stolen_cores"]
     return Sample(
         cell=cell,
         round=0,
@@ -154,14 +155,8 @@ def _sample(cell: Cell, report: dict[str, Any]) -> Sample:
         upstream_us=round(upstream, 1),
         load_us=report["cpu_us_per_call"],
         by_process={name: round(cost, 1) for name, cost in each.items() if cost >= 0.05},
-        foreign=foreign,
-        stolen=stolen,
+        foreign=usage["foreign_cores"],
+        stolen=usage["stolen_cores"],
         load1=round(os.getloadavg()[0], 2),
-        noisy=foreign > _QUIET_CORES or stolen > _STOLEN_CORES,
         wrong=report["samples"] if report["errors"] else [],
     )
-
-
-def process_ids(endpoints: Sequence[Endpoint]) -> list[int]:
-    """The roots of their processes, each once."""
-    return sorted({endpoint.pid for endpoint in endpoints if endpoint.pid})

@@ -67,12 +67,12 @@ def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
 @contextlib.contextmanager
 def worktree(rev: str, folder: Path) -> Iterator[Path]:
     """`rev` checked out and installed in a worktree of this repository, which is removed again."""
-    tree = folder / "base"
+    tree = folder / "worktree"
     subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tree), rev], cwd=ROOT, check=True)
     try:
         (tree / ".uv").symlink_to(ROOT / ".uv")
         say(f"installing {rev}")
-        subprocess.run([str(tree / "bin" / "install")], check=True)
+        subprocess.run([str(tree / "bin" / "install")], check=True, capture_output=True)
         yield tree
     finally:
         subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)

@@ -51,6 +51,7 @@ class Gateway(msgspec.Struct):
     about: str
     version: str = ""
     full: bool = False
+    idle_cores: float = 0.0
     cold_s: dict[str, float] = {}
     memory_mib: dict[str, float] = {}
     not_measured: dict[str, str] = {}

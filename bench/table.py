@@ -165,6 +165,9 @@ def _trust(run: Run) -> str:
         f"call, the upstream {median(run.of(cell), 'upstream_us'):.0f} us."
         for cell in direct
     ]
+    idle = {name: about.idle_cores for name, about in run.gateways.items() if about.idle_cores >= 0.005}
+    resting = ", ".join(f"{name} {cores:.3f}" for name, cores in idle.items())
+    lines.append(f"- All ran all the time; what they used of a core with nothing to do: {resting or 'nothing'}.")
     noisy = sum(sample.noisy for sample in run.samples)
     lines.append(f"- {noisy} of {len(run.samples)} samples were taken while others used the machine.")
     once = sorted({cell.gateway for cell in run.cells() if len(run.of(cell)) == 1})

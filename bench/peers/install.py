@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -83,6 +84,6 @@ def _run(words: Sequence[str], environment: Mapping[str, str] | None = None) -> 
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise NotInstalled(f"{Path(words[0]).name}: {problem}") from problem
     if done.returncode != 0:
-        said = " ".join((done.stderr or done.stdout).split())
+        said = re.sub(r"https?://\S+", "(a URL)", " ".join((done.stderr or done.stdout).split()))
         raise NotInstalled(f"{Path(words[0]).name} ended with {done.returncode}: {said[:300]}")
     return done.stdout

@@ -168,6 +168,7 @@ async def test_a_tree_holds_the_children_and_what_they_used_before_they_ended() 
         (["/x/bin/python", "/x/bin/callboard", "edge", "--port", "1"], "callboard edge"),
         (["/x/bin/python", "-X", "dev", "-c", "pass"], "python"),
         (["nats-server", "-p", "4222"], "nats-server"),
+        (["/x/bin/node", "/x/bridge.mjs", "--port", "1"], "bridge.mjs"),
     ],
 )
 async def test_processes_have_telling_names(argv: list[str], name: str) -> None:
