@@ -38,6 +38,7 @@ from callboard_connectors.settings import ConnectorsSettings
 from callboard_connectors.tasks.identify import Tasks
 from callboard_connectors.transports.guardian import Guardian
 from tests.support.waiting import eventually
+from tests.support.ways_out import LOCAL
 
 _SECONDS = 15.0
 _MAX_FRAME = 1 << 20
@@ -88,7 +89,7 @@ class Connector:
         limits = Limits(
             connect_seconds=settings.connect_seconds, max_body_bytes=settings.max_body_bytes, allow_stdio=False
         )
-        opener = SessionOpener(Guardian(), _NoSecrets(), limits, {})
+        opener = SessionOpener(Guardian(), _NoSecrets(), limits, {}, LOCAL)
         wanted = Wanted(definition=ServerDefinition(url=url), revision=1)
         self._upstream = Upstream(ServerKey("conformance", "mock"), wanted, opener, time.monotonic)
         tasks = Tasks(_TaskKeys())

@@ -22,6 +22,7 @@ from callboard_connectors.transports.http import HttpLink
 from tests.conformance.connector import Connector
 from tests.support.upstreams import wire
 from tests.support.waiting import eventually
+from tests.support.ways_out import LOCAL
 
 MAX = 70_000
 JSON_LINES = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -143,7 +144,7 @@ async def trickling() -> AsyncIterator[tuple[HttpSession, asyncio.Future[wire.Co
         asked.set_result(connection)
 
     async with serving(serve) as url:
-        session = HttpSession(HttpLink(url, MAX, 5.0), {})
+        session = HttpSession(HttpLink(url, MAX, 5.0, LOCAL), {})
         session.adopt(Opening(era=MODERN))
         yield session, asked
         await session.close()

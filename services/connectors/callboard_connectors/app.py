@@ -13,7 +13,9 @@ from nats.aio.msg import Msg
 from callboard.contracts import subjects
 from callboard.contracts.playbooks import WatchResources
 from callboard.contracts.status import InstanceStatus
+from callboard.kernel.addresses import PrivateHosts
 from callboard.platform.bus import Bus
+from callboard.platform.egress import Egress
 from callboard.platform.event_store import EventStore
 from callboard.platform.log_follower import LogFollower
 from callboard.platform.postgres import open_pool
@@ -72,7 +74,8 @@ class ConnectorsRoom:
             max_body_bytes=settings.max_body_bytes,
             allow_stdio=settings.allow_stdio,
         )
-        opener = SessionOpener(self._guardian, BusVault(bus), limits, inherited_environment())
+        egress = Egress(PrivateHosts.parse(settings.private_upstreams))
+        opener = SessionOpener(self._guardian, BusVault(bus), limits, inherited_environment(), egress)
         running = self._running = self._build_running(opener)
         placement = self._placement = Placement(bus.instance, LeaseBucket(bus), running.acquired, running.lost)
         running.placement = placement

@@ -17,6 +17,8 @@ from callboard.local.process import Child
 
 START_ORDER: Final = ("authsvc", "projections", "connectors", "router", "edge")
 _WITH_DATABASE: Final = frozenset(ROOMS) - {"edge"}
+_WAY_OUT: Final = frozenset({"connectors"})
+"""The rooms that connect to hosts which somebody named."""
 _PASSED_ON: Final = (
     "HOME",
     "LANG",
@@ -70,12 +72,17 @@ def _child(wiring: Wiring, room: str, number: int, environ: Mapping[str, str]) -
     return Child(
         name=name,
         argv=(sys.executable, "-m", f"callboard_{room}"),
-        env={**_surroundings(room, environ), **_settings(wiring, room, port)},
+        env={**_defaults(room), **_surroundings(room, environ), **_settings(wiring, room, port)},
         log_path=wiring.logs / f"{name}.log",
         ready=functools.partial(_answers_health, wiring.host, port) if room == "edge" else None,
         after=wiring.after,
         group=room,
     )
+
+
+def _defaults(room: str) -> dict[str, str]:
+    """What holds unless the user says otherwise: who runs Callboard on a machine of their own has servers there too."""
+    return {f"CALLBOARD_{room.upper()}_PRIVATE_UPSTREAMS": "*"} if room in _WAY_OUT else {}
 
 
 def _surroundings(room: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import msgspec
 from callboard.contracts.calls import MODERN
 from callboard.contracts.definitions import SecretRef, ServerDefinition
 from callboard.contracts.problems import Problem
+from callboard.platform.egress import Egress
 from callboard_connectors.registry.domain import secrets_of
 from callboard_connectors.sessions.domain import Incompatible, Mirror, SessionKey
 from callboard_connectors.sessions.http_session import HttpSession
@@ -64,11 +65,13 @@ class SessionOpener:
         vault: Vault,
         limits: Limits,
         environment: Mapping[str, str],
+        egress: Egress,
     ) -> None:
         self._guardian = guardian
         self._vault = vault
         self._limits = limits
         self._environment = environment
+        self._egress = egress
 
     async def open(
         self, key: SessionKey, definition: ServerDefinition, era: str = "", mirror: Mirror | None = None
@@ -111,7 +114,7 @@ class SessionOpener:
     async def _open_http(self, definition: ServerDefinition, headers: dict[str, str], mirror: Mirror | None) -> Session:
         assert definition.url is not None
         limits = self._limits
-        link = HttpLink(definition.url, limits.max_body_bytes, limits.connect_seconds)
+        link = HttpLink(definition.url, limits.max_body_bytes, limits.connect_seconds, self._egress)
         session = HttpSession(link, headers) if mirror is None else MirroredHttpSession(link, headers)
         try:
             discover = mirror is None
@@ -126,7 +129,7 @@ class SessionOpener:
     async def _open_sse(self, definition: ServerDefinition, headers: dict[str, str], mirror: Mirror | None) -> Session:
         assert definition.url is not None
         limits = self._limits
-        link = SseLink(definition.url, headers, limits.max_body_bytes, limits.connect_seconds)
+        link = SseLink(definition.url, headers, limits.max_body_bytes, limits.connect_seconds, self._egress)
         # This transport is older than the stateless era: nobody speaks that over it.
         return await self._opened(link, discover=False, mirror=mirror)
 
@@ -136,7 +139,7 @@ class SessionOpener:
         url, limits = definition.url or "", self._limits
 
         def pipe() -> Pipe:
-            return WebSocketLink(url, headers, limits.max_body_bytes, limits.connect_seconds)
+            return WebSocketLink(url, headers, limits.max_body_bytes, limits.connect_seconds, self._egress)
 
         return await self._open_either(pipe, era, mirror)
 
