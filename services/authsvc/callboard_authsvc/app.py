@@ -15,15 +15,27 @@ from callboard.contracts import subjects
 from callboard.contracts.status import InstanceStatus, LogHint
 from callboard.platform.bus import Bus
 from callboard.platform.bus_identity import BusIdentityError, Trust
+from callboard.platform.egress import Egress, private_hosts
 from callboard.platform.event_store import EventStore
 from callboard.platform.postgres import open_pool
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
-from callboard_authsvc.adapters.key_file import ANCHORS, FINGERPRINT, PEPPER, SETTING, TASK_ROOT, KeyFile
+from callboard_authsvc.adapters.grant_table import ClientTable, GrantTable, SignInTable
+from callboard_authsvc.adapters.key_file import (
+    ANCHORS,
+    FINGERPRINT,
+    PEPPER,
+    SETTING,
+    SIGN_IN_LINKS,
+    TASK_ROOT,
+    KeyFile,
+)
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.secret_table import SecretTable
+from callboard_authsvc.adapters.server_definitions import ServerDefinitions
+from callboard_authsvc.adapters.sign_in_journal import SignInJournal, VaultSecrets
 from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
@@ -32,6 +44,7 @@ from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
 from callboard_authsvc.entry.asks import (
     register_anchor_asks,
     register_consumer_asks,
+    register_sign_in,
     register_token_asks,
     register_vault_asks,
 )
@@ -47,9 +60,11 @@ from callboard_authsvc.settings import AuthsvcSettings
 from callboard_authsvc.tokens.bootstrap import announce_recent_revocations, ensure_administrator
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.verifier import Verifier
+from callboard_authsvc.upstream_oauth.ports import SignInDependencies, here
 from callboard_authsvc.vault.data_keys import DataKeys
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.fingerprint import Fingerprint
+from callboard_authsvc.vault.sealed import Sealer
 
 log = structlog.get_logger()
 
@@ -111,6 +126,7 @@ class Authsvc:
         vault = self._vault_dependencies(journal, organisations, secret_table)
         consumers = self._consumer_dependencies(journal, organisations, self._pool)
         self._register(journal, tokens, vault, consumers)
+        register_sign_in(self.bus, self._sign_in_dependencies(journal, vault, self._pool))
         anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
         register_anchor_asks(self.bus, anchors)
         self._upkeep = consumers.upkeep
@@ -180,6 +196,27 @@ class Authsvc:
             clock=self._clock,
             chance=self._chance,
             task_root=keys.derive(TASK_ROOT),
+        )
+
+    def _sign_in_dependencies(
+        self, journal: Journal, vault: VaultDependencies, pool: asyncpg.Pool
+    ) -> SignInDependencies:
+        settings, keys = self._materials.settings, self._materials.keys
+        name = "CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS"
+        egress = Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
+        sealer = Sealer(vault.data_keys, self._chance)
+        grants = GrantTable(pool, sealer)
+        return SignInDependencies(
+            fetch=egress.fetch,
+            grants=grants,
+            clients=ClientTable(pool, sealer),
+            sign_ins=SignInTable(pool, sealer, keys.derive(SIGN_IN_LINKS), self._chance),
+            servers=ServerDefinitions(pool),
+            secrets=VaultSecrets(vault),
+            journal=SignInJournal(journal, grants),
+            here=here(settings.public_url),
+            clock=lambda: self._clock().timestamp(),
+            chance=self._chance,
         )
 
     def _consumer_dependencies(

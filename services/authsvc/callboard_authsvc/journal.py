@@ -22,11 +22,23 @@ from callboard.contracts.access import (
     StoreSecret,
 )
 from callboard.contracts.events import Event, EventMeta, Recorded
+from callboard.contracts.sign_in import SignOut
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
+from callboard_authsvc.upstream_oauth.domain import NoteSignIn
 
-Command = CreateOrganisation | IssueToken | RevokeToken | StoreSecret | DestroySecret | AdmitConsumer | DismissConsumer
+Command = (
+    CreateOrganisation
+    | IssueToken
+    | RevokeToken
+    | StoreSecret
+    | DestroySecret
+    | AdmitConsumer
+    | DismissConsumer
+    | SignOut
+    | NoteSignIn
+)
 Order = TypeVar("Order")
 State = TypeVar("State")
 Fact = TypeVar("Fact", bound=Event)

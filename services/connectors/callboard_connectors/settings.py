@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from callboard.kernel.addresses import PrivateHosts
+from callboard.platform.egress import private_hosts
 from callboard.platform.settings import DatabaseSettings, load
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -33,13 +33,7 @@ class ConnectorsSettings(DatabaseSettings, frozen=True, kw_only=True):
     database_pool: int = 2
 
     def __post_init__(self) -> None:
-        name = "CALLBOARD_CONNECTORS_PRIVATE_UPSTREAMS"
-        try:
-            allowed = PrivateHosts.parse(self.private_upstreams)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-        if self.production and allowed.everything:
-            raise ValueError(f"{name}: `*` is for a machine of one's own; in production name hosts and networks")
+        private_hosts("CALLBOARD_CONNECTORS_PRIVATE_UPSTREAMS", self.private_upstreams, production=self.production)
 
 
 def read(environ: Mapping[str, str] | None = None) -> ConnectorsSettings:

@@ -207,6 +207,29 @@ class SecretDestroyed(msgspec.Struct, frozen=True, kw_only=True, tag="secret.des
     secret: str
 
 
+class UpstreamSignedIn(msgspec.Struct, frozen=True, kw_only=True, tag="upstream.signed_in", tag_field="type"):
+    """Somebody signed in to a server; the tokens are in the vault. An empty `subject`: for all callers."""
+
+    server: str
+    subject: str
+    issuer: str
+    scopes: tuple[str, ...] = ()
+
+
+class UpstreamSignInLost(msgspec.Struct, frozen=True, kw_only=True, tag="upstream.sign_in_lost", tag_field="type"):
+    """The tokens cannot be renewed any more: somebody has to sign in again."""
+
+    server: str
+    subject: str
+
+
+class UpstreamSignedOut(msgspec.Struct, frozen=True, kw_only=True, tag="upstream.signed_out", tag_field="type"):
+    """The tokens were deleted from the vault."""
+
+    server: str
+    subject: str
+
+
 class ConsumerAdmitted(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admitted", tag_field="type"):
     """An analytics consumer may read this organisation's call records and events from the bus."""
 
@@ -243,6 +266,9 @@ Event = (
     | ClientTokenRevoked
     | SecretStored
     | SecretDestroyed
+    | UpstreamSignedIn
+    | UpstreamSignInLost
+    | UpstreamSignedOut
     | ConsumerAdmitted
     | ConsumerDismissed
 )

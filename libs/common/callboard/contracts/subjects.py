@@ -51,6 +51,13 @@ CONSUMERS = "cb.ask.authsvc.consumers"
 VERIFY_TOKEN = "cb.ask.authsvc.verify_token"
 OPEN_SECRETS = "cb.ask.vault.open"
 TASK_KEY = "cb.ask.vault.task_key"
+UPSTREAM_TOKEN = "cb.ask.vault.upstream_token"
+OPEN_SIGN_IN = "cb.ask.authsvc.open_sign_in"
+SIGN_IN = "cb.ask.authsvc.sign_in"
+BEGIN_SIGN_IN = "cb.ask.authsvc.begin_sign_in"
+FINISH_SIGN_IN = "cb.ask.authsvc.finish_sign_in"
+SIGN_INS = "cb.ask.authsvc.sign_ins"
+SIGN_OUT = "cb.cmd.sign_in.out"
 ORGANISATIONS = "cb.ask.projections.organisations"
 PLAYBOOKS = "cb.ask.projections.playbooks"
 HISTORY = "cb.ask.projections.history"
@@ -203,6 +210,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             RETIRE_SERVER,
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
+            "cb.cmd.sign_in.>",
             "cb.cmd.consumer.>",
             "cb.cmd.projection.>",
             "cb.ask.authsvc.>",
@@ -259,6 +267,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             RECORD_CATALOGUE,
             OPEN_SECRETS,
             TASK_KEY,
+            UPSTREAM_TOKEN,
             SESSION_TOLD,
             f"{RECORD}.>",
             f"{INBOX}.edge.>",
@@ -296,6 +305,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             CREATE_ORGANISATION,
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
+            "cb.cmd.sign_in.>",
             "cb.cmd.consumer.>",
             "cb.ask.authsvc.>",
             "cb.ask.vault.>",

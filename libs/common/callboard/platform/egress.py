@@ -29,6 +29,17 @@ _FETCH_BYTES = 256 * 1024
 _FETCH_SECONDS = 10.0
 
 
+def private_hosts(setting: str, text: str, *, production: bool) -> PrivateHosts:
+    """What a setting allows; raises ValueError naming the setting."""
+    try:
+        allowed = PrivateHosts.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from None
+    if production and allowed.everything:
+        raise ValueError(f"{setting}: `*` is for a machine of one's own; in production name hosts and networks")
+    return allowed
+
+
 class EgressRefused(Exception):
     """This destination is not allowed. The text is a sentence without its subject, and has no address in it."""
 

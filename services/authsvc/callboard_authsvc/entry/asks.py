@@ -18,6 +18,22 @@ from callboard.contracts.access import (
     VerifyToken,
 )
 from callboard.contracts.audit import Anchor, SignAnchor
+from callboard.contracts.playbooks import Done
+from callboard.contracts.sign_in import (
+    AskSignIn,
+    AskSignIns,
+    AskUpstreamToken,
+    BeginSignIn,
+    FinishSignIn,
+    OpenSignIn,
+    SignedIn,
+    SignIn,
+    SignInBegun,
+    SignInLink,
+    SignIns,
+    SignOut,
+    UpstreamToken,
+)
 from callboard.platform.bus import Bus, register
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
@@ -25,6 +41,13 @@ from callboard_authsvc.consumers.list import list_consumers
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.list import list_tokens
 from callboard_authsvc.tokens.verify import verify_token
+from callboard_authsvc.upstream_oauth.begin import begin_sign_in, show_sign_in
+from callboard_authsvc.upstream_oauth.finish import finish_sign_in
+from callboard_authsvc.upstream_oauth.link import open_sign_in
+from callboard_authsvc.upstream_oauth.list import list_sign_ins
+from callboard_authsvc.upstream_oauth.ports import SignInDependencies
+from callboard_authsvc.upstream_oauth.sign_out import sign_out
+from callboard_authsvc.upstream_oauth.usable import usable_token
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.list import list_secrets
 from callboard_authsvc.vault.open import open_secrets
@@ -59,6 +82,40 @@ def register_vault_asks(bus: Bus, use: VaultDependencies) -> None:
     register(bus, subjects.OPEN_SECRETS, opened)
     register(bus, subjects.TASK_KEY, sealing)
     register(bus, subjects.SECRETS, secrets)
+
+
+def register_sign_in(bus: Bus, use: SignInDependencies) -> None:
+    """All of signing in to upstreams: tokens for connectors, links for people, and the way of a browser."""
+
+    async def token(question: AskUpstreamToken) -> UpstreamToken:
+        return await usable_token(question, use)
+
+    async def link(command: OpenSignIn) -> SignInLink:
+        return await open_sign_in(command, use)
+
+    async def shown(question: AskSignIn) -> SignIn:
+        return await show_sign_in(question, use)
+
+    async def begun(command: BeginSignIn) -> SignInBegun:
+        return await begin_sign_in(command, use)
+
+    async def finished(command: FinishSignIn) -> SignedIn:
+        return await finish_sign_in(command, use)
+
+    async def sign_ins(question: AskSignIns) -> SignIns:
+        return await list_sign_ins(question, use)
+
+    async def out(command: SignOut) -> Done:
+        return await sign_out(command, use)
+
+    # Many may wait for one renewal.
+    register(bus, subjects.UPSTREAM_TOKEN, token, workers=256)
+    register(bus, subjects.OPEN_SIGN_IN, link)
+    register(bus, subjects.SIGN_IN, shown)
+    register(bus, subjects.BEGIN_SIGN_IN, begun)
+    register(bus, subjects.FINISH_SIGN_IN, finished)
+    register(bus, subjects.SIGN_INS, sign_ins)
+    register(bus, subjects.SIGN_OUT, out)
 
 
 def register_anchor_asks(bus: Bus, anchors: Anchors) -> None:

@@ -20,6 +20,12 @@ async def open_secrets(question: OpenSecrets, use: VaultDependencies) -> OpenedS
     return OpenedSecrets(values={row.secret: _value(row, data_key) for row in rows})
 
 
+async def open_one(organisation: str, secret: str, use: VaultDependencies) -> str:
+    """The newest version of one; raises as `open_secrets` does."""
+    opened = await open_secrets(OpenSecrets(organisation=organisation, secrets=(secret,)), use)
+    return opened.values[secret]
+
+
 def _value(row: SealedSecret, data_key: bytes | None) -> str:
     place = place_of_secret(row.organisation, row.secret, row.version)
     try:

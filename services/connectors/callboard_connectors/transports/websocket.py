@@ -87,7 +87,8 @@ class WebSocketLink:
                 **options,
             )
         except InvalidStatus as refused:
-            raise StatusRefused(refused.response.status_code, status_words(refused.response.status_code)) from None
+            status, headers = refused.response.status_code, refused.response.headers
+            raise StatusRefused(status, status_words(status), headers.get("WWW-Authenticate", "")) from None
         except InvalidURI:
             raise TransportFailure("its URL is not valid", sent=False) from None
         except InvalidMessage:
