@@ -26,7 +26,7 @@ from callboard.contracts.sign_in import SignOut
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
-from callboard_authsvc.upstream_oauth.domain import NoteSignIn
+from callboard_authsvc.upstream_oauth.noted import NoteSignIn
 
 Command = (
     CreateOrganisation

@@ -117,6 +117,12 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     command_id: str | None = None
 
 
+class NewSignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/servers/{name}/sign-ins`. `own`: for the calls of the caller's own client only."""
+
+    own: bool = False
+
+
 class SecretValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `PUT …/secrets/{name}`."""
 

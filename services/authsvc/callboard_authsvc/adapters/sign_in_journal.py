@@ -9,7 +9,8 @@ from callboard.contracts.sign_in import SignOut
 from callboard.platform.event_store import Connection, new_id
 from callboard_authsvc.adapters.grant_table import GrantTable
 from callboard_authsvc.journal import Journal
-from callboard_authsvc.upstream_oauth.domain import SIGN_INS, Grant, NoteSignIn, SignInEvent, Whose, stream_of
+from callboard_authsvc.upstream_oauth.domain import Grant, Whose
+from callboard_authsvc.upstream_oauth.noted import SIGN_INS, NoteSignIn, SignInEvent, stream_of
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.open import open_one
 

@@ -15,9 +15,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 
-from callboard.contracts.events import UpstreamSignedIn, UpstreamSignedOut, UpstreamSignInLost
 from callboard.contracts.problems import Problem
-from callboard.kernel.decider import Decider
 
 AuthMethod = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
 OFFLINE = "offline_access"
@@ -370,39 +368,6 @@ def granted(tokens: Tokens, now: float, before: Grant) -> Grant:
         expires_at=0.0 if tokens.expires_in is None else now + tokens.expires_in,
         scope=before.scope if tokens.scope is None else tokens.scope,
     )
-
-
-# ------------------------------------------------------------------------------------------------ log
-
-
-class NoteSignIn(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in.note", tag_field="type"):
-    """Write down what became of a grant, with nothing of its tokens."""
-
-    command_id: str
-    organisation: str
-    server: str
-    subject: str
-    actor: str
-
-
-SignInEvent = UpstreamSignedIn | UpstreamSignInLost | UpstreamSignedOut
-
-
-def stream_of(server: str) -> str:
-    """The stream of the sign-ins to a server, in its organisation's log."""
-    return f"sign_in-{server}"
-
-
-def decide(order: SignInEvent, state: None) -> Sequence[SignInEvent]:
-    """The grant is what decides, and it lies in the vault: here it is written down."""
-    return (order,)
-
-
-def evolve(state: None, event: SignInEvent) -> None:
-    """Nothing follows from the past."""
-
-
-SIGN_INS = Decider[SignInEvent, None, SignInEvent](None, decide, evolve)
 
 
 def failed(reason: str) -> Problem:

@@ -21,6 +21,7 @@ from callboard_edge.api import (
     records,
     replays,
     servers,
+    sign_ins,
     system,
 )
 from callboard_edge.api.caller import Authenticate, provide_caller, provide_stamp
@@ -30,7 +31,7 @@ from callboard_edge.replay.run import Replays
 
 _SECTIONS = {
     "organisations": organisations.ROUTES,
-    "servers": servers.ROUTES,
+    "servers": [*servers.ROUTES, *sign_ins.ROUTES],
     "playbooks": playbooks.ROUTES,
     "assignments": assignments.ROUTES,
     "previews": previews.ROUTES,
