@@ -32,7 +32,7 @@ _ROWS: Final = 500
 CALLS: Final = {"call": "call_", "call_content": "content_"}
 """The tables of call records -> how the partition of a day is called."""
 # In the order that a restore fills them. Positions of consumers and what is derived are left out on purpose.
-TABLES: Final = ("log_head", "stream", "command", "event", "data_key", "secret", "token", "consumer", *CALLS)
+TABLES: Final = ("log_head", "stream", "command", "event", "data_key", "secret", "token", "consumer", *GRANTS, *CALLS)
 Say = Callable[[str], None]
 
 
