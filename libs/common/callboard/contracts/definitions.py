@@ -68,7 +68,7 @@ class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     `transport` says what is spoken at the `url`: "auto" is WebSocket for ws and wss; for http and https it is
     Streamable HTTP and, where the server does not know that, the HTTP+SSE of 2024-11-05. `deadline_seconds` is the
-    older word for `max_seconds` of `deadlines`.
+    older word for `max_seconds` of `deadlines`. `tenant_header` names a header that tells the server the organisation.
     """
 
     url: str | None = None
@@ -81,6 +81,7 @@ class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     transport: UpstreamTransport = "auto"
     deadlines: Deadlines | None = None
     oauth: UpstreamOAuth | None = None
+    tenant_header: str = ""
 
     @property
     def is_stdio(self) -> bool:

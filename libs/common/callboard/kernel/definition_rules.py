@@ -55,8 +55,20 @@ def server_faults(name: str, definition: ServerDefinition) -> Iterator[Fault]:
     if definition.command is not None:
         yield from _command_faults(at, definition)
     yield from _server_deadline_faults(at, definition)
+    yield from _tenant_faults(at, definition)
     if definition.oauth is not None:
         yield from _oauth_faults((*at, "oauth"), definition, definition.oauth)
+
+
+def _tenant_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[Fault]:
+    header = definition.tenant_header
+    if not header:
+        return
+    taken = {name.lower() for name in definition.headers} | _OUR_HEADERS | {"authorization", "cookie"}
+    if definition.url is None:
+        yield Fault((*at, "tenant_header"), "`tenant_header` goes with `url`")
+    elif not _HEADER_NAME.fullmatch(header) or header.lower() in taken or header.lower().startswith(("mcp-", "sec-")):
+        yield Fault((*at, "tenant_header"), f"header {header!r} cannot tell the organisation")
 
 
 def _oauth_faults(at: tuple[str, ...], definition: ServerDefinition, oauth: UpstreamOAuth) -> Iterator[Fault]:

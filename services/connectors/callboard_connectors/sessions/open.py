@@ -90,6 +90,8 @@ class SessionOpener:
             if definition.is_stdio:
                 return await self._open_stdio(key, definition, values, era, mirror)
             headers = _filled(definition.headers, values)
+            if definition.tenant_header:
+                headers[definition.tenant_header] = key.organisation
             bearer = self._bearer(key, definition)
             if definition.is_websocket:
                 return await self._open_websocket(definition, headers, bearer, era, mirror)
