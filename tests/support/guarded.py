@@ -44,6 +44,7 @@ class Guarded:
     used: set[str] = field(default_factory=set)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     bearers: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -144,6 +145,7 @@ class Guarded:
 
     def _called(self, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], Any]:
         message = json.loads(body)
+        self.headers.append(headers)
         token = headers.get("authorization", "").removeprefix("Bearer ")
         named = f'resource_metadata="{self.origin}/.well-known/oauth-protected-resource/mcp"'
         if token not in self.access:
