@@ -24,7 +24,10 @@ from callboard.contracts.sign_in import (
     SignOut,
     UpstreamToken,
 )
+from callboard.contracts.vault import RotateDataKey
 from callboard.platform.event_store import EventStore, Write, new_id
+from callboard_authsvc.adapters.grant_table import GrantTable
+from callboard_authsvc.adapters.sign_in_journal import VaultSecrets
 from callboard_authsvc.upstream_oauth.begin import begin_sign_in
 from callboard_authsvc.upstream_oauth.domain import Whose
 from callboard_authsvc.upstream_oauth.link import open_sign_in
@@ -32,6 +35,7 @@ from callboard_authsvc.upstream_oauth.list import list_sign_ins
 from callboard_authsvc.upstream_oauth.ports import SignInDependencies
 from callboard_authsvc.upstream_oauth.sign_out import sign_out
 from callboard_authsvc.upstream_oauth.usable import usable_token
+from callboard_authsvc.vault.rotate import rotate_data_key
 from tests.authsvc.renewing import signing_in
 from tests.authsvc.stack import refused
 from tests.support.guarded import Guarded, guarded
@@ -182,6 +186,20 @@ async def test_a_grant_moved_to_another_subject_does_not_open(wiki: Wiki) -> Non
     await wiki.sign_in()
     await wiki.execute("update cb.upstream_grant set subject = 'bob'")
     await refused("secret.unreadable", wiki.use.grants.find(Whose("acme", "wiki", "bob")))
+
+
+async def test_grants_and_registrations_follow_a_new_data_key(wiki: Wiki) -> None:
+    await wiki.sign_in()
+    assert isinstance(wiki.use.secrets, VaultSecrets)
+    assert isinstance(wiki.use.grants, GrantTable)
+    before = await wiki.use.grants.find(ALICE)
+    command = RotateDataKey(command_id=new_id(), organisation="acme", actor="ann")
+    await rotate_data_key(command, wiki.use.secrets.vault, wiki.use.grants)
+    for table in ("upstream_grant", "upstream_client"):
+        (row,) = await wiki.execute(f"select substring(sealed from 2 for 4) as key from cb.{table}")
+        assert bytes(row["key"]) == b"\0\0\0\2"
+    assert await wiki.use.grants.find(ALICE) == before
+    assert await wiki.use.clients.find("acme", wiki.server.origin) is not None
 
 
 async def test_a_link_is_good_for_some_minutes(wiki: Wiki) -> None:

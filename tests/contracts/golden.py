@@ -98,6 +98,8 @@ def all_events() -> list[events.Event]:
         events.ClientTokenRevoked(client="c", key_id="k"),
         events.SecretStored(secret="s", version=2),
         events.SecretDestroyed(secret="s"),
+        events.VaultKeyRotated(version=2),
+        events.VaultShredded(),
         events.UpstreamSignedIn(server="s", subject="c", issuer="https://i", scopes=("a",)),
         events.UpstreamSignInLost(server="s", subject="c"),
         events.UpstreamSignedOut(server="s", subject="c"),

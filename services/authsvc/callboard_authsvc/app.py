@@ -32,6 +32,7 @@ from callboard_authsvc.adapters.key_file import (
     TASK_ROOT,
     KeyFile,
 )
+from callboard_authsvc.adapters.key_ring import KeyRing
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.secret_table import SecretTable
 from callboard_authsvc.adapters.server_definitions import ServerDefinitions
@@ -50,6 +51,7 @@ from callboard_authsvc.entry.asks import (
 )
 from callboard_authsvc.entry.commands import (
     register_consumer_commands,
+    register_key_commands,
     register_organisation_commands,
     register_token_commands,
     register_vault_commands,
@@ -64,6 +66,7 @@ from callboard_authsvc.upstream_oauth.ports import SignInDependencies, here
 from callboard_authsvc.vault.data_keys import DataKeys
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.fingerprint import Fingerprint
+from callboard_authsvc.vault.rotate import VaultUpkeep
 from callboard_authsvc.vault.sealed import Sealer
 
 log = structlog.get_logger()
@@ -79,6 +82,7 @@ class Materials(msgspec.Struct, frozen=True):
 
     settings: AuthsvcSettings
     keys: KeyFile
+    ring: KeyRing
     trust: Trust | None
 
 
@@ -89,7 +93,9 @@ def read_materials(settings: AuthsvcSettings, chance: Chance = system_chance) ->
         trust = Trust.load(Path(settings.trust_dir)) if settings.trust_dir else None
     except (BusIdentityError, OSError) as error:
         raise SettingsRefused(f"CALLBOARD_AUTHSVC_TRUST_DIR: {error}") from None
-    return Materials(settings, keys, trust)
+    paths = [Path(name.strip()) for name in settings.wrapping_key_files.split(",") if name.strip()]
+    ring = KeyRing([*(KeyFile.load(path, chance, create=False) for path in paths), keys])
+    return Materials(settings, keys, ring, trust)
 
 
 class Authsvc:
@@ -126,12 +132,15 @@ class Authsvc:
         vault = self._vault_dependencies(journal, organisations, secret_table)
         consumers = self._consumer_dependencies(journal, organisations, self._pool)
         self._register(journal, tokens, vault, consumers)
-        register_sign_in(self.bus, self._sign_in_dependencies(journal, vault, self._pool))
+        grants = GrantTable(self._pool, Sealer(vault.data_keys, self._chance))
+        register_sign_in(self.bus, self._sign_in_dependencies(journal, vault, grants, self._pool))
+        register_key_commands(self.bus, vault, grants)
         anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
         register_anchor_asks(self.bus, anchors)
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
-        self._tasks = [asyncio.create_task(self._push.run()), asyncio.create_task(consumers.upkeep.run())]
+        work = (self._push.run(), consumers.upkeep.run(), VaultUpkeep(vault, grants).run())
+        self._tasks = [asyncio.create_task(each) for each in work]
         await self.bus.serve()
         self._ready = True
 
@@ -191,7 +200,7 @@ class Authsvc:
             journal=journal,
             organisations=organisations,
             table=table,
-            data_keys=DataKeys(table, keys, self._chance),
+            data_keys=DataKeys(table, self._materials.ring, self._chance),
             fingerprint=Fingerprint(keys.derive(FINGERPRINT)),
             clock=self._clock,
             chance=self._chance,
@@ -199,13 +208,12 @@ class Authsvc:
         )
 
     def _sign_in_dependencies(
-        self, journal: Journal, vault: VaultDependencies, pool: asyncpg.Pool
+        self, journal: Journal, vault: VaultDependencies, grants: GrantTable, pool: asyncpg.Pool
     ) -> SignInDependencies:
         settings, keys = self._materials.settings, self._materials.keys
         name = "CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS"
         egress = Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
         sealer = Sealer(vault.data_keys, self._chance)
-        grants = GrantTable(pool, sealer)
         return SignInDependencies(
             fetch=egress.fetch,
             grants=grants,
@@ -237,7 +245,7 @@ class Authsvc:
 
     async def _check_key_file(self, table: SecretTable) -> None:
         """Refuse a key file that is not the one the database was written with."""
-        if foreign := await _when_migrated(table) - {self._materials.keys.current()}:
+        if foreign := await _when_migrated(table) - self._materials.ring.known:
             raise SettingsRefused(
                 f"{SETTING}: the database holds data keys of another key file ({', '.join(sorted(foreign))}); "
                 "restore that file"

@@ -23,6 +23,7 @@ from callboard.contracts.access import (
 )
 from callboard.contracts.events import Event, EventMeta, Recorded
 from callboard.contracts.sign_in import SignOut
+from callboard.contracts.vault import RotateDataKey, ShredVault
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
@@ -37,6 +38,8 @@ Command = (
     | AdmitConsumer
     | DismissConsumer
     | SignOut
+    | RotateDataKey
+    | ShredVault
     | NoteSignIn
 )
 Order = TypeVar("Order")
@@ -137,7 +140,7 @@ class Journal:
         return Outcome(events, appended.last_seq)
 
     def _meta(self, command: Command) -> EventMeta:
-        comment = command.comment if isinstance(command, RevokeToken) else ""
+        comment = command.comment if isinstance(command, RevokeToken | ShredVault) else ""
         return EventMeta(actor=command.actor, comment=comment, producer=self._producer)
 
 

@@ -13,7 +13,9 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     """Where the keys are, who the administrator is, and what analytics consumers are told.
 
     `key_file`: the key-encryption key, 32 bytes raw or in base64, mode 0600; made when it is absent and
-    `create_keys` is on. `bootstrap_token`: the administrator's token; empty leaves the administrator as is.
+    `create_keys` is on. `wrapping_key_files`: more such files, with commas; the first of them wraps data keys in the
+    place of `key_file`, all of them open what they wrapped. `bootstrap_token`: the administrator's token; empty leaves
+    the administrator as is.
     `trust_dir`: the operator's keys of NATS; empty when this installation's NATS is managed elsewhere.
     `consumer_nats_url`: where consumers reach NATS; empty means `nats_url`. `public_url`: where browsers reach the
     edge. `private_upstreams`: hosts and networks that authorization servers of upstreams may have although their
@@ -29,6 +31,7 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     consumer_nats_url: str = ""
     public_url: str = "http://127.0.0.1:8700"
     private_upstreams: str = ""
+    wrapping_key_files: str = ""
 
     def __post_init__(self) -> None:
         private_hosts("CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS", self.private_upstreams, production=self.production)

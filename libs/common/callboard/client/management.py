@@ -101,6 +101,14 @@ class Callboard(Assignments):
         """Forget a sign-in; an empty subject is the one for all callers."""
         return self._delete(_sign_ins_path(organisation, server), subject=subject)
 
+    def rotate_data_key(self, organisation: str) -> Done:
+        """Seal the organisation's vault under a new data key."""
+        return self._change("POST", f"{organisation_path(organisation)}/vault/rotation", Done)
+
+    def shred_vault(self, organisation: str, comment: str) -> Done:
+        """Destroy the organisation's data keys, and all that is sealed under them."""
+        return self._delete(f"{organisation_path(organisation)}/vault", comment=comment)
+
     def retire_server(self, organisation: str, server: str, comment: str) -> Done:
         """Forget a server that no playbook uses."""
         return self._delete(f"{organisation_path(organisation)}/servers/{part_of(server)}", comment=comment)

@@ -207,6 +207,16 @@ class SecretDestroyed(msgspec.Struct, frozen=True, kw_only=True, tag="secret.des
     secret: str
 
 
+class VaultKeyRotated(msgspec.Struct, frozen=True, kw_only=True, tag="vault.key_rotated", tag_field="type"):
+    """Secrets are sealed under this version of the organisation's data key from here on."""
+
+    version: int
+
+
+class VaultShredded(msgspec.Struct, frozen=True, kw_only=True, tag="vault.shredded", tag_field="type"):
+    """All data keys of the organisation were destroyed, and all that was sealed under them."""
+
+
 class UpstreamSignedIn(msgspec.Struct, frozen=True, kw_only=True, tag="upstream.signed_in", tag_field="type"):
     """Somebody signed in to a server; the tokens are in the vault. An empty `subject`: for all callers."""
 
@@ -266,6 +276,8 @@ Event = (
     | ClientTokenRevoked
     | SecretStored
     | SecretDestroyed
+    | VaultKeyRotated
+    | VaultShredded
     | UpstreamSignedIn
     | UpstreamSignInLost
     | UpstreamSignedOut

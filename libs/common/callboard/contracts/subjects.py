@@ -43,6 +43,8 @@ ISSUE_TOKEN = "cb.cmd.token.issue"
 REVOKE_TOKEN = "cb.cmd.token.revoke"
 STORE_SECRET = "cb.cmd.secret.store"
 DESTROY_SECRET = "cb.cmd.secret.destroy"
+ROTATE_DATA_KEY = "cb.cmd.vault.rotate"
+SHRED_VAULT = "cb.cmd.vault.shred"
 ADMIT_CONSUMER = "cb.cmd.consumer.admit"
 DISMISS_CONSUMER = "cb.cmd.consumer.dismiss"
 TOKENS = "cb.ask.authsvc.tokens"
@@ -211,6 +213,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
             "cb.cmd.sign_in.>",
+            "cb.cmd.vault.>",
             "cb.cmd.consumer.>",
             "cb.cmd.projection.>",
             "cb.ask.authsvc.>",
@@ -306,6 +309,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.token.>",
             "cb.cmd.secret.>",
             "cb.cmd.sign_in.>",
+            "cb.cmd.vault.>",
             "cb.cmd.consumer.>",
             "cb.ask.authsvc.>",
             "cb.ask.vault.>",

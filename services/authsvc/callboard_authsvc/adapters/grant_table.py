@@ -80,6 +80,26 @@ class GrantTable:
         """It cannot be renewed."""
         await persist(lambda: self._pool.execute(sql(_PACKAGE, "lose_grant"), *_key(whose), version))
 
+    async def reseal(self, organisation: str, newest: int) -> int:
+        """Seal some grants and clients of an older data key under the newest one; how many there were."""
+        grants = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "grants_to_reseal"), organisation, newest))
+        for row in grants:
+            whose, sealed = Whose(organisation, row["server"], row["subject"]), bytes(row["sealed"])
+            fresh = await self._again(organisation, _place("grant", whose), sealed)
+            await self._write("reseal_grant", *_key(whose), sealed, fresh)
+        clients = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "clients_to_reseal"), organisation, newest))
+        for row in clients:
+            issuer, sealed = row["issuer"], bytes(row["sealed"])
+            fresh = await self._again(organisation, ("upstream client", issuer), sealed)
+            await self._write("reseal_client", organisation, issuer, sealed, fresh)
+        return len(grants) + len(clients)
+
+    async def _write(self, name: str, *values: object) -> None:
+        await persist(lambda: self._pool.execute(sql(_PACKAGE, name), *values))
+
+    async def _again(self, organisation: str, place: tuple[str, ...], sealed: bytes) -> bytes:
+        return await self._sealer.seal(organisation, place, await self._sealer.open(organisation, place, sealed))
+
     async def lines(self, organisation: str, server: str) -> list[Line]:
         """Every grant of a server."""
         rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "list_grants"), organisation, server))

@@ -57,11 +57,11 @@ class VaultSecrets:
     """See `upstream_oauth.ports.Secrets`."""
 
     def __init__(self, vault: VaultDependencies) -> None:
-        self._vault = vault
+        self.vault = vault
 
     async def value(self, organisation: str, secret: str) -> str:
         """The newest value; raises `secret.unknown`, `secret.unreadable`."""
-        return await open_one(organisation, secret, self._vault)
+        return await open_one(organisation, secret, self.vault)
 
 
 def _note(whose: Whose, actor: str) -> NoteSignIn:

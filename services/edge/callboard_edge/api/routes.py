@@ -23,6 +23,7 @@ from callboard_edge.api import (
     servers,
     sign_ins,
     system,
+    vault,
 )
 from callboard_edge.api.caller import Authenticate, provide_caller, provide_stamp
 from callboard_edge.api.tail import Tails
@@ -38,7 +39,7 @@ _SECTIONS = {
     "drift": drift.ROUTES,
     "records": records.ROUTES,
     "replays": replays.ROUTES,
-    "access": access.ROUTES,
+    "access": [*access.ROUTES, *vault.ROUTES],
     "audit": audit.ROUTES,
     "system": system.ROUTES,
 }
