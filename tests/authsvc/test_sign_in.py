@@ -14,10 +14,16 @@ from callboard.contracts.problems import Problem
 from callboard.contracts.sign_in import AskSignIn, AskUpstreamToken, BeginSignIn, OpenSignIn, UpstreamToken
 from callboard_authsvc.upstream_oauth.begin import begin_sign_in, show_sign_in
 from callboard_authsvc.upstream_oauth.domain import (
+    Client,
+    Discovered,
+    Grant,
+    ServerMetadata,
     TokenRefused,
+    Tokens,
     Whose,
     canonical,
     challenge_of,
+    granted,
     is_resource_of,
     issuer_metadata_urls,
     resource_metadata_urls,
@@ -256,12 +262,22 @@ async def test_given_credentials_are_not_taken_to_another_authorization_server(w
 
 
 async def test_a_token_is_renewed_before_it_ends(wiki: Wiki) -> None:
-    wiki.server.expires_in = 30
+    wiki.server.expires_in = 0
     first = (await wiki.signed_in()).token
     wiki.server.expires_in = 3600
     second = (await wiki.token()).token
     assert first != second == (await wiki.token()).token
     assert [form["grant_type"] for form in wiki.server.forms].count("refresh_token") == 2
+
+
+@pytest.mark.parametrize(("lifetime", "renewed"), [(3600, 3540), (120, 60), (30, 15), (0, 0)])
+def test_a_token_of_short_life_is_not_renewed_at_every_call(lifetime: int, renewed: int) -> None:
+    server = ServerMetadata(issuer="https://i")
+    found = Discovered(resource="https://h/mcp", server=server)
+    before = Grant(access_token="", found=found, client=Client(client_id="c", method="none", origin="given"))
+    after = granted(Tokens("x", "Bearer", lifetime), 1000.0, before)
+    assert (after.expires_at, after.renew_at) == (1000.0 + lifetime, 1000.0 + renewed)
+    assert granted(Tokens("x", "Bearer"), 1000.0, before).expires_at == 0, "nobody knows"
 
 
 async def test_a_refused_token_is_renewed_without_anybody(wiki: Wiki) -> None:
@@ -286,8 +302,8 @@ async def test_a_refresh_token_that_is_not_taken_any_more_asks_for_a_person(wiki
 
 
 async def test_an_authorization_server_that_is_away_loses_nothing(wiki: Wiki) -> None:
-    wiki.server.expires_in = 30
-    await wiki.signed_in()
+    wiki.server.expires_in = 0
+    await consented(await wiki.link(), wiki.use)
     wiki.server.answers["/token"] = (503, {})
     await refused("server.sign_in_failed", wiki.token())
     del wiki.server.answers["/token"]

@@ -102,7 +102,7 @@ async def go(running: asyncio.subprocess.Process) -> list[str]:
 
 @pytest_asyncio.fixture
 async def wiki(tmp_path: Path, dsn: str) -> AsyncIterator[Wiki]:
-    async with guarded(expires_in=30) as server:
+    async with guarded(expires_in=0) as server:
         key_file = tmp_path / "keys" / "vault.key"
         async with signing_in(dsn, key_file) as use:
             definition = ServerDefinition(url=server.url, oauth=UpstreamOAuth())

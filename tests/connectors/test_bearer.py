@@ -37,16 +37,16 @@ MAX = 1 << 20
 class Given:
     """Gives out these tokens, one after the other, and remembers what was asked."""
 
-    def __init__(self, *tokens: str, expires_at: float = 0.0) -> None:
+    def __init__(self, *tokens: str, renew_at: float = 0.0) -> None:
         self.left = list(tokens)
-        self.expires_at = expires_at
+        self.renew_at = renew_at
         self.asked: list[AskUpstreamToken] = []
 
     async def token(self, question: AskUpstreamToken) -> UpstreamToken:
         self.asked.append(question)
         await asyncio.sleep(0)
         token = self.left.pop(0) if len(self.left) > 1 else self.left[0]
-        return UpstreamToken(token=token, expires_at=self.expires_at, version=len(self.asked))
+        return UpstreamToken(token=token, renew_at=self.renew_at, version=len(self.asked))
 
     async def open(self, organisation: str, secrets: tuple[str, ...]) -> dict[str, str]:
         return {}
@@ -105,10 +105,10 @@ async def test_a_refusal_that_has_nothing_to_do_with_the_token_is_an_answer(serv
 
 
 async def test_a_token_is_asked_for_again_before_it_ends_and_once_for_all_who_wait() -> None:
-    given = Given("one", "two", expires_at=time.time() + 1)
+    given = Given("one", "two", renew_at=time.time())
     held = bearer(given)
     assert await held.line() == b"Authorization: Bearer one\r\n"
-    given.expires_at = time.time() + 3600
+    given.renew_at = time.time() + 3600
     lines = await asyncio.gather(*(held.line() for _ in range(50)))
     assert set(lines) == {b"Authorization: Bearer two\r\n"}
     assert len(given.asked) == 2

@@ -103,6 +103,10 @@ async def test_callers_sign_in_by_links_and_nobody_calls_with_anothers_account(s
         assert set(server.bearers) == {hers}, "neither the operator's account nor hers was used for bob"
         found = (await sign_ins(stack, organisation, "GET", stack.admin_token))["grants"]
         assert [(grant["subject"], grant["state"]) for grant in found] == [("", "connected"), ("alice", "connected")]
+        secret = {*server.access, *server.refresh, *server.handed_out, question["params"]["url"].rpartition("/")[2]}
+        logs = "".join(path.read_text(errors="replace") for path in (stack.directory / "logs").glob("*.log"))
+        assert "upstream_connected" in logs
+        assert not [each for each in secret if each in logs]
 
 
 async def test_a_link_is_finished_by_the_browser_that_agreed_and_by_no_other(stack: Stack) -> None:
@@ -121,6 +125,12 @@ async def test_a_link_is_finished_by_the_browser_that_agreed_and_by_no_other(sta
         assert (await alices.get(back)).status_code == 404, "the state was used up"
         assert (await sign_ins(stack, organisation, "GET", stack.admin_token))["grants"] == []
         assert server.counts["/token"] == 0
+        document = (await alices.get(f"{stack.url}/oauth/client-metadata.json")).json()
+        assert (document["client_id"], document["token_endpoint_auth_method"]) == (
+            f"{stack.url}/oauth/client-metadata.json",
+            "none",
+        )
+        assert document["redirect_uris"] == [f"{stack.url}/oauth/callback"]
         for path in ("/connect/made-up", "/oauth/callback?state=made-up&code=x", "/oauth/callback?error=%3Cscript%3E"):
             page = await alices.get(stack.url + path)
             assert (page.status_code, "<script>" in page.text) == (404, False)

@@ -43,6 +43,7 @@ class Guarded:
     refresh: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    handed_out: set[str] = field(default_factory=set)
     bearers: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -113,6 +114,7 @@ class Guarded:
     def _authorized(self, query: dict[str, str]) -> tuple[int, dict[str, str], Any]:
         code = f"code-{next(self._numbers)}"
         self.codes[code] = query
+        self.handed_out |= {code, query["state"], query["code_challenge"]}
         back = {"code": code, "state": query["state"]} | ({"iss": self.origin} if self.issuer_in_answers else {})
         return 302, {"location": f"{query['redirect_uri']}?{urlencode(back)}"}, b""
 

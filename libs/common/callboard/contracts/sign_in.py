@@ -28,10 +28,13 @@ class AskUpstreamToken(msgspec.Struct, frozen=True, kw_only=True, tag="upstream_
 
 
 class UpstreamToken(msgspec.Struct, frozen=True, kw_only=True, tag="upstream_token", tag_field="type"):
-    """The answer. An empty `token`: none is held, so try without. `expires_at` in epoch seconds; 0: not known."""
+    """The answer. An empty `token`: none is held, so try without.
+
+    From `renew_at` on (epoch seconds; 0: not known) another one is to be asked for, some time before it ends.
+    """
 
     token: str = ""
-    expires_at: float = 0.0
+    renew_at: float = 0.0
     version: int = 0
 
     def __repr__(self) -> str:

@@ -19,6 +19,8 @@ from callboard.contracts.problems import Problem
 
 AuthMethod = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
 OFFLINE = "offline_access"
+EARLY_SECONDS = 60.0
+"""An access token is renewed so long before it ends; one that lives for less than twice that, at half its time."""
 _PARAMETER = re.compile(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _PREFERRED: tuple[AuthMethod, ...] = ("client_secret_basic", "client_secret_post", "none")
 
@@ -302,12 +304,14 @@ def check_answer(server: ServerMetadata, iss: str | None) -> None:
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What was granted, and all that is needed to renew it. Never leaves authsvc but for the access token.
 
-    `requested` are the scopes that were asked for; `expires_at` is in epoch seconds, 0 when it is not known.
+    `requested` are the scopes that were asked for. The access token ends at `expires_at` and is renewed from `renew_at`
+    on (epoch seconds; 0: not known).
     """
 
     access_token: str
     refresh_token: str = ""
     expires_at: float = 0.0
+    renew_at: float = 0.0
     requested: str = ""
     scope: str = ""
     url: str = ""
@@ -361,11 +365,13 @@ def tokens_of(status: int, body: bytes, kind: str = "bearer") -> Tokens:
 
 def granted(tokens: Tokens, now: float, before: Grant) -> Grant:
     """The grant with new tokens; what the answer leaves out stays (RFC 6749, section 6)."""
+    lifetime = tokens.expires_in or 0.0
     return msgspec.structs.replace(
         before,
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token or before.refresh_token,
-        expires_at=0.0 if tokens.expires_in is None else now + tokens.expires_in,
+        expires_at=0.0 if tokens.expires_in is None else now + lifetime,
+        renew_at=0.0 if tokens.expires_in is None else now + max(lifetime - EARLY_SECONDS, lifetime / 2),
         scope=before.scope if tokens.scope is None else tokens.scope,
     )
 

@@ -14,15 +14,12 @@ from callboard_authsvc.upstream_oauth.obtain import obtain
 from callboard_authsvc.upstream_oauth.ports import Held, SignInDependencies
 from callboard_authsvc.upstream_oauth.renew import renewed
 
-EARLY_SECONDS = 60.0
-"""A token is renewed so long before it ends."""
-
 
 async def usable_token(question: AskUpstreamToken, use: SignInDependencies) -> UpstreamToken:
     """Raises `server.sign_in_needed` (with a link where somebody can follow it), `server.sign_in_failed`."""
     whose = Whose(question.organisation, question.server, question.subject)
-    if await use.servers.definition(whose.organisation, whose.server) is None and not question.status:
-        return UpstreamToken()  # it is looked at before it is registered
+    if await use.servers.definition(whose.organisation, whose.server) is None:
+        return _before_it_is_registered(question)
     definition, oauth = await definition_of(whose, use)
     held = await use.grants.find(whose)
     if held is not None and held.grant.url != definition.url:
@@ -34,6 +31,13 @@ async def usable_token(question: AskUpstreamToken, use: SignInDependencies) -> U
     if not question.status or (held.version != question.refused and not held.lost):
         return await _current(asked, held, use)
     return await _instead(asked, held, use)
+
+
+def _before_it_is_registered(question: AskUpstreamToken) -> UpstreamToken:
+    """A server is looked at before it is there for good: without a token, and then nobody can sign in yet."""
+    if question.status:
+        raise _unattended(question.server)
+    return UpstreamToken()
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -64,14 +68,14 @@ async def _current(asked: _Asked, held: Held, use: SignInDependencies) -> Upstre
     """What is held, renewed when its time is over."""
     if held.lost:
         raise await _needed(asked, use)
-    expires, now = held.grant.expires_at, use.clock()
-    if not expires or now < expires - EARLY_SECONDS:
+    grant, now = held.grant, use.clock()
+    if not grant.expires_at or now < grant.renew_at:
         return _token(held)
     if asked.by_itself:
         return await _obtained(asked, held, use)
     if held.grant.refresh_token:
         return await _renewed(asked, held, use)
-    if now < expires:
+    if now < grant.expires_at:
         return _token(held)
     raise await _needed(asked, use)
 
@@ -102,16 +106,20 @@ async def _obtained(asked: _Asked, held: Held | None, use: SignInDependencies) -
 
 
 def _token(held: Held) -> UpstreamToken:
-    return UpstreamToken(token=held.grant.access_token, expires_at=held.grant.expires_at, version=held.version)
+    return UpstreamToken(token=held.grant.access_token, renew_at=held.grant.renew_at, version=held.version)
 
 
 async def _needed(asked: _Asked, use: SignInDependencies) -> Problem:
     """Somebody has to sign in. A caller gets a link; where nobody is there to follow it, none is made."""
     server = asked.whose.server
     if not asked.attended:
-        words = f"nobody has signed in to server {server!r} yet, or the sign-in has ended"
-        return Problem("server.sign_in_needed", words, server=server)
+        return _unattended(server)
     handle = await use.sign_ins.open(asked.whose, asked.challenge)
     url = f"{use.here.connect}/{handle}"
     words = f"sign in to server {server!r} first: open {url} in a browser, then try again"
     return Problem("server.sign_in_needed", words, server=server, url=url)
+
+
+def _unattended(server: str) -> Problem:
+    words = f"nobody has signed in to server {server!r} yet, or the sign-in has ended"
+    return Problem("server.sign_in_needed", words, server=server)

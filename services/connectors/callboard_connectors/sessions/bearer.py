@@ -10,8 +10,6 @@ from typing import Protocol
 from callboard.contracts.problems import Problem
 from callboard.contracts.sign_in import AskUpstreamToken, UpstreamToken
 
-EARLY_SECONDS = 30.0
-"""A token is asked for again so long before its end; authsvc renews earlier."""
 FORCED_SECONDS = 60.0
 """A server that refuses token after token gets no more than one new one in this time."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -40,7 +38,7 @@ class SessionBearer:
     async def line(self) -> bytes:
         """See `Bearer.line`."""
         held = self._held
-        if held is None or 0 < held.expires_at < time.time() + EARLY_SECONDS:
+        if held is None or 0 < held.renew_at <= time.time():
             await self._ask(held, 0, "")
         return self._line
 

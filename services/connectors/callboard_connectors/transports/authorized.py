@@ -6,6 +6,7 @@ a request that is ready, so nothing that was prepared has to be made again when 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from callboard.platform.egress import Egress
@@ -38,19 +39,24 @@ class AuthorizedLink(HttpLink):
 
     async def post(self, head: bytes, body: bytes) -> Response:
         """See `HttpLink.post`."""
+        send = super().post
+        return await self._sent(lambda line: send(head + line, body))
+
+    async def ask(self, head: bytes) -> Response:
+        """See `HttpLink.ask`."""
+        send = super().ask
+        return await self._sent(lambda line: send(head + line))
+
+    async def _sent(self, send: Callable[[bytes], Awaitable[Response]]) -> Response:
         line = await self._bearer.line()
-        response = await super().post(head + line, body)
+        response = await send(line)
         for _ in range(MOST_REFUSALS):
             other = await self._after(response, line)
             if other is None:
                 break
             line = other
-            response = await super().post(head + line, body)
+            response = await send(line)
         return response
-
-    async def ask(self, head: bytes) -> Response:
-        """See `HttpLink.ask`. Nobody's call hangs on these: they are sent with the token that is held."""
-        return await super().ask(head + await self._bearer.line())
 
     async def _after(self, response: Response, line: bytes) -> bytes | None:
         if not was_refused(response):
