@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -362,6 +363,13 @@ def test_a_challenge_is_read_with_and_without_quotes() -> None:
     assert (found.error, found.scope, found.resource_metadata) == ("insufficient_scope", "a b", "https://h/p")
     assert found.wants_more
     assert challenge_of(401, "").scope is None
+
+
+@pytest.mark.parametrize("header", ["a" * 60_000, 'a="' * 20_000, "a " * 30_000, 'a="\\"' * 10_000, "=" * 60_000])
+def test_a_challenge_that_is_made_to_take_long_takes_no_time(header: str) -> None:
+    began = time.process_time()
+    challenge_of(401, header)
+    assert time.process_time() - began < 0.2
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ AuthMethod = Literal["none", "client_secret_basic", "client_secret_post", "priva
 OFFLINE = "offline_access"
 EARLY_SECONDS = 60.0
 """An access token is renewed so long before it ends; one that lives for less than twice that, at half its time."""
-_PARAMETER = re.compile(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+# It begins at the first letter of a name only: else a header of letters alone would be read again from each of them.
+_PARAMETER = re.compile(r'(?<![A-Za-z_-])([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_MOST_CHARACTERS = 8192
 _PREFERRED: tuple[AuthMethod, ...] = ("client_secret_basic", "client_secret_post", "none")
 
 
@@ -49,7 +51,7 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True):
 
 def challenge_of(status: int, header: str) -> Challenge:
     """Read a `WWW-Authenticate` header."""
-    found = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(header)}
+    found = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(header[:_MOST_CHARACTERS])}
     return Challenge(
         status=status,
         error=found.get("error", ""),
