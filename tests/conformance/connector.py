@@ -93,10 +93,10 @@ async def _flushed() -> None:
 class Connector:
     """`async with`: connected and listed; `catalogue` is what it found, `heard` the notifications of its calls."""
 
-    def __init__(self, definition: ServerDefinition, secrets: Mapping[str, str]) -> None:
+    def __init__(self, definition: ServerDefinition, secrets: Mapping[str, str] | None = None) -> None:
         memory = Memory(
             definitions={(ORGANISATION, SERVER): definition},
-            values={(ORGANISATION, name): value for name, value in secrets.items()},
+            values={(ORGANISATION, name): value for name, value in (secrets or {}).items()},
         )
         settings = ConnectorsSettings(nats_url="", database_url="")
         limits = Limits(
