@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from callboard.contracts.sign_in import AskUpstreamToken
+from callboard.contracts.upstream_sign_in import AskUpstreamToken
 from callboard.platform.event_store import EventStore
 from callboard.platform.postgres import open_pool
 from callboard_authsvc.adapters.grant_table import ClientTable, GrantTable, SignInTable

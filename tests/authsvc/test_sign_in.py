@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from callboard.contracts.definitions import SecretRef, ServerDefinition, UpstreamOAuth
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import AskSignIn, AskUpstreamToken, BeginSignIn, OpenSignIn, UpstreamToken
+from callboard.contracts.upstream_sign_in import AskSignIn, AskUpstreamToken, BeginSignIn, OpenSignIn, UpstreamToken
 from callboard_authsvc.upstream_oauth.begin import begin_sign_in, show_sign_in
 from callboard_authsvc.upstream_oauth.domain import (
     Client,

@@ -15,13 +15,13 @@ import pytest_asyncio
 from callboard.contracts.definitions import ServerDefinition, UpstreamOAuth
 from callboard.contracts.events import EventMeta, OrganisationCreated, ServerRegistered, ServerRetired
 from callboard.contracts.playbooks import Done
-from callboard.contracts.sign_in import (
+from callboard.contracts.upstream_sign_in import (
     AskSignIns,
     AskUpstreamToken,
     BeginSignIn,
     OpenSignIn,
     SignInLink,
-    SignOut,
+    UpstreamSignOut,
     UpstreamToken,
 )
 from callboard.contracts.vault import RotateDataKey
@@ -213,7 +213,7 @@ async def test_a_link_is_good_for_some_minutes(wiki: Wiki) -> None:
 
 async def test_signing_out_deletes_the_tokens(wiki: Wiki) -> None:
     await wiki.sign_in()
-    command = SignOut(command_id=new_id(), organisation="acme", server="wiki", subject="alice", actor="alice")
+    command = UpstreamSignOut(command_id=new_id(), organisation="acme", server="wiki", subject="alice", actor="alice")
     assert isinstance(await sign_out(command, wiki.use), Done)
     assert wiki.server.counts["/revoke"] == 1
     assert await wiki.execute("select * from cb.upstream_grant") == []

@@ -18,7 +18,7 @@ from callboard.contracts.access import ANONYMOUS_KEY
 from callboard.contracts.calls import MODERN
 from callboard.contracts.definitions import ServerDefinition, UpstreamOAuth
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import AskUpstreamToken, UpstreamToken
+from callboard.contracts.upstream_sign_in import AskUpstreamToken, UpstreamToken
 from callboard_connectors.registry.domain import ServerKey, Wanted
 from callboard_connectors.sessions.bearer import SessionBearer
 from callboard_connectors.sessions.domain import SessionKey

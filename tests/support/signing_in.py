@@ -10,12 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from callboard.contracts.definitions import ServerDefinition
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import (
+from callboard.contracts.upstream_sign_in import (
     AskUpstreamToken,
     BeginSignIn,
     FinishSignIn,
-    SignedIn,
-    SignOut,
+    UpstreamSignedIn,
+    UpstreamSignOut,
     UpstreamToken,
 )
 from callboard_authsvc.upstream_oauth.begin import begin_sign_in
@@ -57,7 +57,7 @@ class Memory:
     async def lost(self, whose: Whose) -> None:
         self.written.append(("lost", whose))
 
-    async def signed_out(self, command: SignOut, whose: Whose) -> int:
+    async def signed_out(self, command: UpstreamSignOut, whose: Whose) -> int:
         self.held.pop(whose, None)
         self.written.append(("signed out", whose))
         return len(self.written)
@@ -163,7 +163,7 @@ def answer_in(location: str, browser: str = BROWSER) -> FinishSignIn:
     return FinishSignIn(browser=browser, state=one("state") or "", code=one("code"), iss=one("iss"), error=one("error"))
 
 
-async def consented(link: str, use: SignInDependencies) -> SignedIn:
+async def consented(link: str, use: SignInDependencies) -> UpstreamSignedIn:
     """A person follows the link, and an authorization server that asks nothing sends the browser back at once."""
     handle = link.rpartition("/")[2]
     begun = await begin_sign_in(BeginSignIn(handle=handle, browser=BROWSER), use)

@@ -22,7 +22,7 @@ from callboard.contracts.access import (
     StoreSecret,
 )
 from callboard.contracts.events import Event, EventMeta, Recorded
-from callboard.contracts.sign_in import SignOut
+from callboard.contracts.upstream_sign_in import UpstreamSignOut
 from callboard.contracts.vault import RotateDataKey, ShredVault
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
@@ -37,7 +37,7 @@ Command = (
     | DestroySecret
     | AdmitConsumer
     | DismissConsumer
-    | SignOut
+    | UpstreamSignOut
     | RotateDataKey
     | ShredVault
     | NoteSignIn

@@ -41,7 +41,7 @@ from callboard.contracts.records import (
     Servers,
     Version,
 )
-from callboard.contracts.sign_in import SignInLink, SignIns
+from callboard.contracts.upstream_sign_in import SignInLink, SignIns
 
 
 class Callboard(Assignments):

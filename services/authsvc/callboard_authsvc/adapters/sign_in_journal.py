@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from callboard.contracts.events import UpstreamSignedIn, UpstreamSignedOut, UpstreamSignInLost
-from callboard.contracts.sign_in import SignOut
+from callboard.contracts.upstream_sign_in import UpstreamSignOut
 from callboard.platform.event_store import Connection, new_id
 from callboard_authsvc.adapters.grant_table import GrantTable
 from callboard_authsvc.journal import Journal
@@ -42,7 +42,7 @@ class SignInJournal:
         event = UpstreamSignInLost(server=whose.server, subject=whose.subject)
         await self._journal.record(_note(whose, whose.subject), stream_of(whose.server), SIGN_INS, event)
 
-    async def signed_out(self, command: SignOut, whose: Whose) -> int:
+    async def signed_out(self, command: UpstreamSignOut, whose: Whose) -> int:
         """Forget the grant."""
 
         async def delete(connection: Connection, events: tuple[SignInEvent, ...]) -> None:

@@ -19,19 +19,19 @@ from callboard.contracts.access import (
 )
 from callboard.contracts.audit import Anchor, SignAnchor
 from callboard.contracts.playbooks import Done
-from callboard.contracts.sign_in import (
+from callboard.contracts.upstream_sign_in import (
     AskSignIn,
     AskSignIns,
     AskUpstreamToken,
     BeginSignIn,
     FinishSignIn,
     OpenSignIn,
-    SignedIn,
-    SignIn,
     SignInBegun,
     SignInLink,
     SignIns,
-    SignOut,
+    UpstreamSignedIn,
+    UpstreamSignIn,
+    UpstreamSignOut,
     UpstreamToken,
 )
 from callboard.platform.bus import Bus, register
@@ -93,29 +93,29 @@ def register_sign_in(bus: Bus, use: SignInDependencies) -> None:
     async def link(command: OpenSignIn) -> SignInLink:
         return await open_sign_in(command, use)
 
-    async def shown(question: AskSignIn) -> SignIn:
+    async def shown(question: AskSignIn) -> UpstreamSignIn:
         return await show_sign_in(question, use)
 
     async def begun(command: BeginSignIn) -> SignInBegun:
         return await begin_sign_in(command, use)
 
-    async def finished(command: FinishSignIn) -> SignedIn:
+    async def finished(command: FinishSignIn) -> UpstreamSignedIn:
         return await finish_sign_in(command, use)
 
     async def sign_ins(question: AskSignIns) -> SignIns:
         return await list_sign_ins(question, use)
 
-    async def out(command: SignOut) -> Done:
+    async def out(command: UpstreamSignOut) -> Done:
         return await sign_out(command, use)
 
     # Many may wait for one renewal.
     register(bus, subjects.UPSTREAM_TOKEN, token, workers=256)
     register(bus, subjects.OPEN_SIGN_IN, link)
-    register(bus, subjects.SIGN_IN, shown)
+    register(bus, subjects.UPSTREAM_SIGN_IN, shown)
     register(bus, subjects.BEGIN_SIGN_IN, begun)
     register(bus, subjects.FINISH_SIGN_IN, finished)
     register(bus, subjects.SIGN_INS, sign_ins)
-    register(bus, subjects.SIGN_OUT, out)
+    register(bus, subjects.UPSTREAM_SIGN_OUT, out)
 
 
 def register_anchor_asks(bus: Bus, anchors: Anchors) -> None:

@@ -6,7 +6,7 @@ import base64
 
 from callboard.contracts.definitions import ServerDefinition, UpstreamOAuth
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import AskSignIn, BeginSignIn, SignIn, SignInBegun
+from callboard.contracts.upstream_sign_in import AskSignIn, BeginSignIn, SignInBegun, UpstreamSignIn
 from callboard_authsvc.upstream_oauth.clients import client_for
 from callboard_authsvc.upstream_oauth.discover import discover
 from callboard_authsvc.upstream_oauth.domain import (
@@ -23,12 +23,12 @@ from callboard_authsvc.upstream_oauth.ports import SignInDependencies
 UNKNOWN = "this link is not valid (any more); make the call again, or ask for another link"
 
 
-async def show_sign_in(question: AskSignIn, use: SignInDependencies) -> SignIn:
+async def show_sign_in(question: AskSignIn, use: SignInDependencies) -> UpstreamSignIn:
     """What the person is asked to agree to. Raises `sign_in.unknown`."""
     whose, challenge = await _link(question.handle, use)
     definition, oauth = await definition_of(whose, use)
     scopes = oauth.scopes if challenge.scope is None else tuple(challenge.scope.split())
-    return SignIn(
+    return UpstreamSignIn(
         organisation=whose.organisation,
         server=whose.server,
         subject=whose.subject,

@@ -7,7 +7,7 @@ import hmac
 import msgspec
 
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import FinishSignIn, SignedIn
+from callboard.contracts.upstream_sign_in import FinishSignIn, UpstreamSignedIn
 from callboard_authsvc.upstream_oauth.begin import UNKNOWN, definition_of
 from callboard_authsvc.upstream_oauth.domain import (
     Flow,
@@ -21,7 +21,7 @@ from callboard_authsvc.upstream_oauth.ports import SignInDependencies
 from callboard_authsvc.upstream_oauth.token_endpoint import Unreachable, tokens_from
 
 
-async def finish_sign_in(answer: FinishSignIn, use: SignInDependencies) -> SignedIn:
+async def finish_sign_in(answer: FinishSignIn, use: SignInDependencies) -> UpstreamSignedIn:
     """A state works once, whatever comes with it. Raises `sign_in.unknown`, `server.sign_in_failed`."""
     flow = await use.sign_ins.take(answer.state)
     if flow is None:
@@ -32,7 +32,7 @@ async def finish_sign_in(answer: FinishSignIn, use: SignInDependencies) -> Signe
         raise failed("its authorization server did not grant it")
     grant = await _exchanged(flow, answer.code, use)
     await use.journal.signed_in(flow.whose, grant, flow.person or flow.whose.subject)
-    return SignedIn(organisation=flow.whose.organisation, server=flow.whose.server, subject=flow.whose.subject)
+    return UpstreamSignedIn(organisation=flow.whose.organisation, server=flow.whose.server, subject=flow.whose.subject)
 
 
 def check_same_browser(flow: Flow, answer: FinishSignIn) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from callboard.contracts.sign_in import OpenSignIn, SignInLink
+from callboard.contracts.upstream_sign_in import OpenSignIn, SignInLink
 from callboard.platform.egress import EgressRefused, FetchFailed
 from callboard_authsvc.upstream_oauth.begin import definition_of
 from callboard_authsvc.upstream_oauth.domain import Challenge, Whose, challenge_of, failed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts.sign_in import AskSignIns, SignInLine, SignIns
+from callboard.contracts.upstream_sign_in import AskSignIns, SignInLine, SignIns
 from callboard_authsvc.upstream_oauth.ports import SignInDependencies
 
 

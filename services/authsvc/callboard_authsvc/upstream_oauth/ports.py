@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from callboard.contracts.definitions import ServerDefinition
-from callboard.contracts.sign_in import SignOut
+from callboard.contracts.upstream_sign_in import UpstreamSignOut
 from callboard.platform.egress import Fetched
 from callboard_authsvc.clock import Chance
 from callboard_authsvc.upstream_oauth.domain import Challenge, Client, Flow, Grant, Whose
@@ -127,7 +127,7 @@ class Journal(Protocol):
     async def lost(self, whose: Whose) -> None:
         """A grant cannot be renewed."""
 
-    async def signed_out(self, command: SignOut, whose: Whose) -> int:
+    async def signed_out(self, command: UpstreamSignOut, whose: Whose) -> int:
         """Forget the grant, and write that down; returns its place in the log."""
 
 

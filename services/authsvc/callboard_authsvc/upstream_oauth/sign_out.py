@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import SignOut
+from callboard.contracts.upstream_sign_in import UpstreamSignOut
 from callboard_authsvc.upstream_oauth.domain import Grant, TokenRefused, Whose
 from callboard_authsvc.upstream_oauth.ports import SignInDependencies
 from callboard_authsvc.upstream_oauth.token_endpoint import Unreachable, tokens_from
 
 
-async def sign_out(command: SignOut, use: SignInDependencies) -> Done:
+async def sign_out(command: UpstreamSignOut, use: SignInDependencies) -> Done:
     """Raises `sign_in.unknown` when there is no such grant."""
     whose = Whose(command.organisation, command.server, command.subject)
     held = await use.grants.find(whose)

@@ -6,7 +6,7 @@ import msgspec
 
 from callboard.contracts.definitions import UpstreamOAuth
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import AskUpstreamToken, UpstreamToken
+from callboard.contracts.upstream_sign_in import AskUpstreamToken, UpstreamToken
 from callboard_authsvc.upstream_oauth.begin import definition_of
 from callboard_authsvc.upstream_oauth.discover import discover
 from callboard_authsvc.upstream_oauth.domain import Challenge, Whose, challenge_of

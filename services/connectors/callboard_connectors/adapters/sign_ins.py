@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callboard.contracts import subjects
-from callboard.contracts.sign_in import AskUpstreamToken, UpstreamToken
+from callboard.contracts.upstream_sign_in import AskUpstreamToken, UpstreamToken
 from callboard.platform.bus import Bus
 
 _WITHIN = 40.0  # two leases of a renewal, and what the authorization server takes

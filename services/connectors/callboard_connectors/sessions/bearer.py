@@ -8,7 +8,7 @@ import time
 from typing import Protocol
 
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import AskUpstreamToken, UpstreamToken
+from callboard.contracts.upstream_sign_in import AskUpstreamToken, UpstreamToken
 
 FORCED_SECONDS = 60.0
 """A server that refuses token after token gets no more than one new one in this time."""

@@ -8,7 +8,7 @@ from callboard.contracts import subjects
 from callboard.contracts.management import NewSignIn
 from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import AskSignIns, OpenSignIn, SignInLink, SignIns, SignOut
+from callboard.contracts.upstream_sign_in import AskSignIns, OpenSignIn, SignInLink, SignIns, UpstreamSignOut
 from callboard.kernel.permissions import can
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
@@ -37,10 +37,10 @@ async def open_sign_in(bus: Bus, caller: Caller, organisation: str, name: str, d
 async def sign_out(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, subject: str = "") -> Done:
     """Deletes the tokens of one subject, and has them revoked where the authorization server can."""
     _require(caller, organisation, own=subject == caller.principal.client)
-    command = SignOut(
+    command = UpstreamSignOut(
         command_id=stamp.command_id(), organisation=organisation, server=name, subject=subject, actor=caller.actor
     )
-    return await bus.ask(subjects.SIGN_OUT, command, Done, _WITHIN)
+    return await bus.ask(subjects.UPSTREAM_SIGN_OUT, command, Done, _WITHIN)
 
 
 def _require(caller: Caller, organisation: str, *, own: bool) -> None:

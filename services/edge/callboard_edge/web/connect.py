@@ -19,7 +19,14 @@ from litestar.types import ControllerRouterHandler
 
 from callboard.contracts import subjects
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import AskSignIn, BeginSignIn, FinishSignIn, SignedIn, SignIn, SignInBegun
+from callboard.contracts.upstream_sign_in import (
+    AskSignIn,
+    BeginSignIn,
+    FinishSignIn,
+    SignInBegun,
+    UpstreamSignedIn,
+    UpstreamSignIn,
+)
 from callboard.platform.bus import Bus
 from callboard_edge.web import pages
 
@@ -54,7 +61,7 @@ class Connect:
 
     async def show(self, handle: str) -> Page:
         """The page with the button."""
-        found = await self._bus.ask(subjects.SIGN_IN, AskSignIn(handle=handle), SignIn)
+        found = await self._bus.ask(subjects.UPSTREAM_SIGN_IN, AskSignIn(handle=handle), UpstreamSignIn)
         return _html(pages.consent(found))
 
     async def agree(self, request: Request[Any, Any, Any], handle: str) -> Page:
@@ -80,7 +87,7 @@ class Connect:
         """The authorization server sent the browser back."""
         key = request.cookies.get(self._cookie, "")
         finish = msgspec.structs.replace(answer, browser=_hashed(key) if key else "")
-        done = await self._bus.ask(subjects.FINISH_SIGN_IN, finish, SignedIn, _WITHIN)
+        done = await self._bus.ask(subjects.FINISH_SIGN_IN, finish, UpstreamSignedIn, _WITHIN)
         return _html(pages.done(done))
 
     def document(self) -> ClientDocument:

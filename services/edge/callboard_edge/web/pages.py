@@ -6,7 +6,7 @@ from html import escape
 from urllib.parse import urlsplit
 
 from callboard.contracts.problems import Problem
-from callboard.contracts.sign_in import SignedIn, SignIn
+from callboard.contracts.upstream_sign_in import UpstreamSignedIn, UpstreamSignIn
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -22,7 +22,7 @@ _STYLE = (
 )
 
 
-def consent(found: SignIn) -> str:
+def consent(found: UpstreamSignIn) -> str:
     """What somebody agrees to, before anything has happened."""
     whose = f"only for calls of {found.subject}" if found.subject else "for all callers of this server"
     lines = [
@@ -38,7 +38,7 @@ def consent(found: SignIn) -> str:
     return _page("Connect a server to Callboard", f"<dl>{listed}</dl><p>{text}</p>{form}")
 
 
-def done(found: SignedIn) -> str:
+def done(found: UpstreamSignedIn) -> str:
     """It worked."""
     return _page("Connected", f"<p>Callboard is signed in to {escape(found.server)}. You can close this page.</p>")
 

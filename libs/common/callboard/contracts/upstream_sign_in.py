@@ -69,7 +69,7 @@ class AskSignIn(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in?", tag_f
         return "AskSignIn()"
 
 
-class SignIn(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in", tag_field="type"):
+class UpstreamSignIn(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in", tag_field="type"):
     """The answer. `subject` as in a grant; `scopes` are those that the server asked for, if it did."""
 
     organisation: str
@@ -113,7 +113,7 @@ class FinishSignIn(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in.finis
         return "FinishSignIn()"
 
 
-class SignedIn(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in.done", tag_field="type"):
+class UpstreamSignedIn(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in.done", tag_field="type"):
     """The answer: what is connected now."""
 
     organisation: str
@@ -121,7 +121,7 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in.done", ta
     subject: str
 
 
-class SignOut(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in.out", tag_field="type"):
+class UpstreamSignOut(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in.out", tag_field="type"):
     """Forget the tokens of a grant, and have them revoked where the authorization server can."""
 
     command_id: str
