@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from callboard.contracts import calls, drift, events
+from callboard.contracts import calls, drift, events, vault_events
 from callboard.contracts import definitions as d
 
 FOLDER = Path(__file__).parent / "golden"
@@ -124,8 +124,13 @@ def all_events() -> list[events.Event]:
         events.PlaybookUnassigned(playbook="start"),
         events.ProjectRemoved(project="shop"),
         events.OrganisationPlanChosen(organisation="acme", plan="free", playbooks=3, servers=5, calls_per_day=1000),
-        events.SecretStored(secret="s", version=2),
-        events.SecretDestroyed(secret="s"),
+        vault_events.SecretStored(secret="s", version=2),
+        vault_events.SecretDestroyed(secret="s"),
+        vault_events.VaultKeyRotated(version=2),
+        vault_events.VaultShredded(),
+        vault_events.UpstreamSignedIn(server="s", subject="c", issuer="https://i", scopes=("a",)),
+        vault_events.UpstreamSignInLost(server="s", subject="c"),
+        vault_events.UpstreamSignedOut(server="s", subject="c"),
         events.ConsumerAdmitted(consumer="a", public_key="U1"),
         events.ConsumerDismissed(consumer="a", public_key="U1"),
         events.PersonErased(person="p_aaaaaaaaaaaaaaaa"),

@@ -27,7 +27,9 @@ from callboard.contracts import (
     records,
     status,
     upcasts,
+    upstream_sign_in,
     upstreams,
+    vault,
 )
 from callboard.contracts.upcasts import read_event
 from tests.contracts.golden import GOLDEN_EVENTS, GOLDEN_HEADS, GOLDEN_RECORDS, all_events, all_heads, all_records
@@ -123,7 +125,9 @@ def test_every_command_and_answer_is_frozen_and_has_a_tag_of_its_own() -> None:
         previews,
         records,
         status,
+        upstream_sign_in,
         upstreams,
+        vault,
         events,
         calls,
     ):

@@ -47,6 +47,7 @@ from callboard_edge.mcp.web_socket import WebSockets
 from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
 from callboard_edge.stalled import HttpProtocol, SocketProtocol
+from callboard_edge.web.connect import connect_routes
 
 log = structlog.get_logger()
 LAST_CALLS = 1.5
@@ -162,6 +163,7 @@ class Edge:
                 mcp,
                 single,
                 *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
+                *connect_routes(self.bus, self._settings.public_url),
                 *health_routes(self.bus, self._metrics_text),
             ],
             openapi_config=OpenAPIConfig(

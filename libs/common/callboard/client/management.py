@@ -19,6 +19,7 @@ from callboard.contracts.management import (
     Import,
     NewConsumer,
     NewOrganisation,
+    NewSignIn,
     NewToken,
     Poison,
     ReplayCall,
@@ -45,6 +46,7 @@ from callboard.contracts.records import (
     Servers,
     Version,
 )
+from callboard.contracts.upstream_sign_in import SignInLink, SignIns
 
 
 class Callboard(Assignments, People):
@@ -91,6 +93,26 @@ class Callboard(Assignments, People):
     def servers(self, organisation: str) -> Servers:
         """Registered servers."""
         return self._get(f"{organisation_path(organisation)}/servers", Servers)
+
+    def sign_ins(self, organisation: str, server: str) -> SignIns:
+        """Who is signed in to a server."""
+        return self._get(_sign_ins_path(organisation, server), SignIns)
+
+    def open_sign_in(self, organisation: str, server: str, *, own: bool = False) -> SignInLink:
+        """A link to sign in with; `own`: for the calls of this token's client only."""
+        return self._post(_sign_ins_path(organisation, server), NewSignIn(own=own), SignInLink)
+
+    def sign_out(self, organisation: str, server: str, subject: str = "") -> Done:
+        """Forget a sign-in; an empty subject is the one for all callers."""
+        return self._delete(_sign_ins_path(organisation, server), subject=subject)
+
+    def rotate_data_key(self, organisation: str) -> Done:
+        """Seal the organisation's vault under a new data key."""
+        return self._change("POST", f"{organisation_path(organisation)}/vault/rotation", Done)
+
+    def shred_vault(self, organisation: str, comment: str) -> Done:
+        """Destroy the organisation's data keys, and all that is sealed under them."""
+        return self._delete(f"{organisation_path(organisation)}/vault", comment=comment)
 
     def retire_server(self, organisation: str, server: str, comment: str) -> Done:
         """Forget a server that no playbook uses."""
@@ -292,3 +314,7 @@ class Callboard(Assignments, People):
     def rebuild_state(self, projection: str) -> Rebuilt:
         """How far a rebuild is."""
         return self._get(f"/projections/{part_of(projection)}/rebuild", Rebuilt)
+
+
+def _sign_ins_path(organisation: str, server: str) -> str:
+    return f"{organisation_path(organisation)}/servers/{part_of(server)}/sign-ins"

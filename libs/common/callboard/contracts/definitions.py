@@ -30,12 +30,45 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_seconds: float | None = None
 
 
+class IdentityProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where an enterprise exchanges a person's identity for an assertion (RFC 8693), and who asks there."""
+
+    token_endpoint: str
+    client_id: str = ""
+    client_secret: SecretRef | None = None
+    subject_token_type: str = "urn:ietf:params:oauth:token-type:id_token"
+
+
+class UpstreamOAuth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How Callboard signs in to a server at a `url`.
+
+    `credentials`: with "per_user" every caller signs in by themselves, with "shared" one sign-in serves all; there is
+    no way from one to the other. `grant`: who consents: a person in a browser ("authorization_code"), nobody
+    ("client_credentials"; "workload" with the JWT in `assertion`), or an enterprise (with the identity in `assertion`).
+    `client_id` and what proves it are those that the server's operator gave out; without them Callboard registers
+    itself. `issuer` pins the authorization server; `issuer_alias` is how its metadata calls itself where that differs.
+    """
+
+    credentials: Literal["per_user", "shared"] = "per_user"
+    grant: Literal["authorization_code", "client_credentials", "enterprise", "workload"] = "authorization_code"
+    client_id: str = ""
+    client_secret: SecretRef | None = None
+    private_key: SecretRef | None = None
+    signing_algorithm: Literal["ES256", "ES384", "ES512", "RS256", "PS256", "EdDSA"] = "ES256"
+    assertion: SecretRef | None = None
+    identity_provider: IdentityProvider | None = None
+    issuer: str = ""
+    issuer_alias: str = ""
+    scopes: tuple[str, ...] = ()
+    omit_resource: bool = False
+
+
 class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An upstream MCP server: either `url` or `command` (stdio, an argv list).
 
     `transport` says what is spoken at the `url`: "auto" is WebSocket for ws and wss; for http and https it is
     Streamable HTTP and, where the server does not know that, the HTTP+SSE of 2024-11-05. `deadline_seconds` is the
-    older word for `max_seconds` of `deadlines`.
+    older word for `max_seconds` of `deadlines`. `tenant_header` names a header that tells the server the organisation.
     """
 
     url: str | None = None
@@ -47,6 +80,8 @@ class ServerDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     deadline_seconds: float | None = None
     transport: UpstreamTransport = "auto"
     deadlines: Deadlines | None = None
+    oauth: UpstreamOAuth | None = None
+    tenant_header: str = ""
 
     @property
     def is_stdio(self) -> bool:

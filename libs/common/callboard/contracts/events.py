@@ -36,6 +36,15 @@ from callboard.contracts.people_events import (
     ServiceAccountCreated,
 )
 from callboard.contracts.personal import Personal
+from callboard.contracts.vault_events import (
+    SecretDestroyed,
+    SecretStored,
+    UpstreamSignedIn,
+    UpstreamSignedOut,
+    UpstreamSignInLost,
+    VaultKeyRotated,
+    VaultShredded,
+)
 
 
 class OrganisationCreated(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.created", tag_field="type"):
@@ -264,19 +273,6 @@ class ClientTokenRotated(msgspec.Struct, frozen=True, kw_only=True, tag="client.
     until: datetime
 
 
-class SecretStored(msgspec.Struct, frozen=True, kw_only=True, tag="secret.stored", tag_field="type"):
-    """The vault holds version `version` of the secret; the value is nowhere else."""
-
-    secret: str
-    version: int
-
-
-class SecretDestroyed(msgspec.Struct, frozen=True, kw_only=True, tag="secret.destroyed", tag_field="type"):
-    """All versions of the secret were deleted from the vault."""
-
-    secret: str
-
-
 class ConsumerAdmitted(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admitted", tag_field="type"):
     """An analytics consumer may read this organisation's call records and events from the bus."""
 
@@ -340,6 +336,11 @@ Event = (
     | OrganisationPlanChosen
     | SecretStored
     | SecretDestroyed
+    | VaultKeyRotated
+    | VaultShredded
+    | UpstreamSignedIn
+    | UpstreamSignInLost
+    | UpstreamSignedOut
     | ConsumerAdmitted
     | ConsumerDismissed
     | PersonErased

@@ -168,6 +168,12 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     person: bool = False
 
 
+class NewSignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/servers/{name}/sign-ins`. `own`: for the calls of the caller's own client only."""
+
+    own: bool = False
+
+
 class SecretValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `PUT …/secrets/{name}`."""
 

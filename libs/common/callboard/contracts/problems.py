@@ -118,6 +118,12 @@ CODES: dict[str, tuple[int, int, str]] = {
     "server.in_use": (-32602, 409, "Take the server out of the playbooks that use it first."),
     "server.unavailable": (-32603, 502, "Look at `callboard status`: the server does not answer."),
     "server.invalid_answer": (-32603, 502, "The server does not speak MCP here; check its URL or command."),
+    "server.sign_in_failed": (
+        -32603,
+        502,
+        "Look at the server's `oauth` in its definition; then sign in again with `callboard server connect NAME`.",
+    ),
+    "server.sign_in_needed": (-32003, 409, "Open the link; an operator gets one with `callboard server connect NAME`."),
     "server.too_talkative": (
         -32603,
         502,
@@ -126,6 +132,11 @@ CODES: dict[str, tuple[int, int, str]] = {
     "server.unknown": (-32602, 404, "List them with `callboard server ls`."),
     "session.busy": (-32000, 429, "Wait for answers before you send more requests."),
     "session.unknown": (-32001, 404, "The session has ended; open another stream and initialize again."),
+    "sign_in.unknown": (
+        -32602,
+        404,
+        "Make the call again, or ask for a new link with `callboard server connect NAME`.",
+    ),
     "task.unknown": (
         -32602,
         404,

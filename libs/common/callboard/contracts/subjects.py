@@ -73,6 +73,8 @@ OFFER_RESET = "cb.cmd.person.offer_reset"
 RESET_PASSWORD = "cb.cmd.person.reset_password"
 STORE_SECRET = "cb.cmd.secret.store"
 DESTROY_SECRET = "cb.cmd.secret.destroy"
+ROTATE_DATA_KEY = "cb.cmd.vault.rotate"
+SHRED_VAULT = "cb.cmd.vault.shred"
 ADMIT_CONSUMER = "cb.cmd.consumer.admit"
 DISMISS_CONSUMER = "cb.cmd.consumer.dismiss"
 ERASE_PERSON = "cb.cmd.person.erase"
@@ -88,6 +90,13 @@ MEMBERS = "cb.ask.authsvc.members"
 PROJECTS = "cb.ask.authsvc.projects"
 OPEN_SECRETS = "cb.ask.vault.open"
 TASK_KEY = "cb.ask.vault.task_key"
+UPSTREAM_TOKEN = "cb.ask.vault.upstream_token"
+OPEN_SIGN_IN = "cb.ask.authsvc.open_sign_in"
+UPSTREAM_SIGN_IN = "cb.ask.authsvc.sign_in"
+BEGIN_SIGN_IN = "cb.ask.authsvc.begin_sign_in"
+FINISH_SIGN_IN = "cb.ask.authsvc.finish_sign_in"
+SIGN_INS = "cb.ask.authsvc.sign_ins"
+UPSTREAM_SIGN_OUT = "cb.cmd.sign_in.out"
 ORGANISATIONS = "cb.ask.projections.organisations"
 PLAYBOOKS = "cb.ask.projections.playbooks"
 HISTORY = "cb.ask.projections.history"
@@ -252,6 +261,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.project.>",
             "cb.cmd.person.>",
             "cb.cmd.secret.>",
+            "cb.cmd.sign_in.>",
+            "cb.cmd.vault.>",
             "cb.cmd.consumer.>",
             ERASE_PERSON,
             "cb.cmd.projection.>",
@@ -313,6 +324,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             RECORD_CATALOGUE,
             OPEN_SECRETS,
             TASK_KEY,
+            UPSTREAM_TOKEN,
             SESSION_TOLD,
             f"{RECORD}.>",
             f"{INBOX}.edge.>",
@@ -354,6 +366,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.project.>",
             "cb.cmd.person.>",
             "cb.cmd.secret.>",
+            "cb.cmd.sign_in.>",
+            "cb.cmd.vault.>",
             "cb.cmd.consumer.>",
             ERASE_PERSON,
             "cb.ask.authsvc.>",

@@ -31,6 +31,8 @@ _MANIFEST_BYTES: Final = 16 * 1024 * 1024
 _ROWS: Final = 500
 CALLS: Final = {"call": "call_", "call_content": "content_"}
 """The tables of call records -> how the partition of a day is called."""
+GRANTS: Final = ("upstream_grant", "upstream_client")
+"""Sealed, as secrets are; a sign-in under way is left out."""
 # In the order that a restore fills them. Positions of consumers and what is derived are left out on purpose.
 TABLES: Final = (
     "log_head",
@@ -46,6 +48,7 @@ TABLES: Final = (
     "member",
     "invitation",
     "poison_event",
+    *GRANTS,
     *CALLS,
 )
 Say = Callable[[str], None]

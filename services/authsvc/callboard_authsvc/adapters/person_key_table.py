@@ -59,6 +59,16 @@ class PersonKeyTable:
         for statement in ("erase_person_key", "revoke_tokens_of_person"):
             await connection.execute(sql(_PACKAGE, statement), organisation, person, now)
 
+    async def to_rewrap(self, key_id: str) -> list[tuple[str, PersonKeyRow]]:
+        """All keys that something else than this wrapped, each with its organisation."""
+        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "person_keys_to_rewrap"), key_id))
+        return [(row["organisation"], _row(row)) for row in rows]
+
+    async def rewrap(self, organisation: str, row: PersonKeyRow, key_id: str, wrapped: bytes) -> None:
+        """The same key, wrapped anew; nothing happens when it was erased meanwhile, or somebody else did it."""
+        values = (organisation, row.person, row.wrapped, key_id, wrapped)
+        await persist(lambda: self._pool.execute(sql(_PACKAGE, "rewrap_person_key"), *values))
+
     async def tokens_of(self, organisation: str, person: str) -> list[str]:
         """The key ids of a person's tokens."""
         rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "tokens_of_person"), organisation, person))

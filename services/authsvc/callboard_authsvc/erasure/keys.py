@@ -58,5 +58,19 @@ class PersonKeys:
             raise Problem("secret.unreadable", message) from None
         return open_text(key, organisation, row.person, sealed)
 
+    async def rewrap(self) -> int:
+        """Wrap every key under the key-encryption key of now; how many were wrapped under another one."""
+        found = await self.table.to_rewrap(self._keys.current())
+        for organisation, row in found:
+            assert row.wrapped is not None
+            assert row.kek_id is not None
+            place = place_of_key(organisation, row.person)
+            try:
+                key = await self._keys.unwrap(row.kek_id, row.wrapped, place)
+            except NotOpened:
+                continue  # it stays as it is, and whoever needs it is told
+            await self.table.rewrap(organisation, row, self._keys.current(), await self._keys.wrap(key, place))
+        return len(found)
+
     def _tag(self, organisation: str, name: str) -> bytes:
         return hmac.digest(self._tags, f"{organisation}/{name}".encode(), hashlib.sha256)

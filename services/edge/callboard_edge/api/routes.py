@@ -27,7 +27,9 @@ from callboard_edge.api import (
     records,
     replays,
     servers,
+    sign_ins,
     system,
+    vault,
 )
 from callboard_edge.api.caller import Gatekeeper, provide_caller, provide_stamp
 from callboard_edge.api.names import Names, Opening
@@ -38,7 +40,7 @@ from callboard_edge.replay.run import Replays
 
 _SECTIONS = {
     "organisations": organisations.ROUTES,
-    "servers": servers.ROUTES,
+    "servers": [*servers.ROUTES, *sign_ins.ROUTES],
     "playbooks": playbooks.ROUTES,
     "drafts": drafts.ROUTES,
     "layers": layers.ROUTES,
@@ -47,7 +49,7 @@ _SECTIONS = {
     "drift": drift.ROUTES,
     "records": records.ROUTES,
     "replays": replays.ROUTES,
-    "access": access.ROUTES,
+    "access": [*access.ROUTES, *vault.ROUTES],
     "members": members.ROUTES,
     "people": people.ROUTES,
     "persons": persons.ROUTES,
