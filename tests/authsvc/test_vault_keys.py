@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from callboard.contracts import subjects
-from callboard.contracts.access import OpenedSecrets, OpenSecrets, StoreSecret
+from callboard.contracts.access import IssueToken, OpenedSecrets, OpenSecrets, StoreSecret, TokenIssued
+from callboard.contracts.personal import AskPersons, OpenedPersonal, OpenPersonal, Persons
 from callboard.contracts.playbooks import Done
 from callboard.contracts.vault import RotateDataKey, ShredVault
 from callboard.platform.bus import Bus
@@ -120,6 +121,8 @@ async def test_another_key_encryption_key_takes_over_without_a_pause(
     stack: Stack, edge: Edge, connectors: Bus, tmp_path: Path
 ) -> None:
     await store(edge, "key", "value")
+    issue = IssueToken(command_id=new_id(), organisation="acme", client="ann", person=True)
+    await edge.bus.ask(subjects.ISSUE_TOKEN, issue, TokenIssued)
     new = tmp_path / "new.key"
     KeyFile.load(new, os.urandom, create=True)
     (first,) = stack.rooms
@@ -128,11 +131,15 @@ async def test_another_key_encryption_key_takes_over_without_a_pause(
     await stack.stop(first)
 
     async def rewrapped() -> bool:
-        ids = {row["kek_id"] for row in await stack.rows("select kek_id from cb.data_key")}
+        wrapped = "select kek_id from cb.data_key union select kek_id from cb.person_key"
+        ids = {row["kek_id"] for row in await stack.rows(wrapped)}
         return ids == {KeyFile.load(new, os.urandom, create=False).current()}
 
     await eventually(rewrapped)
     assert await opened(connectors, "key") == {"key": "value"}
+    (person,) = (await edge.bus.ask(subjects.PERSONS, AskPersons(organisation="acme"), Persons)).persons
+    sealed = OpenPersonal(organisation="acme", sealed=(person.name,))
+    assert (await edge.bus.ask(subjects.OPEN_PERSONAL, sealed, OpenedPersonal)).opened == {person.name: "ann"}
     await stack.stop(second)
     with pytest.raises(SettingsRefused, match="another key file"):
         await stack.authsvc()
