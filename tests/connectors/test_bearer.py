@@ -90,11 +90,31 @@ async def test_without_a_token_the_server_is_asked_first_and_its_challenge_is_pa
 async def test_a_server_that_refuses_everything_is_not_asked_for_ever(server: Guarded) -> None:
     given = Given(*(f"bad{number}" for number in range(20)))
     assert await called(server, given) == 401
-    assert len(given.asked) == 2, "one new token, and no more for a minute"
+    assert [q.status for q in given.asked] == [0, 401, 0, 0], "one is renewed for that, and no more for a minute"
     server.access |= dict.fromkeys(given.left, "")
     server.needed_scope = "more"
+    given.asked.clear()
     assert await called(server, given) == 403
-    assert len(given.asked) == 2 + 1 + MOST_REFUSALS
+    assert [q.status for q in given.asked] == [0] + [403] * MOST_REFUSALS
+
+
+async def test_a_caller_who_signed_in_meanwhile_is_let_in_by_the_next_call(server: Guarded) -> None:
+    class Needed(Given):
+        async def token(self, question: AskUpstreamToken) -> UpstreamToken:
+            if question.status and self.left[0] == "old":
+                self.asked.append(question)
+                raise Problem("server.sign_in_needed", "sign in first", server="wiki")
+            return await super().token(question)
+
+    given = Needed("old")
+    link = AuthorizedLink(server.url, MAX, 2.0, LOCAL, bearer(given))
+    sent = link.head("POST", {"Content-Type": "application/json"})
+    for _ in range(2):
+        with pytest.raises(Problem, match="sign in first"):
+            await link.post(sent, b'{"id":1,"method":"tools/call"}')
+    given.left[:] = ["good"]
+    assert (await link.post(sent, b'{"id":1,"method":"tools/call"}')).status == 200
+    link.close()
 
 
 async def test_a_refusal_that_has_nothing_to_do_with_the_token_is_an_answer(server: Guarded) -> None:

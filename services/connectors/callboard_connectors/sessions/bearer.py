@@ -46,12 +46,12 @@ class SessionBearer:
         """See `Bearer.other_line`."""
         if line != self._line:
             return self._line  # another request found it out before
-        held, now = self._held, time.monotonic()
-        if status == 401 and line:
-            if now - self._forced < FORCED_SECONDS:
-                return None
-            self._forced = now
-        await self._ask(held, status, challenge)
+        now = time.monotonic()
+        if status == 401 and line and now - self._forced < FORCED_SECONDS:
+            await self._ask(self._held, 0, "")  # no new one for that, but somebody may have signed in meanwhile
+        else:
+            await self._ask(self._held, status, challenge)
+            self._forced = now if status == 401 and line else self._forced
         return self._line if self._line != line else None
 
     async def _ask(self, held: UpstreamToken | None, status: int, challenge: str) -> None:
