@@ -2,13 +2,14 @@
 # Options for `callboard up`:  make up ARGS="--port 8800 --data-dir DIR --file callboard.yaml"
 
 ARGS ?=
+BASE ?= HEAD
 BENCH_ARGS ?=
 CONFORMANCE_ARGS ?=
 PYTEST_ARGS ?=
 SOAK_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: up test check conformance soak bench bench-log clean
+.PHONY: up test check conformance soak bench bench-compare bench-log clean
 .DEFAULT_GOAL := up
 
 # exec: Ctrl-C goes to Callboard itself, and its exit code is this command's.
@@ -34,8 +35,13 @@ conformance: .venv/installed-dev
 soak: .venv/installed-dev
 	$(BIN)/python -m tests.fidelity $(SOAK_ARGS)
 
+# Callboard, the direct path and every peer; bench/NOTES.md.  make bench BENCH_ARGS="--quick --only fastmcp"  or "--shapes"
 bench: .venv/installed-dev
-	$(BIN)/python -m bench $(BENCH_ARGS)
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+# This checkout beside another revision, in turns.  make bench-compare BASE=HEAD~1 BENCH_ARGS="--pairs 20"
+bench-compare: .venv/installed-dev
+	@$(BIN)/python -m bench.revisions $(BASE) $(BENCH_ARGS)
 
 # The log, the read models and the call log against their figures.  make bench-log BENCH_ARGS="--only calls"
 bench-log: .venv/installed-dev

@@ -1,8 +1,8 @@
-"""`python -m bench` is `make bench`: see `bench.callboard`."""
+"""`python -m bench` is `make bench`: see `bench.gateways`."""
 
 from __future__ import annotations
 
-from bench.callboard import main
+from bench.gateways import main
 
 if __name__ == "__main__":
     main()

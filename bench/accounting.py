@@ -20,7 +20,8 @@ from pathlib import Path
 _PROC = Path("/proc")
 _TICK = float(os.sysconf("SC_CLK_TCK"))
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_BUSY_FIELDS = (0, 1, 2, 5, 6, 7)
+_BUSY_FIELDS = (0, 1, 2, 5, 6)
+_STOLEN_FIELD = 7
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,17 @@ class Memory:
 
 @dataclass(frozen=True)
 class Usage:
-    """What happened between two moments. `foreign_cores` is load that is neither ours nor our caller's."""
+    """What happened between two moments. `foreign_cores` is load that is neither ours nor our caller's.
+
+    `stolen_cores` is what the host of a virtual machine took away from it.
+    """
 
     secs: float
     cpu_s: dict[str, float]
     busy_s: float
     self_s: float
     foreign_cores: float
+    stolen_cores: float = 0.0
 
     @property
     def total_s(self) -> float:
@@ -92,8 +97,18 @@ def memory_by_name(roots: Iterable[int]) -> dict[str, Memory]:
 
 def machine_busy() -> float:
     """CPU seconds the whole machine has used since it started."""
+    fields = _machine()
+    return sum(fields[n] for n in _BUSY_FIELDS)
+
+
+def machine_stolen() -> float:
+    """CPU seconds that the host gave to others while this machine wanted them."""
+    return _machine()[_STOLEN_FIELD]
+
+
+def _machine() -> list[float]:
     fields = (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
-    return sum(int(fields[n]) for n in _BUSY_FIELDS) / _TICK
+    return [int(field) / _TICK for field in fields]
 
 
 class Meter:
@@ -106,7 +121,7 @@ class Meter:
     def restart(self) -> None:
         """Measure from now."""
         self._cpu = cpu_by_name(self.roots)
-        self._busy = machine_busy()
+        self._busy, self._stolen = machine_busy(), machine_stolen()
         self._own = time.process_time()
         self._since = time.perf_counter()
 
@@ -114,12 +129,13 @@ class Meter:
         """What was used since the start."""
         secs = time.perf_counter() - self._since
         own = time.process_time() - self._own
-        busy = machine_busy() - self._busy
+        busy, stolen = machine_busy() - self._busy, machine_stolen() - self._stolen
         now = cpu_by_name(self.roots)
         used = {name: round(cpu - self._cpu.get(name, 0.0), 3) for name, cpu in now.items()}
         counted = 0.0 if os.getpid() in tree(self.roots) else own
         foreign = max(0.0, busy - sum(used.values()) - counted) / secs if secs else 0.0
-        return Usage(round(secs, 3), used, round(busy, 3), round(own, 3), round(foreign, 3))
+        taken = stolen / secs if secs else 0.0
+        return Usage(round(secs, 3), used, round(busy, 3), round(own, 3), round(foreign, 3), round(taken, 3))
 
 
 def _all() -> Iterable[Process]:
@@ -141,9 +157,9 @@ def _process(entry: Path) -> Process | None:
 
 
 def label(comm: str, argv: Sequence[str]) -> str:
-    """A name that tells Python processes apart: the module or script, and its start word."""
+    """A name that tells Python and Node processes apart: the module or script, and its start word."""
     words = [word for word in argv if word]
-    if not words or not os.path.basename(words[0]).startswith("python"):
+    if not words or not os.path.basename(words[0]).startswith(("python", "node")):
         return comm
     rest = words[1:]
     while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):

@@ -30,13 +30,14 @@ class Result(msgspec.Struct):
     """What is checked of a result."""
 
     content: list[Content] = []
+    tools: list[msgspec.Raw] = []
     is_error: bool = msgspec.field(default=False, name="isError")
 
 
 class Answer(msgspec.Struct):
     """A JSON-RPC response, or a notification when both are missing."""
 
-    id: int | None = None
+    id: int | str | None = None
     result: Result | None = None
 
 
@@ -45,7 +46,12 @@ _answer = msgspec.json.Decoder(Answer).decode
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send, where to, and for how long."""
+    """What to send, where to, and for how long.
+
+    `arguments` (a JSON object) go with every call. `expect` says what an answer must have: `text` that was sent, or
+    `size:N` bytes of text, `events:N` progress notifications before it, `tools:N` in the answer to `tools/list`.
+    After `per_session` calls a connection, and with it its session, makes room for another.
+    """
 
     url: str
     era: str = "2026"
@@ -58,16 +64,24 @@ class Plan:
     headers: tuple[str, ...] = ()
     calls: int | None = None
     grace: float = 10.0
+    method: str = "tools/call"
+    arguments: str = "{}"
+    expect: str = "text"
+    per_session: int = 2**62
 
 
 @dataclass
 class Tally:
-    """What was seen; the times are those of `perf_counter` and stay at infinity during the warm-up."""
+    """What was seen; the times are those of `perf_counter` and stay at infinity during the warm-up.
+
+    `latencies` are of calls that began and ended in the measured window, `earlier` of those that began before it.
+    """
 
     budget: int
     begin: float = math.inf
     end: float = math.inf
     latencies: array[float] = field(default_factory=lambda: array("d"))
+    earlier: array[float] = field(default_factory=lambda: array("d"))
     errors: int = 0
     samples: list[str] = field(default_factory=list)
 
@@ -96,18 +110,40 @@ class Requests:
             *plan.headers,
         ]
         self._head = "\r\n".join(lines).encode() + b"\r\n"
-        self._modern = plan.era.startswith("2026")
+        self._modern, self._method = plan.era.startswith("2026"), plan.method
         self._call_head = self._head + self._version_lines(plan.tool)
-        call = {"name": plan.tool, "arguments": {plan.arg: "@"}}
-        if self._modern:
-            call["_meta"] = _envelope()
-        self._before, self._after = json.dumps(call).encode().split(b"@")
+        self.per_session = plan.per_session
+        self.expect, _, number = plan.expect.partition(":")
+        self.amount = int(number or 0)
         self.padding = "x" * max(0, plan.size - 12)
+        text = json.dumps({"jsonrpc": "2.0", "method": plan.method, "params": self._params(plan)})
+        self._after = text[1:].replace("%", "%%").replace("@", "%012d").encode()
+        self._holes = self._after.count(b"%012d")
+
+    def _params(self, plan: Plan) -> dict[str, Any]:
+        """`@` stands where the number of the call goes."""
+        meta: dict[str, Any] = _envelope() if self._modern else {}
+        if self.expect == "events":
+            meta["progressToken"] = "t@"
+        params: dict[str, Any] = {"_meta": meta} if meta else {}
+        if plan.method == "tools/call":
+            arguments = {**json.loads(plan.arguments), plan.arg: f"@{self.padding}"}
+            params |= {"name": plan.tool, "arguments": arguments}
+        return params
 
     def _version_lines(self, tool: str) -> bytes:
         if not self._modern:
             return f"MCP-Protocol-Version: {HANDSHAKE}\r\n".encode()
-        return f"MCP-Protocol-Version: {MODERN}\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\n".encode()
+        name = f"Mcp-Name: {tool}\r\n" if self._method == "tools/call" else ""
+        return f"MCP-Protocol-Version: {MODERN}\r\nMcp-Method: {self._method}\r\n{name}".encode()
+
+    def leave(self, session: bytes) -> bytes:
+        """The end of a session."""
+        return self._head.replace(b"POST", b"DELETE", 1) + self._version_lines("") + session + b"\r\n"
+
+    def envelope(self, params: dict[str, Any]) -> dict[str, Any]:
+        """`params` with what the era wants beside them."""
+        return {"_meta": _envelope(), **params} if self._modern else params
 
     @property
     def modern(self) -> bool:
@@ -120,13 +156,7 @@ class Requests:
 
     def call(self, number: int, session: bytes) -> bytes:
         """Call `number`, head and body."""
-        body = b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":%b%012d%b%b}' % (
-            number,
-            self._before,
-            number,
-            self.padding.encode(),
-            self._after,
-        )
+        body = b'{"id":%d,' % number + self._after % ((number,) * self._holes)
         return b"%b%bContent-Length: %d\r\n\r\n%b" % (self._call_head, session, len(body), body)
 
     def plain(self, message: dict[str, Any], session: bytes = b"") -> bytes:
@@ -160,6 +190,7 @@ class Caller(asyncio.Protocol):
 
     def __init__(self, first: int, requests: Requests, tally: Tally) -> None:
         self.number = first
+        self.left = requests.per_session
         self.requests = requests
         self.tally = tally
         self.session = b""
@@ -167,7 +198,7 @@ class Caller(asyncio.Protocol):
         self.session_id = b""
         self.chunks: list[bytes] = []
         self.sent_at = 0.0
-        self.calling = False
+        self.calling = self.leaving = False
         self.finished = asyncio.get_running_loop().create_future()
         self._arrived: asyncio.Future[None] | None = None
 
@@ -202,6 +233,8 @@ class Caller(asyncio.Protocol):
         """Go on: with the handshake, or with the next call."""
         if self.calling:
             self._answered()
+        elif self.leaving:
+            self._left()
         elif self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
 
@@ -231,17 +264,29 @@ class Caller(asyncio.Protocol):
 
     def _send(self) -> None:
         tally, now = self.tally, time.perf_counter()
-        if now >= tally.end or tally.budget <= 0:
+        if now >= tally.end or tally.budget <= 0 or self.left <= 0:
             self.calling = False
-            self.finished.set_result(None)
-            self.transport.close()
+            self._leave()
             return
         tally.budget -= 1
+        self.left -= 1
         self.number += 1
         self.chunks = []
         raw = self.requests.call(self.number, self.session)
         self.sent_at = time.perf_counter()
         self.transport.write(raw)
+
+    def _leave(self) -> None:
+        """End the session, if there is one: a gateway must not be left with those of every sample."""
+        if self.session:
+            self.leaving = True
+            self.transport.write(self.requests.leave(self.session))
+        else:
+            self._left()
+
+    def _left(self) -> None:
+        self.finished.set_result(None)
+        self.transport.close()
 
     def _answered(self) -> None:
         now, tally = time.perf_counter(), self.tally
@@ -249,8 +294,9 @@ class Caller(asyncio.Protocol):
         if problem is not None:
             self._stop(problem)
             return
-        if self.sent_at >= tally.begin and now <= tally.end:
-            tally.latencies.append(now - self.sent_at)
+        if tally.begin <= now <= tally.end:
+            seen = tally.latencies if self.sent_at >= tally.begin else tally.earlier
+            seen.append(now - self.sent_at)
         self._send()
 
     def _problem(self) -> str | None:
@@ -263,13 +309,21 @@ class Caller(asyncio.Protocol):
                 result is not None
                 and answer.id == self.number
                 and not result.is_error
-                and result.content[0].text == self.requests.text(self.number)
+                and self._expected(result, body)
                 and self.parser.get_status_code() == 200
             ):
                 return None
         except (msgspec.MsgspecError, IndexError) as problem:
             return f"{self.parser.get_status_code()} {problem}: {body[:200]!r}"
         return f"{self.parser.get_status_code()} wrong answer: {body[:200]!r}"
+
+    def _expected(self, result: Result, body: bytes) -> bool:
+        expect, amount = self.requests.expect, self.requests.amount
+        if expect == "text":
+            return result.content[0].text == self.requests.text(self.number)
+        if expect == "events":
+            return body.count(b"notifications/progress") == amount
+        return len(result.tools if expect == "tools" else result.content[0].text) == amount
 
     def _final(self, body: bytes) -> Answer:
         """The event with a result, or an empty answer."""

@@ -28,7 +28,10 @@ _RETRY_SECONDS = 0.02
 
 @dataclass
 class Report:
-    """What came back. Latencies are of the calls that began and ended inside the measured window."""
+    """What came back to `calls` that ended inside the measured window.
+
+    Latencies are of those that also began in it, unless these are too few: where one call takes as long as the window.
+    """
 
     era: str
     conc: int
@@ -46,8 +49,23 @@ class Report:
     usage: Usage | None = None
 
 
-async def _drive(index: int, requests: Requests, tally: Tally, open_callers: set[Caller]) -> None:
+class Gate:
+    """Opens the window when every connection was there once: handshakes are not what is measured."""
+
+    def __init__(self, missing: int, opened: Callable[[], object]) -> None:
+        self._missing = missing
+        self._opened = opened
+
+    def passed(self) -> None:
+        """One more is there, or will not come."""
+        self._missing -= 1
+        if self._missing == 0:
+            self._opened()
+
+
+async def _drive(index: int, requests: Requests, tally: Tally, open_callers: set[Caller], gate: Gate) -> None:
     """Keep one connection calling until the window ends; after a failure open another."""
+    first = True
     loop, number = asyncio.get_running_loop(), index * _IDS_PER_CONNECTION
     while time.perf_counter() < tally.end and tally.budget > 0:
         caller = Caller(number, requests, tally)
@@ -56,14 +74,20 @@ async def _drive(index: int, requests: Requests, tally: Tally, open_callers: set
             open_callers.add(caller)
             if not requests.modern:
                 await caller.handshake()
+            if first:
+                gate.passed()
+                first = False
             caller.start()
             await caller.finished
         except OSError as problem:
             tally.failed(f"{type(problem).__name__}: {problem}")
+            if first:
+                gate.passed()
+                first = False
         finally:
             open_callers.discard(caller)
         number = caller.number
-        if time.perf_counter() < tally.end and tally.budget > 0:
+        if caller.left > 0 and time.perf_counter() < tally.end and tally.budget > 0:
             await asyncio.sleep(_RETRY_SECONDS)
 
 
@@ -73,9 +97,10 @@ async def run(plan: Plan, meter: Meter | None = None) -> Report:
     tally = Tally(budget=plan.calls if plan.calls is not None else 2**62)
     loop = asyncio.get_running_loop()
     window = Window(tally, plan.secs, meter)
-    opening = loop.call_later(plan.warmup, window.open)
-    tasks = [asyncio.create_task(_drive(n, requests, tally, callers)) for n in range(plan.conc)]
-    _, late = await asyncio.wait(tasks, timeout=plan.warmup + plan.secs + plan.grace)
+    gate = Gate(plan.conc, lambda: loop.call_later(plan.warmup, window.open))
+    opening = loop.call_later(plan.warmup if plan.calls is not None else plan.warmup + plan.grace, window.open)
+    tasks = [asyncio.create_task(_drive(n, requests, tally, callers, gate)) for n in range(plan.conc)]
+    _, late = await asyncio.wait(tasks, timeout=plan.warmup + plan.secs + 2 * plan.grace)
     opening.cancel()
     window.close()
     for caller in tuple(callers):
@@ -94,10 +119,14 @@ class Window:
         self._meter = meter
         self.usage: Usage | None = None
         self.cpu = self.secs = 0.0
+        self._opened = False
         self._closing: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """The warm-up is over."""
+        """The warm-up is over, or nobody waits for the last connections any longer."""
+        if self._opened:
+            return
+        self._opened = True
         if self._meter is not None:
             self._meter.restart()
         self._closing = asyncio.get_running_loop().call_later(self._planned, self.close)
@@ -118,11 +147,11 @@ class Window:
 
 
 def _report(plan: Plan, tally: Tally, window: Window) -> Report:
-    ordered = sorted(tally.latencies)
-    count, secs = len(ordered), window.secs
+    count, secs = len(tally.latencies) + len(tally.earlier), window.secs
+    ordered = sorted(tally.latencies if 2 * len(tally.latencies) >= count else tally.latencies + tally.earlier)
 
     def at(share: float) -> float:
-        return round(ordered[min(count - 1, int(count * share))] * 1000, 3) if ordered else 0.0
+        return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000, 3) if ordered else 0.0
 
     return Report(
         era=plan.era,
@@ -131,7 +160,7 @@ def _report(plan: Plan, tally: Tally, window: Window) -> Report:
         calls=count,
         errors=tally.errors,
         calls_per_s=round(count / secs, 1) if secs else 0.0,
-        mean_ms=round(sum(ordered) / count * 1000, 3) if count else 0.0,
+        mean_ms=round(sum(ordered) / len(ordered) * 1000, 3) if ordered else 0.0,
         p50_ms=at(0.5),
         p95_ms=at(0.95),
         p99_ms=at(0.99),
@@ -155,6 +184,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--header", action="append", default=[], dest="headers", metavar="'NAME: VALUE'")
     parser.add_argument("--calls", type=int, help="stop after that many calls, warm-up included")
     parser.add_argument("--grace", type=float, default=10.0, help="seconds to wait for the last answers")
+    parser.add_argument("--method", choices=("tools/call", "tools/list"), default="tools/call")
+    parser.add_argument("--arguments", default="{}", metavar="JSON", help="more arguments of every call")
+    parser.add_argument("--expect", default="text", help="text, size:N, events:N or tools:N")
+    parser.add_argument("--per-session", type=int, default=2**62, help="calls of a connection before it is renewed")
     parser.add_argument("--pids", default="", help="process trees to account, separated by commas")
     return parser.parse_args(argv)
 

@@ -12,10 +12,9 @@ from callboard.contracts.events import (
     ConsumerAdmitted,
     ConsumerDismissed,
     OrganisationCreated,
-    SecretDestroyed,
-    SecretStored,
 )
 from callboard.contracts.problems import Problem
+from callboard.contracts.vault_events import SecretDestroyed, SecretStored
 from callboard_authsvc.consumers import domain as consumers
 from callboard_authsvc.organisations import domain as organisations
 from callboard_authsvc.tokens import domain as tokens

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
+import re
 import sys
 
 import pytest
@@ -36,6 +39,61 @@ async def test_a_number_of_calls_can_be_asked_for() -> None:
         report = await run(short(upstream.url, warmup=0.0, secs=5.0, calls=25))
     assert (report.calls, report.errors) == (25, 0)
     assert report.secs < 5.0
+
+
+@ERAS
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"tool": "big", "arguments": '{"bytes":70000}', "expect": "size:70000"},
+        {"tool": "progress", "arguments": '{"steps":7}', "expect": "events:7"},
+        {"method": "tools/list", "expect": "tools:7"},
+        {"tool": "slow", "arguments": '{"seconds":0.01}'},
+        {"per_session": 1},
+    ],
+    ids=["size", "events", "tools", "arguments", "sessions"],
+)
+async def test_other_answers_are_checked_as_well(era: str, shape: dict[str, object]) -> None:
+    async with running("echo") as upstream:
+        right = await run(short(upstream.url, era=era, **shape))
+        wrong = await run(short(upstream.url, era=era, **shape | {"expect": "size:9"}))
+    assert (right.errors, right.samples) == (0, [])
+    assert right.calls > 10
+    assert wrong.calls == 0
+    assert wrong.errors > 0
+
+
+async def test_calls_that_wait_in_a_queue_longer_than_the_window_are_counted() -> None:
+    async with running("echo") as upstream:
+        slow = {"tool": "slow", "arguments": '{"seconds":0.4}', "secs": 0.3, "warmup": 0.2}
+        report = await run(short(upstream.url, **slow))
+    assert (report.calls, report.errors) == (4, 0)
+    assert report.p50_ms >= 400
+
+
+async def test_a_session_is_ended_when_its_calls_are_done() -> None:
+    seen: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                length = re.search(r"Content-Length: (\d+)", head)
+                body = await reader.readexactly(int(length[1])) if length else b""
+                seen.append(json.loads(body)["method"] if body else head.split()[0])
+                result = b'{"id":%b,"result":{"content":[{"text":"%012d"}]}}'
+                known = {"initialize": (200, b"{}"), "tools/call": (200, result % (b"1", 1))}
+                status, text = known.get(seen[-1], (202, b""))
+                session = "s1" if "Mcp-Session-Id: s1" in head or seen[-1] == "initialize" else "none"
+                answer = f"HTTP/1.1 {status} -\r\nMcp-Session-Id: {session}\r\nContent-Length: {len(text)}\r\n\r\n"
+                writer.write(answer.encode() + text)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+        report = await run(short(url, era="2025", conc=1, size=12, calls=1, warmup=0.0))
+    assert (report.calls, report.errors) == (1, 0), report.samples
+    assert seen == ["initialize", "notifications/initialized", "tools/call", "DELETE"]
 
 
 @pytest.mark.parametrize("mode", ["garbage/call", "500/call", "wrong-id", "drop-mid-call", "drop-silent"])
@@ -110,6 +168,7 @@ async def test_a_tree_holds_the_children_and_what_they_used_before_they_ended() 
         (["/x/bin/python", "/x/bin/callboard", "edge", "--port", "1"], "callboard edge"),
         (["/x/bin/python", "-X", "dev", "-c", "pass"], "python"),
         (["nats-server", "-p", "4222"], "nats-server"),
+        (["/x/bin/node", "/x/bridge.mjs", "--port", "1"], "bridge.mjs"),
     ],
 )
 async def test_processes_have_telling_names(argv: list[str], name: str) -> None:

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
+from callboard_authsvc.upstream_oauth import discover, finish
+from callboard_authsvc.upstream_oauth import domain as sign_in_rules
 from callboard_connectors.discovery import domain as discovery
 from callboard_connectors.sessions import negotiate, upstream
 from callboard_connectors.sessions.http_session import HttpSession
@@ -33,6 +35,10 @@ FAULTS: tuple[tuple[Any, str, Any], ...] = (
     (discovery, "annotation_fault", lambda schema: None),
     (upstream, "header_maps", lambda tools: {}),
     (negotiate, "names_modern", lambda refused: False),
+    (discover, "is_resource_of", lambda resource, url: True),
+    (discover, "same_issuer", lambda said, wanted, alias: True),
+    (finish, "check_answer", lambda server, iss: None),
+    (sign_in_rules, "union", lambda before, more: more),
     (connector, "accepted", lambda question: {"action": "accept", "content": {}}),
 )
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -27,6 +28,7 @@ from callboard.contracts.calls import (
     unframe_reply,
 )
 from callboard.contracts.definitions import Catalogue, ServerDefinition
+from callboard_authsvc.upstream_oauth.ports import Here
 from callboard_connectors.calls.in_flight import InFlight
 from callboard_connectors.calls.perform import Calls
 from callboard_connectors.discovery.interest import Interest
@@ -37,11 +39,19 @@ from callboard_connectors.sessions.upstream import Upstream
 from callboard_connectors.settings import ConnectorsSettings
 from callboard_connectors.tasks.identify import Tasks
 from callboard_connectors.transports.guardian import Guardian
+from tests.support.signing_in import Attended, Memory, wired
 from tests.support.waiting import eventually
+from tests.support.ways_out import LOCAL
 
 _SECONDS = 15.0
 _MAX_FRAME = 1 << 20
 _ROUNDS = 8
+ORGANISATION, SERVER = "conformance", "mock"
+HERE = Here(
+    redirect_uri="http://localhost:3000/callback",
+    document="https://conformance-test.local/client-metadata.json",
+    connect="http://localhost:3000/connect",
+)
 CAPABILITIES: dict[str, Any] = {"elicitation": {}, "sampling": {}, "roots": {}}
 
 
@@ -83,14 +93,18 @@ async def _flushed() -> None:
 class Connector:
     """`async with`: connected and listed; `catalogue` is what it found, `heard` the notifications of its calls."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, definition: ServerDefinition, secrets: Mapping[str, str] | None = None) -> None:
+        memory = Memory(
+            definitions={(ORGANISATION, SERVER): definition},
+            values={(ORGANISATION, name): value for name, value in (secrets or {}).items()},
+        )
         settings = ConnectorsSettings(nats_url="", database_url="")
         limits = Limits(
             connect_seconds=settings.connect_seconds, max_body_bytes=settings.max_body_bytes, allow_stdio=False
         )
-        opener = SessionOpener(Guardian(), _NoSecrets(), limits, {})
-        wanted = Wanted(definition=ServerDefinition(url=url), revision=1)
-        self._upstream = Upstream(ServerKey("conformance", "mock"), wanted, opener, time.monotonic)
+        opener = SessionOpener(Guardian(), _NoSecrets(), limits, {}, LOCAL, Attended(wired(memory, here=HERE)))
+        wanted = Wanted(definition=definition, revision=1)
+        self._upstream = Upstream(ServerKey(ORGANISATION, SERVER), wanted, opener, time.monotonic)
         tasks = Tasks(_TaskKeys())
         self._calls = Calls(InFlight(), self._published, _flushed, tasks, _MAX_FRAME, settings.bulkhead, "shim")
         self._recorder = _Recorder()
@@ -181,10 +195,10 @@ def _head(era: str, method: str, name: str) -> CallHead:
     return CallHead(
         call_id=call_id,
         method=method,
-        organisation="conformance",
+        organisation=ORGANISATION,
         playbook="shim",
         version=1,
-        server="mock",
+        server=SERVER,
         upstream_name=name,
         wire_name=name,
         digest="",

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from callboard.contracts.calls import LEGACY, MODERN
+from callboard.contracts.definitions import IdentityProvider, SecretRef, ServerDefinition, UpstreamOAuth
 from tests.conformance.connector import Connector, Failed
 
 Scenario = Callable[[Connector, str], Awaitable[None]]
@@ -58,6 +59,14 @@ async def call_tool(connector: Connector, era: str, name: str, arguments: dict[s
     await connector.call(era, "tools/call", name, {"name": name, "arguments": arguments})
 
 
+GRANTS = {
+    "auth/client-credentials-basic": "client_credentials",
+    "auth/client-credentials-jwt": "client_credentials",
+    "auth/enterprise-managed-authorization": "enterprise",
+    "auth/wif-jwt-bearer": "workload",
+}
+# What stands in the context of a scenario under the second name is the first of a definition.
+SECRETS = {"client_secret": "client_secret", "private_key": "private_key_pem", "assertion": "assertion"}
 SCENARIOS: dict[str, Scenario] = {
     "http-custom-headers": call_as_told,
     "json-schema-2020-12-preservation": echo_schema,
@@ -66,11 +75,40 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
+def definition(url: str, scenario: str, context: dict[str, Any]) -> tuple[ServerDefinition, dict[str, str]]:
+    """The server as an operator would define it with what the scenario gives, and the secrets for the vault.
+
+    One sign-in is shared here, because the connector lists the server before anybody calls it.
+    """
+    if not scenario.startswith("auth/"):
+        return ServerDefinition(url=url), {}
+    grant = GRANTS.get(scenario, "authorization_code")
+    context = {**context, "assertion": context.get("idp_id_token", context.get("valid_jwt"))}
+    context = {name: value for name, value in context.items() if value is not None}
+    refs = {key: SecretRef(secret=name) for key, name in SECRETS.items() if name in context}
+    provider = (
+        IdentityProvider(token_endpoint=context["idp_token_endpoint"], client_id=context["idp_client_id"])
+        if "idp_token_endpoint" in context
+        else None
+    )
+    oauth = UpstreamOAuth(
+        credentials="shared",
+        grant=grant,  # type: ignore[arg-type]  # one of GRANTS
+        client_id=context.get("client_id", ""),
+        client_secret=refs.get("client_secret"),
+        private_key=refs.get("private_key"),
+        assertion=refs.get("assertion"),
+        identity_provider=provider,
+    )
+    return ServerDefinition(url=url, oauth=oauth), {name: context[name] for name in SECRETS.values() if name in context}
+
+
 async def play(url: str) -> None:
     """Do what the scenario of the environment wants to see of a client."""
     era = MODERN if os.environ["MCP_CONFORMANCE_PROTOCOL_VERSION"] == MODERN else LEGACY
     scenario = SCENARIOS.get(os.environ["MCP_CONFORMANCE_SCENARIO"], use_everything)
-    async with Connector(url) as connector:
+    context = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
+    async with Connector(*definition(url, os.environ["MCP_CONFORMANCE_SCENARIO"], context)) as connector:
         await scenario(connector, era)
 
 

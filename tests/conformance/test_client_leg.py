@@ -26,6 +26,10 @@ async def test_the_connector_is_a_client_without_a_fault(clients: ClientSet) -> 
 BROKEN = {
     "2025-11-25": {"elicitation-sep1034-client-defaults", "sse-retry"},
     "2026-07-28": {
+        "auth/iss-wrong-issuer",
+        "auth/metadata-issuer-mismatch",
+        "auth/resource-mismatch",
+        "auth/scope-step-up",
         "http-custom-headers",
         "http-invalid-tool-headers",
         "http-standard-headers",

@@ -214,6 +214,7 @@ class Rig:
             "nats_url": self.nats.url,
             "nats_credentials": str(self._path),
             "database_url": self.dsn,
+            "private_upstreams": "*",
         }
         return ConnectorsSettings(**values | changes)
 
@@ -231,6 +232,7 @@ class Rig:
         shared = ("nats_url", "nats_credentials", "database_url", "instance")
         env = {
             **{f"CALLBOARD_{name.upper()}": str(names[name]) for name in shared},
+            "CALLBOARD_CONNECTORS_PRIVATE_UPSTREAMS": "*",
             **{f"CALLBOARD_CONNECTORS_{name.upper()}": str(value) for name, value in changes.items()},
         }
         with (self.directory / f"{instance}.log").open("ab") as log:

@@ -16,12 +16,12 @@ from callboard.contracts.events import (
     EventMeta,
     OrganisationCreated,
     Recorded,
-    SecretStored,
     ServerCatalogueDiscovered,
     ServerReconfigured,
     ServerRegistered,
     ServerRetired,
 )
+from callboard.contracts.vault_events import SecretStored
 from callboard_connectors.placement.domain import MAX_DELAY_SECONDS, delay, is_dead, is_lost, sighted
 from callboard_connectors.registry.domain import Registry, ServerKey, changes, evolve
 from callboard_connectors.sessions.domain import (
@@ -181,10 +181,17 @@ def test_a_body_may_hold_one_message_a_batch_or_lines() -> None:
 def test_settings_have_defaults_and_bounds() -> None:
     assert read({}) == ConnectorsSettings()
     assert read({"CALLBOARD_CONNECTORS_ALLOW_STDIO": "no"}).allow_stdio is False
-    for bad in ("POLL_SECONDS=0", "BULKHEAD=none", "MAX_BODY_BYTES=1", "UNKNOWN=1"):
+    for bad in ("POLL_SECONDS=0", "BULKHEAD=none", "MAX_BODY_BYTES=1", "UNKNOWN=1", "PRIVATE_UPSTREAMS=a/b"):
         name, _, value = bad.partition("=")
         with pytest.raises(Exception, match=f"CALLBOARD_CONNECTORS_{name}|settings of connectors"):
             read({f"CALLBOARD_CONNECTORS_{name}": value})
+
+
+def test_production_takes_no_setting_that_is_for_a_machine_of_ones_own() -> None:
+    with pytest.raises(Exception, match="PRIVATE_UPSTREAMS"):
+        read({"CALLBOARD_PRODUCTION": "yes", "CALLBOARD_CONNECTORS_PRIVATE_UPSTREAMS": "*"})
+    named = read({"CALLBOARD_PRODUCTION": "yes", "CALLBOARD_CONNECTORS_PRIVATE_UPSTREAMS": "wiki.internal"})
+    assert named.production
 
 
 def test_children_inherit_little() -> None:

@@ -46,6 +46,15 @@ async def test_an_announced_change_is_recorded_over_http(rig: Rig, era: str) -> 
 
 
 @pytest.mark.parametrize("era", ["2025", "2026"])
+@pytest.mark.parametrize("late", ["0.1", "0.8"])
+async def test_a_change_before_the_stream_of_changes_is_open_is_found(rig: Rig, era: str, late: str) -> None:
+    async with running("echo", "--era", era, "--late", late) as upstream:
+        await rig.register("echo", url=upstream.url)
+        await rig.room()
+        await eventually(lambda: of(rig, "echo") and of(rig, "echo")[-1].catalogue.tools[-1].name == "extra")
+
+
+@pytest.mark.parametrize("era", ["2025", "2026"])
 async def test_an_announced_change_is_recorded_over_stdio(rig: Rig, era: str) -> None:
     await rig.register_stdio("echo", "echo", "--stdio", "--era", era)
     room = await rig.room()

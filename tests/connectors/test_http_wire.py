@@ -18,6 +18,7 @@ from callboard_connectors.transports.failures import InvalidAnswer, TransportFai
 from callboard_connectors.transports.http import HttpLink, target_of
 from callboard_connectors.transports.http_wire import Response
 from tests.support.waiting import eventually
+from tests.support.ways_out import LOCAL
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 MAX = 100_000
@@ -69,7 +70,7 @@ async def canned(*answers: bytes, tls: ssl.SSLContext | None = None) -> AsyncIte
     server = await asyncio.start_server(wanted.serve, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     wanted.url = f"http{'s' if tls else ''}://localhost:{port}/mcp?a=b"
-    wanted.link = HttpLink(wanted.url, MAX, 2.0)
+    wanted.link = HttpLink(wanted.url, MAX, 2.0, LOCAL)
     try:
         yield wanted
     finally:
@@ -112,7 +113,7 @@ async def test_a_body_without_a_length_ends_with_the_connection() -> None:
 
     wanted = Closing([])
     server = await asyncio.start_server(wanted.serve, "127.0.0.1", 0)
-    wanted.link = HttpLink(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", MAX, 2.0)
+    wanted.link = HttpLink(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", MAX, 2.0, LOCAL)
     assert await wanted.ask() == b"{ }"
     server.close()
 
@@ -139,10 +140,10 @@ async def test_a_refused_connection_sent_nothing() -> None:
     async with canned(OK) as server:
         url = server.url
     with pytest.raises(TransportFailure, match="connection refused") as failed:
-        await HttpLink(url, MAX, 2.0).ask(b"GET / HTTP/1.1\r\n")
+        await HttpLink(url, MAX, 2.0, LOCAL).ask(b"GET / HTTP/1.1\r\n")
     assert not failed.value.sent
     with pytest.raises(TransportFailure, match="host name is not known") as failed:
-        await HttpLink("http://no-such-host.invalid/", MAX, 2.0).ask(b"GET / HTTP/1.1\r\n")
+        await HttpLink("http://no-such-host.invalid/", MAX, 2.0, LOCAL).ask(b"GET / HTTP/1.1\r\n")
     assert not failed.value.sent
 
 
@@ -192,7 +193,7 @@ async def test_an_idle_connection_that_the_server_closed_is_not_used() -> None:
 @pytest.mark.parametrize("bad", [{"X": "a\r\nEvil: 1"}, {"X Y": "a"}, {"": "a"}, {"X": "a\0"}])
 async def test_a_header_cannot_smuggle_another(bad: dict[str, str]) -> None:
     with pytest.raises(TransportFailure, match="not allowed") as failed:
-        HttpLink("http://localhost/", MAX, 1.0).head("POST", bad)
+        HttpLink("http://localhost/", MAX, 1.0, LOCAL).head("POST", bad)
     assert not failed.value.sent
 
 

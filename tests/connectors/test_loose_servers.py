@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from callboard.contracts.calls import LEGACY, MODERN
+from callboard.contracts.definitions import ServerDefinition
 from callboard_connectors.sessions.domain import Opening
 from callboard_connectors.sessions.http_session import HttpSession
 from callboard_connectors.sessions.negotiate import negotiate
@@ -22,6 +23,7 @@ from callboard_connectors.transports.http import HttpLink
 from tests.conformance.connector import Connector
 from tests.support.upstreams import wire
 from tests.support.waiting import eventually
+from tests.support.ways_out import LOCAL
 
 MAX = 70_000
 JSON_LINES = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -94,7 +96,7 @@ class Asking:
 
 async def test_what_a_server_asks_beside_its_calls_reaches_the_client_of_the_call() -> None:
     server = Asking()
-    async with serving(server.serve) as url, Connector(url) as connector:
+    async with serving(server.serve) as url, Connector(ServerDefinition(url=url)) as connector:
         result = await connector.call(LEGACY, "tools/call", "ask", {"name": "ask"})
         assert result["content"][0]["text"] == "accept"
         assert [heard["params"]["data"] for heard in connector.heard] == ["hello"]
@@ -103,7 +105,7 @@ async def test_what_a_server_asks_beside_its_calls_reaches_the_client_of_the_cal
 
 async def test_what_a_server_asks_while_no_call_runs_is_refused() -> None:
     server = Asking()
-    async with serving(server.serve) as url, Connector(url) as connector:
+    async with serving(server.serve) as url, Connector(ServerDefinition(url=url)) as connector:
         await connector.call(LEGACY, "tools/call", "ask", {"name": "ask"})
         stream = server.streams[max(server.streams)]
         stream.event(b'{"jsonrpc":"2.0","id":"q2","method":"elicitation/create","params":{}}')
@@ -114,7 +116,7 @@ async def test_what_a_server_asks_while_no_call_runs_is_refused() -> None:
 
 async def test_a_server_without_a_stream_of_its_own_is_called_all_the_same() -> None:
     server = Asking(has_stream=False)
-    async with serving(server.serve) as url, Connector(url) as connector:
+    async with serving(server.serve) as url, Connector(ServerDefinition(url=url)) as connector:
         result = await connector.call(LEGACY, "tools/call", "ask", {"name": "ask"})
         assert result["content"][0]["text"] == "nobody to ask"
 
@@ -143,7 +145,7 @@ async def trickling() -> AsyncIterator[tuple[HttpSession, asyncio.Future[wire.Co
         asked.set_result(connection)
 
     async with serving(serve) as url:
-        session = HttpSession(HttpLink(url, MAX, 5.0), {})
+        session = HttpSession(HttpLink(url, MAX, 5.0, LOCAL), {})
         session.adopt(Opening(era=MODERN))
         yield session, asked
         await session.close()

@@ -29,6 +29,7 @@ from callboard_connectors.transports.sse_link import SseLink
 from callboard_connectors.transports.websocket import WebSocketLink
 from tests.connectors.test_http_wire import certificate
 from tests.support.waiting import eventually
+from tests.support.ways_out import LOCAL
 
 MAX = 1 << 20
 
@@ -70,7 +71,7 @@ async def echoing(connection: ServerConnection) -> None:
 async def linked(
     url: str, heard: Heard, headers: dict[str, str] | None = None, limit: int = MAX
 ) -> AsyncIterator[WebSocketLink]:
-    link = WebSocketLink(url, headers or {}, limit, 2.0)
+    link = WebSocketLink(url, headers or {}, limit, 2.0, LOCAL)
     try:
         await link.open(heard.messages.append, heard.reasons.append)
         yield link
@@ -241,7 +242,7 @@ async def old_server(answer: bytes, post: bytes = b"202 Accepted") -> AsyncItera
 
 @contextlib.asynccontextmanager
 async def sse(old: OldServer, heard: Heard, headers: dict[str, str] | None = None) -> AsyncIterator[SseLink]:
-    link = SseLink(f"http://127.0.0.1:{old.port}/base/sse", headers or {}, MAX, 1.0)
+    link = SseLink(f"http://127.0.0.1:{old.port}/base/sse", headers or {}, MAX, 1.0, LOCAL)
     try:
         await link.open(heard.messages.append, heard.reasons.append)
         yield link

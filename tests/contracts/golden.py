@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from callboard.contracts import calls, drift, events
+from callboard.contracts import calls, drift, events, vault_events
 from callboard.contracts import definitions as d
 
 FOLDER = Path(__file__).parent / "golden"
@@ -85,6 +85,20 @@ def all_events() -> list[events.Event]:
         ),
         events.PlaybookDriftRejected(playbook="start", rejected=(_drift().brief,)),
         events.PlaybookRetired(playbook="start"),
+        events.DraftEdited(playbook="start", revision=4, base=3, definition=_content().definition),
+        events.DraftDiscarded(playbook="start", revision=4),
+        events.DraftPublished(playbook="start", revision=4, version=5),
+        events.LayerPublished(
+            scope="project",
+            project="web",
+            version=2,
+            layer=d.Layer(
+                instructions="I",
+                prompts={"sum": d.StoredPrompt(template="t")},
+                resources={"doc://x": d.StoredResource(text="t", mime_type="text/plain", name="n", title="T")},
+            ),
+            digest="sha256:5",
+        ),
         events.ClientPinned(playbook="start", client="c", version=1),
         events.ClientUnpinned(playbook="start", client="c"),
         events.CanaryStarted(
@@ -110,10 +124,16 @@ def all_events() -> list[events.Event]:
         events.PlaybookUnassigned(playbook="start"),
         events.ProjectRemoved(project="shop"),
         events.OrganisationPlanChosen(organisation="acme", plan="free", playbooks=3, servers=5, calls_per_day=1000),
-        events.SecretStored(secret="s", version=2),
-        events.SecretDestroyed(secret="s"),
+        vault_events.SecretStored(secret="s", version=2),
+        vault_events.SecretDestroyed(secret="s"),
+        vault_events.VaultKeyRotated(version=2),
+        vault_events.VaultShredded(),
+        vault_events.UpstreamSignedIn(server="s", subject="c", issuer="https://i", scopes=("a",)),
+        vault_events.UpstreamSignInLost(server="s", subject="c"),
+        vault_events.UpstreamSignedOut(server="s", subject="c"),
         events.ConsumerAdmitted(consumer="a", public_key="U1"),
         events.ConsumerDismissed(consumer="a", public_key="U1"),
+        events.PersonErased(person="p_aaaaaaaaaaaaaaaa"),
     ]
 
 

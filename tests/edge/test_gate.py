@@ -47,6 +47,10 @@ def test_only_our_own_pages_and_listed_ones_may_call_from_a_browser() -> None:
         ("/ac.me/start/mcp", None),
         ("/acme/st*rt/mcp", None),
         ("/acme/start@x/mcp", None),
+        ("/acme/start@0/mcp", None),
+        ("/acme/start@01/mcp", None),
+        ("/acme/start@٣/mcp", None),
+        ("/acme/start@1234567890/mcp", None),
         ("/>/start/mcp", None),
     ],
 )

@@ -6,12 +6,13 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
+from tests.support.shared import Shared
 from tests.support.stack import Stack, running_stack
 
 REPLICAS = {"one-of-each": 1, "two-of-each": 2}
 # Every journey runs where two of each service take turns, which is the harder place. These run with one of each as
 # well; `--every-size` lets all of them.
-ALSO_WITH_ONE = {"test_operators", "test_streams", "test_inspector"}
+ALSO_WITH_ONE = {"test_inspector"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -43,6 +44,12 @@ class Stacks:
             running = running_stack(directory, replicas=REPLICAS[size])
             self._running[size] = await self._leaving.enter_async_context(running)
         return self._running[size]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared() -> AsyncIterator[Shared]:
+    async with AsyncExitStack() as leaving:
+        yield Shared(leaving)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -10,12 +10,14 @@ from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 from mcp import Client
 
 from tests.support.agents import one_server, published
 from tests.support.carriers import WAYS, agent_by, mode_of
+from tests.support.shared import Shared, everything_behind, everything_url
 from tests.support.stack import Stack
-from tests.support.upstreams.launch import command, running
+from tests.support.upstreams.launch import running
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
@@ -25,42 +27,55 @@ def any_edge(stack: Stack, organisation: str, playbook: str) -> str:
     return stack.endpoint(organisation, playbook, random.randrange(stack.replicas))
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_an_agent_uses_the_tools_of_several_real_servers_as_one(stack: Stack, way: str, tmp_path: Path) -> None:
-    await _git(tmp_path)
-    organisation, token = await published(
-        stack,
-        f"""
-        version: 1
-        organisation: ORG
+REAL = """
+    version: 1
+    organisation: ORG
+    servers:
+      time: {command: [mcp-server-time, --local-timezone, UTC]}
+      git: {command: [mcp-server-git, --repository, FOLDER]}
+    playbooks:
+      start:
+        title: Time and history
         servers:
-          time: {{command: [mcp-server-time, --local-timezone, UTC]}}
-          git: {{command: [mcp-server-git, --repository, {tmp_path}]}}
-        playbooks:
-          start:
-            title: Time and history
-            servers:
-              time: {{}}
-              git:
-                tools:
-                  allow: [git_log, git_status, git_reset]
-                  deny: [git_reset]
-                  rename: {{git_log: history}}
-                  describe: {{git_status: What has changed}}
-            prompts:
-              summary:
-                description: Sum up
-                arguments: [{{name: count, required: true}}]
-                template: "Sum up the last {{{{count}}}} commits."
-        """,
-    )
+          time: {}
+          git:
+            tools:
+              allow: [git_log, git_status, git_reset]
+              deny: [git_reset]
+              rename: {git_log: history}
+              describe: {git_status: What has changed}
+        prompts:
+          summary:
+            description: Sum up
+            arguments: [{name: count, required: true}]
+            template: "Sum up the last {{count}} commits."
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def real_servers(stack: Stack, shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
+    """Organisation and token of a playbook over two servers from the registry, and the folder that one looks at."""
+
+    async def publish() -> tuple[str, str, Path]:
+        folder = tmp_path_factory.mktemp("git")
+        await _git(folder)
+        return *(await published(stack, REAL.replace("FOLDER", str(folder)))), folder
+
+    return await shared.of((stack.url, "real servers"), publish)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_agent_uses_the_tools_of_several_real_servers_as_one(
+    stack: Stack, real_servers: tuple[str, str, Path], way: str
+) -> None:
+    organisation, token, folder = real_servers
     async with agent_by(way, stack, organisation, "start", token) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert sorted(tools) == ["git__git_status", "git__history", "time__convert_time", "time__get_current_time"]
         assert tools["git__git_status"].description == "What has changed"
         now = await client.call_tool("time__get_current_time", {"timezone": "UTC"})
         assert json.loads(now.content[0].text)["timezone"] == "UTC"
-        log = await client.call_tool("git__history", {"repo_path": str(tmp_path)})
+        log = await client.call_tool("git__history", {"repo_path": str(folder)})
         assert "first commit" in log.content[0].text
         prompt = await client.get_prompt("summary", {"count": "3"})
         assert prompt.messages[0].content.text == "Sum up the last 3 commits."
@@ -73,29 +88,29 @@ async def _git(folder: Path) -> None:
         assert await process.wait() == 0
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("transport", ["http", "stdio"])
-async def test_tools_prompts_and_resources_come_through_unchanged(stack: Stack, way: str, transport: str) -> None:
-    async with running("everything", "--transport", "http") as upstream:
-        server = (
-            {"url": upstream.url} if transport == "http" else {"command": command("everything", "--transport", "stdio")}
-        )
-        organisation, token = await published(stack, one_server(server))
-        async with (
-            agent_by(way, stack, organisation, "p", token) as through,
-            Client(upstream.url, mode=mode_of(way)) as direct,
-        ):
-            for method in ("list_tools", "list_prompts", "list_resources", "list_resource_templates"):
-                seen, said = await getattr(through, method)(), await getattr(direct, method)()
-                ignore = {"ttl_ms", "cache_scope", "meta", "result_type", "next_cursor"}
-                assert seen.model_dump(exclude=ignore) == said.model_dump(exclude=ignore), method
-            for tool in ("test_simple_text", "test_image_content", "test_audio_content", "test_multiple_content_types"):
-                assert (await through.call_tool(tool, {})).content == (await direct.call_tool(tool, {})).content
-            for uri in ("test://static-text", "test://static-binary", "test://template/123/data"):
-                assert (await through.read_resource(uri)).contents == (await direct.read_resource(uri)).contents
-            arguments = {"arg1": "a", "arg2": "b"}
-            got = await through.get_prompt("test_prompt_with_arguments", arguments)
-            assert got.messages == (await direct.get_prompt("test_prompt_with_arguments", arguments)).messages
+# How the agent comes and how the server is reached are independent: every way over one of them, two over both.
+@pytest.mark.parametrize(
+    ("way", "transport"), [*((way, "http") for way in WAYS), ("http-auto", "stdio"), ("http-legacy", "stdio")]
+)
+async def test_tools_prompts_and_resources_come_through_unchanged(
+    stack: Stack, shared: Shared, way: str, transport: str
+) -> None:
+    organisation, token = await everything_behind(shared, stack, transport)
+    async with (
+        agent_by(way, stack, organisation, "p", token) as through,
+        Client(await everything_url(shared), mode=mode_of(way)) as direct,
+    ):
+        for method in ("list_tools", "list_prompts", "list_resources", "list_resource_templates"):
+            seen, said = await getattr(through, method)(), await getattr(direct, method)()
+            ignore = {"ttl_ms", "cache_scope", "meta", "result_type", "next_cursor"}
+            assert seen.model_dump(exclude=ignore) == said.model_dump(exclude=ignore), method
+        for tool in ("test_simple_text", "test_image_content", "test_audio_content", "test_multiple_content_types"):
+            assert (await through.call_tool(tool, {})).content == (await direct.call_tool(tool, {})).content
+        for uri in ("test://static-text", "test://static-binary", "test://template/123/data"):
+            assert (await through.read_resource(uri)).contents == (await direct.read_resource(uri)).contents
+        arguments = {"arg1": "a", "arg2": "b"}
+        got = await through.get_prompt("test_prompt_with_arguments", arguments)
+        assert got.messages == (await direct.get_prompt("test_prompt_with_arguments", arguments)).messages
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import mcp_types as types
 import pytest
-import pytest_asyncio
 
 from tests.support.agents import one_server, published
 from tests.support.carriers import WAYS, agent_by, mode_of
+from tests.support.shared import Shared, everything_behind
 from tests.support.stack import META, Stack
-from tests.support.upstreams.launch import Upstream, command, running
+from tests.support.upstreams.launch import running
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -30,40 +29,29 @@ async def accept(_: Any, asked: types.ElicitRequestParams) -> types.ElicitResult
     return types.ElicitResult(action="accept", content={name: f"my {name}" for name in properties})
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", params=ERAS)
-async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Upstream, str]]:
-    async with running("everything", "--transport", "http", "--era", request.param) as one:
-        yield one, request.param
-
-
-def server(upstream: tuple[Upstream, str], transport: str) -> str:
-    if transport == "http":
-        return one_server({"url": upstream[0].url})
-    return one_server({"command": command("everything", "--transport", "stdio", "--era", upstream[1])})
-
-
 def any_edge(stack: Stack, organisation: str) -> str:
     return stack.endpoint(organisation, "p", random.randrange(stack.replicas))
 
 
+@pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize(
-    ("way", "transport"),
-    [*((way, "http") for way in WAYS), *((way, "stdio") for way in WAYS if way.startswith(("http", "ws")))],
+    ("way", "transport"), [*((way, "http") for way in WAYS), ("http-auto", "stdio"), ("http-legacy", "stdio")]
 )
 async def test_an_upstream_asks_the_user_in_whatever_era_each_side_speaks(
-    stack: Stack, upstream: tuple[Upstream, str], transport: str, way: str
+    stack: Stack, shared: Shared, era: str, transport: str, way: str
 ) -> None:
-    organisation, token = await published(stack, server(upstream, transport))
+    organisation, token = await everything_behind(shared, stack, transport, era)
     async with agent_by(way, stack, organisation, "p", token, elicitation_callback=accept) as client:
         result = await client.call_tool("test_input_required_result_elicitation", {})
         assert "my name" in result.content[0].text
 
 
+@pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize("way", [way for way in WAYS if not way.startswith("bridge")])
 async def test_several_agents_at_once_each_get_their_own_question(
-    stack: Stack, upstream: tuple[Upstream, str], way: str
+    stack: Stack, shared: Shared, era: str, way: str
 ) -> None:
-    organisation, token = await published(stack, server(upstream, "http"))
+    organisation, token = await everything_behind(shared, stack, era=era)
 
     async def one(name: str) -> None:
         async def answer(_: Any, asked: types.ElicitRequestParams) -> types.ElicitResult:
@@ -125,11 +113,10 @@ async def test_a_retry_without_the_answers_is_asked_again(stack: Stack) -> None:
         assert done["result"]["content"][0]["text"] == "Hello, Ada!"
 
 
+@pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize("way", WAYS)
-async def test_an_agent_hears_of_a_resource_that_it_watches(
-    stack: Stack, upstream: tuple[Upstream, str], way: str
-) -> None:
-    organisation, token = await published(stack, server(upstream, "http"))
+async def test_an_agent_hears_of_a_resource_that_it_watches(stack: Stack, shared: Shared, era: str, way: str) -> None:
+    organisation, token = await everything_behind(shared, stack, era=era)
     heard = asyncio.Event()
 
     async def on_message(message: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.agents import published
-from tests.support.speaker import ERAS, Heard, speaker
+from tests.support.speaker import Heard, speaker
 from tests.support.stack import Stack
 from tests.support.telling import playbook_of
 from tests.support.upstreams.launch import command, running
@@ -37,9 +37,11 @@ def lines(ledger: Path) -> list[str]:
     return ledger.read_text().split() if ledger.exists() else []
 
 
-@pytest.mark.parametrize("client", ERAS)
-@pytest.mark.parametrize("upstream", ERAS)
-@pytest.mark.parametrize("transport", ["http", "stdio"])
+# Each pair of client, upstream and transport once.
+@pytest.mark.parametrize(
+    ("client", "upstream", "transport"),
+    [("2025", "2025", "http"), ("2026", "2026", "http"), ("2025", "2026", "stdio"), ("2026", "2025", "stdio")],
+)
 async def test_progress_keeps_a_call_alive_and_silence_or_the_end_stops_it_upstream_too(
     stack: Stack, client: str, upstream: str, transport: str, tmp_path: Path
 ) -> None:

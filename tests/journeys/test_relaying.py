@@ -29,7 +29,6 @@ ERRORS: dict[str, dict[str, Any]] = {
     },
     "version": {"code": -32022, "message": "not that", "data": {"supported": ["2031-01-01"], "requested": "x"}},
     "not_found": {"code": -32601, "message": "no such thing", "data": {"x": 1}},
-    "huge": {"code": -32053, "message": "huge", "data": "x" * 40_000_000},
 }
 STATUS = {"capability": 400, "version": 400, "not_found": 404}
 
@@ -49,6 +48,17 @@ async def test_an_error_keeps_its_code_message_and_data(
                 heard = await agent.call(f"up__{name}")
                 assert heard.error == error, name
                 assert heard.status == (STATUS.get(name, 200) if client == "2026" else 200), name
+
+
+@pytest.mark.parametrize("transport", ["http", "stdio"])
+async def test_an_error_of_many_megabytes_keeps_its_data(stack: Stack, transport: str, tmp_path: Path) -> None:
+    error = {"code": -32053, "message": "huge", "data": "x" * 40_000_000}
+    script = {"tools/list": {"tools": [tool("t")]}, "tools/call t": {"error": error}}
+    async with telling(tmp_path, script, transport) as told:
+        organisation, token = await published(stack, playbook_of({"up": told.server}))
+        for era in ERAS:
+            async with speaker(stack, organisation, token, era) as agent:
+                assert (await agent.call("up__t")).error == error
 
 
 async def test_an_error_whose_code_is_no_integer_still_travels(stack: Stack, tmp_path: Path) -> None:

@@ -87,8 +87,8 @@ async def test_a_user_publishes_and_subscribes_where_it_may(server: EmbeddedNats
     await user.client.publish("own.out", b"from the user")
     await other.client.publish("own.in", b"to the user")
 
-    assert (await at_other.next_msg(timeout=2)).data == b"from the user"
-    assert (await at_user.next_msg(timeout=2)).data == b"to the user"
+    assert (await at_other.next_msg(timeout=10)).data == b"from the user"
+    assert (await at_user.next_msg(timeout=10)).data == b"to the user"
     assert user.errors == []
 
 
@@ -104,7 +104,7 @@ async def test_a_message_to_a_foreign_subject_is_refused_and_never_arrives(
     await user.client.publish("own.subject", b"yes")
 
     await eventually(lambda: user.was_refused('publish to "foreign.subject"'))
-    assert (await arrived.next_msg(timeout=2)).subject == "own.subject"
+    assert (await arrived.next_msg(timeout=10)).subject == "own.subject"
 
 
 async def test_a_subscription_to_a_foreign_subject_is_refused_and_gets_nothing(
@@ -120,7 +120,7 @@ async def test_a_subscription_to_a_foreign_subject_is_refused_and_gets_nothing(
     await other.client.publish("foreign.subject", b"no")
     await other.client.publish("own.subject", b"yes")
 
-    assert (await own.next_msg(timeout=2)).data == b"yes"
+    assert (await own.next_msg(timeout=10)).data == b"yes"
     assert user.was_refused('subscription to "foreign.subject"')
     assert user.was_refused('subscription to ">"')
     assert (foreign.pending_msgs, wider.pending_msgs) == (0, 0)
@@ -147,12 +147,12 @@ async def test_a_user_that_may_respond_answers_a_request_once_and_nothing_else(
     await responder.client.flush()
     answers = await asker.client.subscribe("answers.here")
     await asker.client.publish("ask", b"?", reply="answers.here")
-    question = await questions.next_msg(timeout=2)
+    question = await questions.next_msg(timeout=10)
 
     await question.respond(b"first")
     await question.respond(b"second")
 
-    assert (await answers.next_msg(timeout=2)).data == b"first"
+    assert (await answers.next_msg(timeout=10)).data == b"first"
     await eventually(lambda: responder.was_refused('publish to "answers.here"'))
     assert answers.pending_msgs == 0
 

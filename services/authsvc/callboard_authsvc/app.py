@@ -12,30 +12,45 @@ import nats.errors
 import structlog
 
 from callboard.contracts import subjects
-from callboard.contracts.problems import Problem
 from callboard.contracts.status import InstanceStatus, LogHint
 from callboard.kernel.webhook_signatures import key_of
 from callboard.platform.bus import Bus
 from callboard.platform.bus_identity import BusIdentityError, Trust
+from callboard.platform.egress import Egress, private_hosts
 from callboard.platform.event_store import EventStore
-from callboard.platform.migration_texts import migration_texts
-from callboard.platform.postgres import open_pool, persist, sql
+from callboard.platform.migrate import wait_for_migrations
+from callboard.platform.postgres import open_pool
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.attempt_table import AttemptTable
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
 from callboard_authsvc.adapters.external_table import ExternalTable
+from callboard_authsvc.adapters.grant_table import ClientTable, GrantTable, SignInTable
 from callboard_authsvc.adapters.identity_provider import IdentityProvider, Provider
-from callboard_authsvc.adapters.key_file import ANCHORS, CSRF, FINGERPRINT, PEPPER, SETTING, TASK_ROOT, KeyFile
+from callboard_authsvc.adapters.key_file import (
+    ANCHORS,
+    CSRF,
+    FINGERPRINT,
+    PEPPER,
+    PERSON_NAMES,
+    SETTING,
+    SIGN_IN_LINKS,
+    TASK_ROOT,
+    KeyFile,
+)
+from callboard_authsvc.adapters.key_ring import KeyRing
 from callboard_authsvc.adapters.last_use import LastUse
 from callboard_authsvc.adapters.link_table import LinkTable
 from callboard_authsvc.adapters.member_table import MemberTable
 from callboard_authsvc.adapters.passwords import Passwords
+from callboard_authsvc.adapters.person_key_table import PersonKeyTable
 from callboard_authsvc.adapters.person_table import PersonTable
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.secret_table import SecretTable
+from callboard_authsvc.adapters.server_definitions import ServerDefinitions
 from callboard_authsvc.adapters.session_table import SessionTable
+from callboard_authsvc.adapters.sign_in_journal import SignInJournal, VaultSecrets
 from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
@@ -44,16 +59,20 @@ from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
 from callboard_authsvc.entry.asks import (
     register_anchor_asks,
     register_consumer_asks,
+    register_erasure_asks,
     register_external_asks,
     register_member_asks,
     register_person_asks,
     register_project_asks,
+    register_sign_in,
     register_token_asks,
     register_vault_asks,
 )
 from callboard_authsvc.entry.commands import (
     register_consumer_commands,
+    register_erasure_commands,
     register_external_commands,
+    register_key_commands,
     register_member_commands,
     register_organisation_commands,
     register_person_commands,
@@ -61,6 +80,8 @@ from callboard_authsvc.entry.commands import (
     register_token_commands,
     register_vault_commands,
 )
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
+from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.external.dependencies import ExternalDependencies
 from callboard_authsvc.external.domain import parse_roles
 from callboard_authsvc.journal import Journal
@@ -75,14 +96,15 @@ from callboard_authsvc.settings import AuthsvcSettings
 from callboard_authsvc.tokens.bootstrap import announce_recent_revocations, ensure_administrator
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.verifier import Verifier
+from callboard_authsvc.upstream_oauth.ports import SignInDependencies, here
 from callboard_authsvc.vault.data_keys import DataKeys
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.fingerprint import Fingerprint
+from callboard_authsvc.vault.rotate import VaultUpkeep
+from callboard_authsvc.vault.sealed import Sealer
 
 log = structlog.get_logger()
 
-_MIGRATION_SECONDS = 60.0
-_MIGRATION_PAUSE = 0.1
 _DRAIN_SECONDS = 2.0
 _CLOSE_SECONDS = 0.3
 
@@ -92,6 +114,7 @@ class Materials(msgspec.Struct, frozen=True):
 
     settings: AuthsvcSettings
     keys: KeyFile
+    ring: KeyRing
     trust: Trust | None
 
 
@@ -102,7 +125,9 @@ def read_materials(settings: AuthsvcSettings, chance: Chance = system_chance) ->
         trust = Trust.load(Path(settings.trust_dir)) if settings.trust_dir else None
     except (BusIdentityError, OSError) as error:
         raise SettingsRefused(f"CALLBOARD_AUTHSVC_TRUST_DIR: {error}") from None
-    return Materials(settings, keys, trust)
+    paths = [Path(name.strip()) for name in settings.wrapping_key_files.split(",") if name.strip()]
+    ring = KeyRing([*(KeyFile.load(path, chance, create=False) for path in paths), keys])
+    return Materials(settings, keys, ring, trust)
 
 
 class Authsvc:
@@ -134,9 +159,11 @@ class Authsvc:
         store = EventStore(self._pool, self._appended)
         journal = Journal(store, f"authsvc/{self._instance}")
         organisations = KnownOrganisations(journal)
+        tags = self._materials.keys.derive(PERSON_NAMES)
+        person_keys = PersonKeys(PersonKeyTable(self._pool), self._materials.ring, tags, self._clock, self._chance)
         last_use = self._last_use = LastUse(self._pool)
         members = self._member_dependencies(journal, organisations, self._pool)
-        tokens = self._token_dependencies(journal, organisations, self._pool, members, last_use)
+        tokens = self._token_dependencies(journal, organisations, self._pool, members, last_use, person_keys)
         people = self._people_dependencies(self._pool, members)
         await ensure_administrator(settings.bootstrap_token, tokens)
         await ensure_first_administrator(settings.admin_email, settings.admin_password, people)
@@ -147,12 +174,18 @@ class Authsvc:
         consumers = self._consumer_dependencies(journal, organisations, self._pool)
         self._register(journal, tokens, vault, consumers)
         self._register_people(journal, members, people)
+        self._register_erasure(
+            ErasureDependencies(journal, organisations, person_keys, members, self._push, self._clock)
+        )
+        grants = GrantTable(self._pool, Sealer(vault.data_keys, self._chance))
+        register_sign_in(self.bus, self._sign_in_dependencies(journal, vault, grants, self._pool))
+        register_key_commands(self.bus, vault, grants)
         anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
         register_anchor_asks(self.bus, anchors)
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
-        loops = (self._push.run(), consumers.upkeep.run(), last_use.run())
-        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        work = (self._push.run(), consumers.upkeep.run(), last_use.run(), VaultUpkeep(vault, grants, person_keys).run())
+        self._tasks = [asyncio.create_task(each) for each in work]
         await self.bus.serve()
         self._ready = True
 
@@ -194,6 +227,10 @@ class Authsvc:
         register_consumer_commands(self.bus, consumers)
         register_consumer_asks(self.bus, consumers)
         answer_status(self)
+
+    def _register_erasure(self, use: ErasureDependencies) -> None:
+        register_erasure_commands(self.bus, use)
+        register_erasure_asks(self.bus, use)
 
     def _register_people(self, journal: Journal, members: MemberDependencies, people: PeopleDependencies) -> None:
         register_member_commands(self.bus, members)
@@ -265,11 +302,13 @@ class Authsvc:
         pool: asyncpg.Pool,
         members: MemberDependencies,
         last_use: LastUse,
+        persons: PersonKeys,
     ) -> TokenDependencies:
         return TokenDependencies(
             journal=journal,
             organisations=organisations,
             table=TokenTable(pool),
+            persons=persons,
             members=members.table,
             rights=members.rights,
             last_use=last_use,
@@ -287,11 +326,31 @@ class Authsvc:
             journal=journal,
             organisations=organisations,
             table=table,
-            data_keys=DataKeys(table, keys, self._chance),
+            data_keys=DataKeys(table, self._materials.ring, self._chance),
             fingerprint=Fingerprint(keys.derive(FINGERPRINT)),
             clock=self._clock,
             chance=self._chance,
             task_root=keys.derive(TASK_ROOT),
+        )
+
+    def _sign_in_dependencies(
+        self, journal: Journal, vault: VaultDependencies, grants: GrantTable, pool: asyncpg.Pool
+    ) -> SignInDependencies:
+        settings, keys = self._materials.settings, self._materials.keys
+        name = "CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS"
+        egress = Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
+        sealer = Sealer(vault.data_keys, self._chance)
+        return SignInDependencies(
+            fetch=egress.fetch,
+            grants=grants,
+            clients=ClientTable(pool, sealer),
+            sign_ins=SignInTable(pool, sealer, keys.derive(SIGN_IN_LINKS), self._chance),
+            servers=ServerDefinitions(pool),
+            secrets=VaultSecrets(vault),
+            journal=SignInJournal(journal, grants),
+            here=here(settings.public_url),
+            clock=lambda: self._clock().timestamp(),
+            chance=self._chance,
         )
 
     def _consumer_dependencies(
@@ -313,8 +372,8 @@ class Authsvc:
     async def _check_key_file(self, table: SecretTable) -> None:
         """Refuse a key file that is not the one the database was written with."""
         assert self._pool is not None, "the pool is opened first"
-        await _wait_for_migrations(self._pool)
-        if foreign := await table.wrapping_keys() - {self._materials.keys.current()}:
+        await wait_for_migrations(self._pool)
+        if foreign := await table.wrapping_keys() - self._materials.ring.known:
             raise SettingsRefused(
                 f"{SETTING}: the database holds data keys of another key file ({', '.join(sorted(foreign))}); "
                 "restore that file"
@@ -324,23 +383,3 @@ class Authsvc:
         # Lossy on purpose: whoever follows the log finds the event without the hint too.
         with contextlib.suppress(nats.errors.Error, OSError):
             await self.bus.tell(subjects.hint(organisation), LogHint(organisation=organisation, seq=seq))
-
-
-async def _wait_for_migrations(pool: asyncpg.Pool) -> None:
-    """Until the database has all that this release knows: `callboard migrate` may run at the same time."""
-    wanted = set(migration_texts())
-    deadline = asyncio.get_running_loop().time() + _MIGRATION_SECONDS
-    while not wanted <= await _applied(pool):
-        if asyncio.get_running_loop().time() > deadline:
-            raise Problem("database.unavailable", "the database is not migrated; run `callboard migrate`")
-        log.info("waiting_for_migrations")
-        await asyncio.sleep(_MIGRATION_PAUSE)
-
-
-async def _applied(pool: asyncpg.Pool) -> set[str]:
-    try:
-        return {
-            row["name"] for row in await persist(lambda: pool.fetch(sql("callboard_authsvc", "migrations_applied")))
-        }
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        return set()

@@ -33,11 +33,15 @@ from callboard.contracts.people import (
     RemoveProject,
     WithdrawInvitation,
 )
+from callboard.contracts.personal import ErasePerson
 from callboard.contracts.plans import ChoosePlan
+from callboard.contracts.upstream_sign_in import UpstreamSignOut
+from callboard.contracts.vault import RotateDataKey, ShredVault
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
 from callboard_authsvc.members.acceptance import Acceptance, Provisioning
+from callboard_authsvc.upstream_oauth.noted import NoteSignIn
 
 Command = (
     CreateOrganisation
@@ -49,6 +53,7 @@ Command = (
     | DestroySecret
     | AdmitConsumer
     | DismissConsumer
+    | ErasePerson
     | InviteMember
     | WithdrawInvitation
     | Acceptance
@@ -59,8 +64,12 @@ Command = (
     | CreateProject
     | AssignPlaybook
     | RemoveProject
+    | UpstreamSignOut
+    | RotateDataKey
+    | ShredVault
+    | NoteSignIn
 )
-_WITH_COMMENT = (ChoosePlan, RevokeToken, ChangeRole, RemoveMember, RemoveProject)
+_WITH_COMMENT = (ChoosePlan, RevokeToken, ErasePerson, ChangeRole, RemoveMember, RemoveProject, ShredVault)
 Order = TypeVar("Order")
 State = TypeVar("State")
 Fact = TypeVar("Fact", bound=Event)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from callboard.contracts.problems import Problem
 from callboard.kernel.plans import PLANS
 from callboard.kernel.tokens import key_id_of
 from callboard.kernel.webhook_signatures import key_of
+from callboard.platform.egress import private_hosts
 from callboard.platform.settings import DatabaseSettings, Sensitive
 from callboard_authsvc.external.domain import is_safe_issuer, parse_roles
 from callboard_authsvc.people.domain import check_password, checked_email
@@ -15,7 +18,9 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     """Where the keys are, who the administrator is, and what analytics consumers are told.
 
     `key_file`: the key-encryption key, 32 bytes raw or in base64, mode 0600; made when it is absent and
-    `create_keys` is on. `bootstrap_token`: the administrator's token; empty leaves the administrator as is.
+    `create_keys` is on. `wrapping_key_files`: more such files, with commas; the first of them wraps data keys in the
+    place of `key_file`, all of them open what they wrapped. `bootstrap_token`: the administrator's token; empty leaves
+    the administrator as is.
     `trust_dir`: the operator's keys of NATS; empty when this installation's NATS is managed elsewhere.
     `consumer_nats_url`: where consumers reach NATS; empty means `nats_url`. `admin_email` and `admin_password`: the
     person who administers the installation, made at the first start; both or neither. `default_plan`: the plan of new
@@ -23,7 +28,9 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     none; the last is `…/api/v1/session/external/callback` of this installation. `oidc_organisation` and `oidc_roles`
     (`group=role, group=role`): who belongs to that organisation by the claim `oidc_groups_claim`. `oidc_parties`: with
     commas, other `azp` whose JWTs the management API takes. `oidc_webhook_secret` (`whsec_…`): of the provider's
-    webhooks, at `/api/v1/webhooks/identity`.
+    webhooks, at `/api/v1/webhooks/identity`. `public_url`: where browsers reach the edge.
+    `private_upstreams`: hosts and networks that authorization servers of upstreams may have although their
+    addresses are not public, with commas; `*`: loopback and every private range.
     """
 
     # With a password in it, so it does not print here.
@@ -46,8 +53,15 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     oidc_roles: str = ""
     oidc_parties: str = ""
     oidc_webhook_secret: Sensitive = Sensitive("")
+    public_url: str = "http://127.0.0.1:8700"
+    private_upstreams: str = ""
+    wrapping_key_files: str = ""
 
     def __post_init__(self) -> None:
+        private_hosts("CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS", self.private_upstreams, production=self.production)
+        parts = urlsplit(self.public_url)
+        if parts.scheme not in ("https", "http") or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("CALLBOARD_PUBLIC_URL is not like https://host")
         if self.bootstrap_token and key_id_of(self.bootstrap_token) is None:
             raise ValueError("CALLBOARD_AUTHSVC_BOOTSTRAP_TOKEN does not have the form of a token (cbk_…)")
         if self.default_plan and self.default_plan not in PLANS:

@@ -14,12 +14,14 @@ from callboard.contracts import subjects
 from callboard.contracts.playbooks import WatchResources
 from callboard.contracts.status import InstanceStatus
 from callboard.platform.bus import Bus
+from callboard.platform.egress import Egress, private_hosts
 from callboard.platform.event_store import EventStore
 from callboard.platform.log_follower import LogFollower
 from callboard.platform.postgres import open_pool
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard_connectors.adapters.lease_bucket import WRITES, LeaseBucket, worker_subject, written
 from callboard_connectors.adapters.router import BusRecorder
+from callboard_connectors.adapters.sign_ins import BusSignIns
 from callboard_connectors.adapters.task_keys import BusTaskKeys
 from callboard_connectors.adapters.vault import BusVault
 from callboard_connectors.calls.in_flight import InFlight
@@ -72,7 +74,10 @@ class ConnectorsRoom:
             max_body_bytes=settings.max_body_bytes,
             allow_stdio=settings.allow_stdio,
         )
-        opener = SessionOpener(self._guardian, BusVault(bus), limits, inherited_environment())
+        name = "CALLBOARD_CONNECTORS_PRIVATE_UPSTREAMS"
+        egress = Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
+        environment = inherited_environment()
+        opener = SessionOpener(self._guardian, BusVault(bus), limits, environment, egress, BusSignIns(bus))
         running = self._running = self._build_running(opener)
         placement = self._placement = Placement(bus.instance, LeaseBucket(bus), running.acquired, running.lost)
         running.placement = placement

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from callboard.platform.egress import private_hosts
 from callboard.platform.settings import DatabaseSettings, load
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -18,7 +19,9 @@ class ConnectorsSettings(DatabaseSettings, frozen=True, kw_only=True):
     """Times are seconds, sizes are bytes.
 
     `poll_seconds`: how often a server is listed again without being told; `max_body_bytes`: the longest answer
-    (or line, or event) of an upstream; `bulkhead`: calls in flight per server and worker.
+    (or line, or event) of an upstream; `bulkhead`: calls in flight per server and worker. `private_upstreams`: hosts
+    and networks that servers may have although their addresses are not public, with commas; `*`: loopback and every
+    private range.
     """
 
     poll_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 60.0
@@ -26,7 +29,11 @@ class ConnectorsSettings(DatabaseSettings, frozen=True, kw_only=True):
     bulkhead: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 512
     connect_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
     allow_stdio: bool = True
+    private_upstreams: str = ""
     database_pool: int = 2
+
+    def __post_init__(self) -> None:
+        private_hosts("CALLBOARD_CONNECTORS_PRIVATE_UPSTREAMS", self.private_upstreams, production=self.production)
 
 
 def read(environ: Mapping[str, str] | None = None) -> ConnectorsSettings:

@@ -28,6 +28,7 @@ from callboard_edge.health.metrics import Metrics
 from callboard_edge.health.routes import health_routes
 from callboard_edge.mcp.answers import Receive, Scope, Send
 from callboard_edge.mcp.calls import Calls
+from callboard_edge.mcp.connected import ConnectedClients
 from callboard_edge.mcp.connection import Rules
 from callboard_edge.mcp.connections import Connections
 from callboard_edge.mcp.endpoint import Carriers, McpEndpoint
@@ -46,6 +47,7 @@ from callboard_edge.mcp.web_socket import WebSockets
 from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
 from callboard_edge.stalled import HttpProtocol, SocketProtocol
+from callboard_edge.web.connect import connect_routes
 
 log = structlog.get_logger()
 LAST_CALLS = 1.5
@@ -108,7 +110,8 @@ class Edge:
             self._calls,
         )
         await pushes.listen_for_api(self.bus, self._tokens, self._logins, self._tails)
-        await asks.listen(self.bus, self._replays, self._streams)
+        clients = ConnectedClients(self._calls, self._playbooks, self._connections, self._sessions)
+        await asks.listen(self.bus, self._replays, self._streams, clients)
         answer_status(self)
         await self.bus.serve()
         config = uvicorn.Config(
@@ -160,6 +163,7 @@ class Edge:
                 mcp,
                 single,
                 *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
+                *connect_routes(self.bus, self._settings.public_url),
                 *health_routes(self.bus, self._metrics_text),
             ],
             openapi_config=OpenAPIConfig(

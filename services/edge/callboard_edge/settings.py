@@ -21,7 +21,7 @@ class EdgeSettings(CommonSettings, frozen=True, kw_only=True):
     call to what those say (`CALLBOARD_ROUTER_IDLE_SECONDS`, `CALLBOARD_ROUTER_MAX_SECONDS` where they say nothing).
     `silence`: after this long without a word the connectors are asked
     whether anybody still works on the call. `token_soft`/`token_hard`: age at which a verified token is verified
-    again, and age at which it is not accepted without.
+    again, and age at which it is not accepted without. `public_url`: where browsers reach this edge.
     """
 
     host: str = "127.0.0.1"
@@ -34,6 +34,7 @@ class EdgeSettings(CommonSettings, frozen=True, kw_only=True):
     let_go: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     token_soft: Annotated[float, Meta(ge=0, le=300)] = 15.0
     token_hard: Annotated[float, Meta(gt=0, le=600)] = 60.0
+    public_url: str = "http://127.0.0.1:8700"
 
     @property
     def on_loopback(self) -> bool:

@@ -29,8 +29,11 @@ from callboard_router.catalogue.drift import why_held
 from callboard_router.catalogue.served import Served, announcement
 from callboard_router.decisions import Decisions
 from callboard_router.entry.commands import register_assignments, register_commands, register_drift
+from callboard_router.entry.drafts import register_drafts
+from callboard_router.entry.layers import register_layers
 from callboard_router.entry.queries import register_queries
 from callboard_router.entry.rpc import RpcEntry
+from callboard_router.playbooks.candidate import Candidates
 from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.playbooks.preview import Previews
 from callboard_router.quotas.meters import TROUBLE, Meters
@@ -55,7 +58,7 @@ class Router:
         limits = Limits(int(settings.idle_seconds * 1000), int(settings.max_seconds * 1000))
         self._served = Served(self._state, settings.page_size, limits)
         self._meters = Meters()
-        self._rpc = RpcEntry(self.bus, self._served, self._meters, settings.placement_wait)
+        self._rpc: RpcEntry | None = None
         self._pool: asyncpg.Pool | None = None
         self._follower: LogFollower | None = None
         self._following: asyncio.Task[None] | None = None
@@ -72,14 +75,18 @@ class Router:
         store = EventStore(pool, self._appended)
         self._follower = LogFollower(store, self._apply)
         self._following = asyncio.create_task(self._follower.run())
+        self._rpc = RpcEntry(self.bus, self._served, self._follower, self._meters, self._settings.placement_wait)
         await self._follower.caught_up.wait()
         decisions = Decisions(store, self._follower, self._state, f"router/{self.bus.instance}")
         inquiries = Inquiries(self.bus, self._settings.probe_wait)
         register_commands(self.bus, decisions, inquiries)
         register_assignments(self.bus, decisions)
         register_drift(self.bus, decisions, inquiries)
+        register_drafts(self.bus, decisions, inquiries, store)
+        register_layers(self.bus, decisions, store, self._state)
+        candidates = Candidates(self._follower, self._state, self._served)
         usages = Usages(decisions, self._meters, pool)
-        register_queries(self.bus, Previews(store, self._follower, self._served), usages)
+        register_queries(self.bus, Previews(store, self._follower, self._served), usages, candidates)
         self._counting = asyncio.create_task(self._meters.run(pool))
         answer_status(self)
         await self.bus.listen(f"{subjects.HINT}.>", self._hinted)
@@ -88,14 +95,16 @@ class Router:
         await self.bus.serve()
         self._ready = True
         for (organisation, playbook), compiled in list(self._served.all().items()):
-            await self._announce(announcement(organisation, playbook, compiled))
+            seq = self._follower.position(organisation)
+            await self._announce(announcement(organisation, playbook, compiled, seq))
 
     async def stop(self) -> None:
         """Take no more calls, finish the commands that run, disconnect."""
         if self._calls is not None:
             await self._calls.drain()  # type: ignore[no-untyped-call]
         await self.bus.close()
-        await cancel_all(self._following, self._counting)
+        behind = self._rpc.behind if self._rpc is not None else ()
+        await cancel_all(self._following, self._counting, *behind)
         if self._pool is not None:
             with contextlib.suppress(TimeoutError, *TROUBLE):
                 await asyncio.wait_for(self._meters.write(self._pool), LAST_COUNT)
@@ -127,7 +136,7 @@ class Router:
             if isinstance(recorded.event, OrganisationPlanChosen):
                 chosen = recorded.event
                 self._meters.limit(recorded.organisation, chosen.plan, chosen.calls_per_day)
-        for changed in self._served.compile(self._state.apply(batch)):
+        for changed in self._served.compile(self._state.apply(batch), batch[-1].seq):
             if self._ready:
                 await self._announce(changed)
 

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 import msgspec
 
 from callboard.contracts.events import Event, EventMeta, Recorded
+from callboard.contracts.layers import SYSTEM
 from callboard.contracts.problems import Problem
 from callboard.platform.event_store import EventStore, StreamMoved, Write
 from callboard.platform.log_follower import LogFollower
@@ -35,6 +36,10 @@ class Decisions:
         """The organisation as of now."""
         await self._follower.catch_up(organisation)
         return self._state.organisation(organisation)
+
+    async def current_system(self) -> None:
+        """What belongs to the installation, as of now: for decisions that stand on its layer."""
+        await self._follower.catch_up(SYSTEM)
 
     async def seen(self, organisation: str, command_id: str, request: msgspec.Struct) -> list[Recorded] | None:
         """The events of a command that took effect before."""

@@ -1,7 +1,7 @@
 """A cheap MCP upstream for benchmarks and tests, both eras, over HTTP, the old HTTP+SSE, WebSocket or stdio.
 
     python -m tests.support.upstreams.echo --port 0 [--ledger FILE] [--era both|2025|2026]
-        [--tools N] [--page-size N] [--patch FILE] [--sse] [--stdio | --websocket]
+        [--tools N] [--page-size N] [--patch FILE] [--late SECONDS] [--sse] [--stdio | --websocket]
 
 Over HTTP, /mcp is Streamable HTTP and /sse the older transport; over WebSocket every path is the endpoint.
 
@@ -11,6 +11,7 @@ append `text` and a newline to the ledger when they start, and a cancelled one o
 `--tools N` adds N copies of echo, `echo_00001` and so on.
 SIGUSR1 adds the tool `extra` and announces it. SIGUSR2 reads `--patch FILE` (JSON: tool -> members to replace, or null
 to take the tool away; what it does not name is as it was at the start) and announces that.
+`--late SECONDS`: over HTTP, a stream of changes is opened that late, and just before it `extra` comes unannounced.
 """
 
 from __future__ import annotations
@@ -183,6 +184,10 @@ async def serve_stdio(channel: Channel) -> None:
             channel.take(line)
 
 
+def _opens_stream(connection: wire.Connection) -> bool:
+    return connection.method == b"GET" or connection.headers.get(b"mcp-method") == b"subscriptions/listen"
+
+
 def _arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0)
@@ -193,6 +198,7 @@ def _arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sse", action="store_true", help="send every result as SSE")
     parser.add_argument("--stdio", action="store_true")
     parser.add_argument("--patch", metavar="FILE", help="read at SIGUSR2")
+    parser.add_argument("--late", type=float, default=0.0, help="seconds until a stream of changes is open")
     parser.add_argument("--websocket", action="store_true", help="instead of HTTP")
     return parser.parse_args(argv)
 
@@ -219,11 +225,17 @@ async def main(options: argparse.Namespace) -> None:
         return
     endpoint, older = Endpoint(peer, options.sse), SseEndpoint(peer)
 
+    def opened(connection: wire.Connection) -> None:
+        tools.add_extra()
+        endpoint.serve(connection)
+
     def serve(connection: wire.Connection) -> None:
-        if connection.path == "/mcp":
-            endpoint.serve(connection)
-        else:
+        if connection.path != "/mcp":
             older.serve(connection)
+        elif options.late and _opens_stream(connection):
+            asyncio.get_running_loop().call_later(options.late, opened, connection)
+        else:
+            endpoint.serve(connection)
 
     await wire.until_terminated(lambda: wire.listen(serve, options.port))
 

@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import ctypes
+import functools
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
 _PR_SET_PDEATHSIG = 1
+_FORKED = {"everything", "apps"}  # on the official SDK, whose import takes longer than most tests
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,24 @@ def module_name(module: str) -> str:
 
 def command(module: str, *args: str) -> list[str]:
     """The command line of an upstream, for a stdio client to start, in any directory."""
+    if module in _FORKED:
+        forked = str(Path(__file__).with_name("forked.py"))
+        return [sys.executable, "-S", "-E", forked, _forks(), module_name(module), *args]
     return ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", module_name(module), *args]
+
+
+@functools.cache
+def _forks() -> str:
+    """The socket of this worker's process to fork from, which is started the first time."""
+    directory = tempfile.mkdtemp(prefix="forks-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    path = str(Path(directory) / "s")
+    words = [sys.executable, "-m", "tests.support.upstreams.forks", path]
+    server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, preexec_fn=die_with_parent())
+    assert server.stdout is not None
+    if server.stdout.readline() != b"READY\n":
+        raise RuntimeError("the process to fork upstreams from did not start")
+    return path
 
 
 def die_with_parent() -> Callable[[], None]:

@@ -27,7 +27,8 @@ def issue_token(args: Namespace, out: Output) -> int:
     seconds = duration(args.expires) if args.expires else None
     with connect(args) as callboard:
         organisation = organisation_of(args, callboard)
-        issued = callboard.issue_token(organisation, args.client, tuple(args.scope or ("use",)), args.playbook, seconds)
+        scopes = tuple(args.scope or ("use",))
+        issued = callboard.issue_token(organisation, args.client, scopes, args.playbook, seconds, person=args.person)
         url = callboard.url
     if out.as_json:
         out.json(issued)

@@ -10,14 +10,15 @@ from callboard.cli.output import Output
 from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect, organisation_of, reference_of
 from callboard.contracts.assignments import PinLine
+from callboard.kernel.names import version_number
 
 
 def version_of(text: str) -> int:
     """`@3` or `3` as the number of a version."""
-    digits = text.removeprefix("@")
-    if not digits.isdecimal() or not int(digits):
+    number = version_number(text.removeprefix("@"))
+    if number is None:
         raise WrongUsage(f"{text!r} is no version; write it like @3")
-    return int(digits)
+    return number
 
 
 def pin(args: Namespace, out: Output) -> int:

@@ -16,6 +16,7 @@ from callboard.cli.refusals import Refused, WrongUsage
 from callboard.cli.target import connect, organisation_of
 from callboard.client import Callboard
 from callboard.contracts.calls import CallRecord
+from callboard.kernel.names import version_number
 
 _COLUMNS = ("when", "playbook", "tool", "outcome", "ms", "client", "call id")
 _FILTERS = ("tool", "server", "client", "principal", "era", "outcome", "digest", "cursor", "limit")
@@ -50,9 +51,10 @@ def playbook_of(args: Namespace) -> tuple[str, int]:
     name, _, version = args.playbook.partition("@")
     if not version:
         return name, 0
-    if not version.isdecimal() or not name:
+    number = version_number(version)
+    if number is None or not name:
         raise WrongUsage(f"{args.playbook!r} is not NAME or NAME@N")
-    return name, int(version)
+    return name, number
 
 
 def show_call(args: Namespace, out: Output) -> int:

@@ -15,10 +15,13 @@ from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.management import (
+    Comment,
     Import,
     NewConsumer,
     NewOrganisation,
+    NewSignIn,
     NewToken,
+    Poison,
     ReplayCall,
     RollBack,
     SecretValue,
@@ -26,6 +29,7 @@ from callboard.contracts.management import (
     WantedState,
     WhichChain,
 )
+from callboard.contracts.personal import Persons
 from callboard.contracts.playbooks import Applied, Done, ExportedPlaybook, ImportedPlaybook, RolledBack
 from callboard.contracts.records import (
     Calls,
@@ -33,13 +37,16 @@ from callboard.contracts.records import (
     Diff,
     Events,
     History,
+    LoggedEvent,
     Organisations,
     Playbooks,
+    PoisonDecided,
     Rebuilt,
     Replayed,
     Servers,
     Version,
 )
+from callboard.contracts.upstream_sign_in import SignInLink, SignIns
 
 
 class Callboard(Assignments, People):
@@ -86,6 +93,26 @@ class Callboard(Assignments, People):
     def servers(self, organisation: str) -> Servers:
         """Registered servers."""
         return self._get(f"{organisation_path(organisation)}/servers", Servers)
+
+    def sign_ins(self, organisation: str, server: str) -> SignIns:
+        """Who is signed in to a server."""
+        return self._get(_sign_ins_path(organisation, server), SignIns)
+
+    def open_sign_in(self, organisation: str, server: str, *, own: bool = False) -> SignInLink:
+        """A link to sign in with; `own`: for the calls of this token's client only."""
+        return self._post(_sign_ins_path(organisation, server), NewSignIn(own=own), SignInLink)
+
+    def sign_out(self, organisation: str, server: str, subject: str = "") -> Done:
+        """Forget a sign-in; an empty subject is the one for all callers."""
+        return self._delete(_sign_ins_path(organisation, server), subject=subject)
+
+    def rotate_data_key(self, organisation: str) -> Done:
+        """Seal the organisation's vault under a new data key."""
+        return self._change("POST", f"{organisation_path(organisation)}/vault/rotation", Done)
+
+    def shred_vault(self, organisation: str, comment: str) -> Done:
+        """Destroy the organisation's data keys, and all that is sealed under them."""
+        return self._delete(f"{organisation_path(organisation)}/vault", comment=comment)
 
     def retire_server(self, organisation: str, server: str, comment: str) -> Done:
         """Forget a server that no playbook uses."""
@@ -152,6 +179,10 @@ class Callboard(Assignments, People):
         """The log after `after`, oldest first."""
         return self._get(f"{organisation_path(organisation)}/events", Events, {"after": after, "limit": limit})
 
+    def event(self, organisation: str, event: str | int) -> LoggedEvent:
+        """One event of the log, by its number or its id."""
+        return self._get(f"{organisation_path(organisation)}/events/{part_of(str(event))}", LoggedEvent)
+
     def calls(self, organisation: str, **filters: object) -> Calls:
         """Calls, newest first, of the last 24 hours unless told otherwise; `filters` are the fields of `AskCalls`."""
         query = {
@@ -191,19 +222,31 @@ class Callboard(Assignments, People):
         scopes: Sequence[str] = ("use",),
         playbooks: Sequence[str] = (),
         expires_in_seconds: int | None = None,
+        *,
+        person: bool = False,
     ) -> TokenIssued:
-        """A new client token; its value is shown this once."""
+        """A new client token; its value is shown this once. `person`: the client's name is one, to be sealed."""
         body = NewToken(
             client=client,
             scopes=tuple(scopes),
             playbooks=tuple(playbooks),
             expires_in_seconds=expires_in_seconds,
+            person=person,
         )
         return self._post(f"{organisation_path(organisation)}/tokens", body, TokenIssued)
 
     def revoke_token(self, organisation: str, key_id: str, comment: str = "") -> Done:
         """Refuse a token from now on."""
         return self._delete(f"{organisation_path(organisation)}/tokens/{part_of(key_id)}", comment=comment)
+
+    def persons(self, organisation: str) -> Persons:
+        """Persons who have or had a token of their own."""
+        return self._get(f"{organisation_path(organisation)}/persons", Persons)
+
+    def erase_person(self, organisation: str, person: str, comment: str) -> Done:
+        """Destroy the key of a person, by id or name, and refuse their tokens."""
+        path = f"{organisation_path(organisation)}/persons/{part_of(person)}/erase"
+        return self._post(path, Comment(comment=comment), Done)
 
     def secrets(self, organisation: str) -> Secrets:
         """Names of the secrets."""
@@ -255,6 +298,23 @@ class Callboard(Assignments, People):
         """Begin to rebuild a read model."""
         return self._transport.ask("POST", f"{API}/projections/{part_of(projection)}/rebuild", Rebuilt)
 
+    def skip_event(self, projection: str, organisation: str, seq: int, comment: str) -> PoisonDecided:
+        """Have a read model pass over the event at which it stopped."""
+        return self._decide(projection, "skip", organisation, seq, comment)
+
+    def retry_event(self, projection: str, organisation: str, seq: int, comment: str = "") -> PoisonDecided:
+        """Have a read model try that event now, or at its next rebuild when it was skipped."""
+        return self._decide(projection, "retry", organisation, seq, comment)
+
+    def _decide(self, projection: str, verb: str, organisation: str, seq: int, comment: str) -> PoisonDecided:
+        body = Poison(organisation=organisation, seq=seq, comment=comment)
+        path = f"{API}/projections/{part_of(projection)}/{verb}"
+        return self._transport.ask("POST", path, PoisonDecided, body=body)
+
     def rebuild_state(self, projection: str) -> Rebuilt:
         """How far a rebuild is."""
         return self._get(f"/projections/{part_of(projection)}/rebuild", Rebuilt)
+
+
+def _sign_ins_path(organisation: str, server: str) -> str:
+    return f"{organisation_path(organisation)}/servers/{part_of(server)}/sign-ins"

@@ -10,6 +10,8 @@ from datetime import datetime
 
 import msgspec
 
+from callboard.contracts.personal import Personal
+
 
 class CreateOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.create", tag_field="type"):
     """Create an organisation; asking again for one that exists answers `Done` with seq 0."""
@@ -25,6 +27,7 @@ class IssueToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.issue", t
 
     `by` is the key of whoever asks, set by the edge like `actor`: the token never allows more than that one's member
     may do at the moment, and ends with the membership. A token for a service account is bound by the account instead.
+    `person`: the client's name is a person's, to be sealed from now on.
     """
 
     command_id: str
@@ -34,6 +37,7 @@ class IssueToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.issue", t
     playbooks: tuple[str, ...] = ()
     expires_in_seconds: int | None = None
     actor: str = ""
+    person: bool = False
     by: str = ""
 
 
@@ -42,7 +46,7 @@ class TokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="token.issued",
 
     token: str
     key_id: str
-    client: str
+    client: Personal
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...]
     expires_at: datetime | None = None
@@ -83,7 +87,7 @@ class TokenLine(msgspec.Struct, frozen=True, kw_only=True):
     """One token as listed. `member`: who stands behind it; `used_at`: the last use, to about half a minute."""
 
     key_id: str
-    client: str
+    client: Personal
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...]
     created_at: datetime
@@ -124,7 +128,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_
     """
 
     key_id: str
-    client: str
+    client: Personal
     organisation: str
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...] = ()

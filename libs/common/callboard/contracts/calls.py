@@ -13,6 +13,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from callboard.contracts.personal import Personal
+
 Outcome = Literal["ok", "tool_error", "error", "refused", "timeout", "cancelled", "unknown"]
 
 MODERN = "2026-07-28"
@@ -30,7 +32,8 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     a request of the stateless era; None where its carrier has no headers (WebSocket), and in the other era.
     `selection`: the request is to all playbooks that these globs select (`kernel.permissions.selection_of`), and the
     subject names `subjects.SEVERAL`. `replay_of` names the recorded call that an operator runs again; no client can
-    set it.
+    set it. `reached`: the `seq` of the organisation's log that agents of this edge were told of; the answer comes from
+    no earlier state.
     """
 
     call_id: str
@@ -51,6 +54,7 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     param_headers: dict[str, str] | None = None
     selection: str = ""
     replay_of: str = ""
+    reached: int = 0
 
 
 class CallHead(msgspec.Struct, frozen=True, array_like=True):
@@ -236,7 +240,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     tool: str
     upstream_name: str
     digest: str
-    client: str
+    client: Personal
     principal: str
     era: str
     upstream_era: str = ""

@@ -11,7 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from callboard.contracts.definitions import Catalogue, PlaybookContent, ServerDefinition
+from callboard.contracts.definitions import (
+    Catalogue,
+    Layer,
+    LayerScope,
+    PlaybookContent,
+    PlaybookDefinition,
+    ServerDefinition,
+)
 from callboard.contracts.drift import Drift
 from callboard.contracts.people_events import (
     InvitationWithdrawn,
@@ -27,6 +34,16 @@ from callboard.contracts.people_events import (
     ProjectRemoved,
     ProjectRetitled,
     ServiceAccountCreated,
+)
+from callboard.contracts.personal import Personal
+from callboard.contracts.vault_events import (
+    SecretDestroyed,
+    SecretStored,
+    UpstreamSignedIn,
+    UpstreamSignedOut,
+    UpstreamSignInLost,
+    VaultKeyRotated,
+    VaultShredded,
 )
 
 
@@ -100,7 +117,7 @@ class PlaybookVersionImported(
     content_digest: str
     origin: str
     reason: str
-    actor: str
+    actor: Personal
     comment: str
     made_at: datetime
     rolled_back_to: int | None = None
@@ -138,11 +155,45 @@ class PlaybookRetired(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.r
     playbook: str
 
 
+class DraftEdited(msgspec.Struct, frozen=True, kw_only=True, tag="draft.edited", tag_field="type"):
+    """Revision `revision` of the draft is this; it is to follow version `base`, whatever that shows."""
+
+    playbook: str
+    revision: int
+    base: int
+    definition: PlaybookDefinition
+
+
+class DraftDiscarded(msgspec.Struct, frozen=True, kw_only=True, tag="draft.discarded", tag_field="type"):
+    """The draft was thrown away at this revision."""
+
+    playbook: str
+    revision: int
+
+
+class DraftPublished(msgspec.Struct, frozen=True, kw_only=True, tag="draft.published", tag_field="type"):
+    """The draft at this revision has become version `version`, or had the content of that version already."""
+
+    playbook: str
+    revision: int
+    version: int
+
+
+class LayerPublished(msgspec.Struct, frozen=True, kw_only=True, tag="layer.published", tag_field="type"):
+    """Version `version` of a layer is this; playbooks that are published from here on stand on it."""
+
+    scope: LayerScope
+    version: int
+    layer: Layer
+    digest: str
+    project: str = ""
+
+
 class ClientPinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.client_pinned", tag_field="type"):
     """The client is served this version from here on, whichever is the current one."""
 
     playbook: str
-    client: str
+    client: Personal
     version: int
 
 
@@ -150,7 +201,7 @@ class ClientUnpinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.cl
     """The client is served what everybody is served again."""
 
     playbook: str
-    client: str
+    client: Personal
 
 
 class CanaryStarted(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canary_started", tag_field="type"):
@@ -198,7 +249,7 @@ class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.t
     `member`: who stands behind it; absent where nobody does.
     """
 
-    client: str
+    client: Personal
     key_id: str
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...] = ()
@@ -209,30 +260,17 @@ class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.t
 class ClientTokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_revoked", tag_field="type"):
     """The token is refused from here on."""
 
-    client: str
+    client: Personal
     key_id: str
 
 
 class ClientTokenRotated(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_rotated", tag_field="type"):
     """The token is refused from `until` on; `replaced_by` allows the same."""
 
-    client: str
+    client: Personal
     key_id: str
     replaced_by: str
     until: datetime
-
-
-class SecretStored(msgspec.Struct, frozen=True, kw_only=True, tag="secret.stored", tag_field="type"):
-    """The vault holds version `version` of the secret; the value is nowhere else."""
-
-    secret: str
-    version: int
-
-
-class SecretDestroyed(msgspec.Struct, frozen=True, kw_only=True, tag="secret.destroyed", tag_field="type"):
-    """All versions of the secret were deleted from the vault."""
-
-    secret: str
 
 
 class ConsumerAdmitted(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admitted", tag_field="type"):
@@ -249,6 +287,15 @@ class ConsumerDismissed(msgspec.Struct, frozen=True, kw_only=True, tag="consumer
     public_key: str
 
 
+class PersonErased(msgspec.Struct, frozen=True, kw_only=True, tag="person.erased", tag_field="type"):
+    """The key of this person was destroyed: what it sealed is `[erased]`, and their tokens are refused.
+
+    Of a member: the account is gone, unless another organisation has the person. Only the opaque id stands here.
+    """
+
+    person: str
+
+
 Event = (
     OrganisationCreated
     | ServerRegistered
@@ -262,6 +309,10 @@ Event = (
     | PlaybookDriftApproved
     | PlaybookDriftRejected
     | PlaybookRetired
+    | DraftEdited
+    | DraftDiscarded
+    | DraftPublished
+    | LayerPublished
     | ClientPinned
     | ClientUnpinned
     | CanaryStarted
@@ -285,15 +336,21 @@ Event = (
     | OrganisationPlanChosen
     | SecretStored
     | SecretDestroyed
+    | VaultKeyRotated
+    | VaultShredded
+    | UpstreamSignedIn
+    | UpstreamSignInLost
+    | UpstreamSignedOut
     | ConsumerAdmitted
     | ConsumerDismissed
+    | PersonErased
 )
 
 
-class EventMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EventMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who, why and through what: stored beside every event and part of the hash chain."""
 
-    actor: str
+    actor: Personal
     comment: str = ""
     correlation: str = ""
     causation: str = ""
@@ -325,7 +382,7 @@ class PublishedEvent(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     version: int
     recorded_at: datetime
-    actor: str
+    actor: Personal
     comment: str
     event: Event
 

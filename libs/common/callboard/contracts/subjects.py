@@ -18,6 +18,7 @@ HELD = "cb.held"  # cb.held.<worker>                  router > the connector tha
 WATCH = "cb.watch"  # cb.watch.<organisation>.<server>  edge > connectors
 UPDATED = "cb.updated"  # cb.updated.<organisation>.<server>  connector > edges
 REPLAY = "cb.replay"  # cb.replay.<organisation>.<session>.<stream>  edge > JetStream (CB_REPLAY) and edges
+CONNECTED = "cb.ask.edge.connected"  # broadcast        router > edges
 COLLECTING = "cb.ask.edge.collecting"  # cb.ask.edge.collecting.<edge>  edge > the edge that collects an answer
 NEWS = "cb.ask.edge.news"  # cb.ask.edge.news.<edge>  edge > the edge that held a session's own stream
 
@@ -25,6 +26,15 @@ NEWS = "cb.ask.edge.news"  # cb.ask.edge.news.<edge>  edge > the edge that held 
 APPLY = "cb.cmd.organisation.apply"
 ROLL_BACK = "cb.cmd.playbook.roll_back"
 IMPORT_PLAYBOOK = "cb.cmd.playbook.import"
+PUBLISH_DRAFT = "cb.cmd.playbook.publish"
+EDIT_DRAFT = "cb.cmd.draft.edit"
+REBASE_DRAFT = "cb.cmd.draft.rebase"
+DISCARD_DRAFT = "cb.cmd.draft.discard"
+DRAFT = "cb.ask.router.draft"
+DRAFTS = "cb.ask.router.drafts"
+PUBLISH_LAYER = "cb.cmd.layer.publish"
+LAYER = "cb.ask.router.layer"
+LAYERS = "cb.ask.router.layers"
 APPROVE_DRIFT = "cb.cmd.playbook.approve_drift"
 REJECT_DRIFT = "cb.cmd.playbook.reject_drift"
 DRIFT = "cb.ask.router.drift"
@@ -64,8 +74,13 @@ OFFER_RESET = "cb.cmd.person.offer_reset"
 RESET_PASSWORD = "cb.cmd.person.reset_password"
 STORE_SECRET = "cb.cmd.secret.store"
 DESTROY_SECRET = "cb.cmd.secret.destroy"
+ROTATE_DATA_KEY = "cb.cmd.vault.rotate"
+SHRED_VAULT = "cb.cmd.vault.shred"
 ADMIT_CONSUMER = "cb.cmd.consumer.admit"
 DISMISS_CONSUMER = "cb.cmd.consumer.dismiss"
+ERASE_PERSON = "cb.cmd.person.erase"
+PERSONS = "cb.ask.authsvc.persons"
+OPEN_PERSONAL = "cb.ask.authsvc.open_personal"
 TOKENS = "cb.ask.authsvc.tokens"
 SECRETS = "cb.ask.authsvc.secrets"
 CONSUMERS = "cb.ask.authsvc.consumers"
@@ -76,6 +91,13 @@ MEMBERS = "cb.ask.authsvc.members"
 PROJECTS = "cb.ask.authsvc.projects"
 OPEN_SECRETS = "cb.ask.vault.open"
 TASK_KEY = "cb.ask.vault.task_key"
+UPSTREAM_TOKEN = "cb.ask.vault.upstream_token"
+OPEN_SIGN_IN = "cb.ask.authsvc.open_sign_in"
+UPSTREAM_SIGN_IN = "cb.ask.authsvc.sign_in"
+BEGIN_SIGN_IN = "cb.ask.authsvc.begin_sign_in"
+FINISH_SIGN_IN = "cb.ask.authsvc.finish_sign_in"
+SIGN_INS = "cb.ask.authsvc.sign_ins"
+UPSTREAM_SIGN_OUT = "cb.cmd.sign_in.out"
 ORGANISATIONS = "cb.ask.projections.organisations"
 PLAYBOOKS = "cb.ask.projections.playbooks"
 HISTORY = "cb.ask.projections.history"
@@ -83,18 +105,23 @@ VERSION = "cb.ask.projections.version"
 DIFF = "cb.ask.projections.diff"
 PREVIEW = "cb.ask.router.preview"
 EXPLAIN = "cb.ask.router.explain"
+CANDIDATE = "cb.ask.router.candidate"  # broadcast, every router answers
 USAGE = "cb.ask.router.usage"
 PINS = "cb.ask.projections.pins"
 EXPORT_PLAYBOOK = "cb.ask.projections.export"
+RECENT_CLIENTS = "cb.ask.projections.recent_clients"
 CALLERS = "cb.ask.projections.callers"
 DEFINITION = "cb.ask.projections.definition"
 SERVERS = "cb.ask.projections.servers"
 EVENTS_ASKED = "cb.ask.projections.events"
+EVENT_ASKED = "cb.ask.projections.event"
 CALLS_ASKED = "cb.ask.projections.calls"
 VERIFY_AUDIT = "cb.ask.projections.verify_audit"
 LOG_ROWS = "cb.ask.projections.log_rows"
 SIGN_ANCHOR = "cb.ask.authsvc.sign_anchor"
 REBUILD = "cb.cmd.projection.rebuild"
+SKIP_EVENT = "cb.cmd.projection.skip"
+RETRY_EVENT = "cb.cmd.projection.retry"
 REBUILD_STATE = "cb.ask.projections.rebuild"
 STATUS = "cb.ask.status"  # broadcast, every room answers
 
@@ -227,13 +254,18 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{WATCH}.>",
             "cb.cmd.organisation.>",
             "cb.cmd.playbook.>",
+            "cb.cmd.draft.>",
+            "cb.cmd.layer.>",
             RETIRE_SERVER,
             "cb.cmd.token.>",
             "cb.cmd.member.>",
             "cb.cmd.project.>",
             "cb.cmd.person.>",
             "cb.cmd.secret.>",
+            "cb.cmd.sign_in.>",
+            "cb.cmd.vault.>",
             "cb.cmd.consumer.>",
+            ERASE_PERSON,
             "cb.cmd.projection.>",
             "cb.ask.authsvc.>",
             "cb.ask.projections.>",
@@ -268,6 +300,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             PROBE,
             PLACE,
             CALLERS,
+            RECENT_CLIENTS,
+            CONNECTED,
             f"{HINT}.>",
             f"{CHANGED}.>",
             f"{RECORD}.>",
@@ -277,6 +311,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{RPC}.>",
             "cb.cmd.organisation.apply",
             "cb.cmd.playbook.>",
+            "cb.cmd.draft.>",
+            "cb.cmd.layer.>",
             "cb.cmd.server.>",
             "cb.ask.router.>",
             f"{HINT}.>",
@@ -289,6 +325,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             RECORD_CATALOGUE,
             OPEN_SECRETS,
             TASK_KEY,
+            UPSTREAM_TOKEN,
             SESSION_TOLD,
             f"{RECORD}.>",
             f"{INBOX}.edge.>",
@@ -330,7 +367,10 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.project.>",
             "cb.cmd.person.>",
             "cb.cmd.secret.>",
+            "cb.cmd.sign_in.>",
+            "cb.cmd.vault.>",
             "cb.cmd.consumer.>",
+            ERASE_PERSON,
             "cb.ask.authsvc.>",
             "cb.ask.vault.>",
             f"{HINT}.>",

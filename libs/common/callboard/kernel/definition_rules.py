@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from callboard.contracts.definitions import (
     Deadlines,
+    Layer,
     PlaybookDefinition,
     PlaybookServer,
     Recording,
@@ -16,14 +18,17 @@ from callboard.contracts.definitions import (
     StoredPrompt,
     ToolOverride,
     ToolRules,
+    UpstreamOAuth,
 )
 from callboard.kernel.names import is_slug
 from callboard.kernel.prompt_template import placeholders
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,64}")
 _PREFIX = re.compile(r"[A-Za-z0-9_./-]{1,48}")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _OUR_HEADERS = frozenset(
     {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "upgrade"}
 )
@@ -53,6 +58,45 @@ def server_faults(name: str, definition: ServerDefinition) -> Iterator[Fault]:
     if definition.command is not None:
         yield from _command_faults(at, definition)
     yield from _server_deadline_faults(at, definition)
+    yield from _tenant_faults(at, definition)
+    if definition.oauth is not None:
+        yield from _oauth_faults((*at, "oauth"), definition, definition.oauth)
+
+
+def _tenant_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[Fault]:
+    header = definition.tenant_header
+    if not header:
+        return
+    taken = {name.lower() for name in definition.headers} | _OUR_HEADERS | {"authorization", "cookie"}
+    if definition.url is None:
+        yield Fault((*at, "tenant_header"), "`tenant_header` goes with `url`")
+    elif not _HEADER_NAME.fullmatch(header) or header.lower() in taken or header.lower().startswith(("mcp-", "sec-")):
+        yield Fault((*at, "tenant_header"), f"header {header!r} cannot tell the organisation")
+
+
+def _oauth_faults(at: tuple[str, ...], definition: ServerDefinition, oauth: UpstreamOAuth) -> Iterator[Fault]:
+    if definition.url is None:
+        yield Fault(at, "`oauth` goes with `url`; a command gets its secrets through `env`")
+    if any(header.lower() == "authorization" for header in definition.headers):
+        yield Fault((*at[:-1], "headers"), "`oauth` sets the header Authorization: leave it out of `headers`")
+    proved = oauth.client_secret is not None or oauth.private_key is not None
+    if proved and not oauth.client_id:
+        yield Fault((*at, "client_id"), "`client_secret` and `private_key` go with a `client_id`")
+    if oauth.client_secret is not None and oauth.private_key is not None:
+        yield Fault((*at, "private_key"), "a client is proved by `client_secret` or by `private_key`: leave one out")
+    if oauth.grant == "client_credentials" and not proved:
+        yield Fault(
+            (*at, "grant"), "`grant: client_credentials` needs `client_id` and `client_secret` or `private_key`"
+        )
+    if oauth.grant in ("workload", "enterprise") and oauth.assertion is None:
+        yield Fault((*at, "assertion"), f"`grant: {oauth.grant}` needs an `assertion`")
+    if oauth.grant == "enterprise" and oauth.identity_provider is None:
+        yield Fault((*at, "identity_provider"), "`grant: enterprise` needs an `identity_provider`")
+    if oauth.grant != "authorization_code" and oauth.credentials == "per_user":
+        yield Fault((*at, "credentials"), f"`grant: {oauth.grant}` signs in for all callers: say `credentials: shared`")
+    for scope in oauth.scopes:
+        if not _SCOPE.fullmatch(scope):
+            yield Fault((*at, "scopes"), f"{scope!r} cannot be a scope")
 
 
 def _server_deadline_faults(at: tuple[str, ...], definition: ServerDefinition) -> Iterator[Fault]:
@@ -121,17 +165,44 @@ def playbook_faults(name: str, definition: PlaybookDefinition, known_servers: Co
     at = ("playbooks", name)
     if not is_slug(name):
         yield Fault(at, f"playbook name {name!r}: use lower-case letters, digits, - and _ (at most 63)")
-    if not definition.servers and not definition.prompts:
-        yield Fault(at, f"playbook {name!r} needs at least one server or prompt")
+    if not definition.servers and not definition.prompts and not definition.resources:
+        yield Fault(at, f"playbook {name!r} needs at least one server, prompt or resource")
+    if definition.project and not is_slug(definition.project):
+        yield Fault((*at, "project"), f"project {definition.project!r}: use lower-case letters, digits, - and _")
     for server, use in definition.servers.items():
         where = (*at, "servers", server)
         if server not in known_servers:
             yield Fault(where, f"playbook {name!r} uses server {server!r}, which is not registered")
         yield from _use_faults(where, use)
-    for prompt, stored in definition.prompts.items():
-        yield from _prompt_faults((*at, "prompts", prompt), prompt, stored)
+    yield from _stored_faults(at, definition)
     if definition.record is not None:
         yield from _recording_faults((*at, "record"), definition.record)
+
+
+def layer_faults(layer: Layer) -> Iterator[Fault]:
+    """Why this layer cannot be accepted."""
+    yield from _stored_faults((), layer)
+
+
+def _stored_faults(at: tuple[str, ...], holder: PlaybookDefinition | Layer) -> Iterator[Fault]:
+    for name, prompt in holder.prompts.items():
+        yield from _prompt_faults((*at, "prompts", name), name, prompt)
+    for uri, resource in holder.resources.items():
+        where = (*at, "resources", uri)
+        if not _URI.fullmatch(uri):
+            yield Fault(where, f"resource {uri!r} is no URI: begin with a scheme, like doc://handbook")
+        if (resource.text is None) == (resource.blob is None):
+            yield Fault(where, f"resource {uri!r} needs either `text` or `blob`")
+        if resource.blob is not None and not _is_base64(resource.blob):
+            yield Fault((*where, "blob"), f"`blob` of resource {uri!r} is not base64")
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _recording_faults(at: tuple[str, ...], recording: Recording) -> Iterator[Fault]:

@@ -19,6 +19,7 @@ def is_slug(name: str) -> bool:
 
 
 _RESTRICTED = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 def is_restricted(token: str) -> bool:
@@ -80,6 +81,11 @@ def first_match(patterns: Sequence[str], name: str) -> str | None:
     return next((pattern for pattern in patterns if matches(pattern, name)), None)
 
 
+def version_number(text: str) -> int | None:
+    """The number of a version, 1 to 999,999,999, in ASCII digits and one spelling only; None for anything else."""
+    return int(text) if _VERSION.fullmatch(text) else None
+
+
 def split_reference(text: str, default_organisation: str = "") -> tuple[str, str, int]:
     """`[ORG/]NAME[@N]` as (organisation, name, version); version 0 means the current one.
 
@@ -89,8 +95,9 @@ def split_reference(text: str, default_organisation: str = "") -> tuple[str, str
     organisation, slash, name = body.rpartition("/")
     if not slash:
         organisation = default_organisation
-    if at and not version.isdigit():
+    number = version_number(version) if at else 0
+    if number is None:
         raise ValueError(f"{text!r}: after @ stands a version number, for example {body}@2")
     if not organisation:
         raise ValueError(f"{text!r}: name the organisation, for example acme/{name}")
-    return organisation, name, int(version or 0)
+    return organisation, name, number

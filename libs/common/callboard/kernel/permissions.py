@@ -27,6 +27,7 @@ Action = Literal[
     "event:read",
     "member:read",
     "project:read",
+    "playbook:draft",
     "playbook:roll_back",
     "playbook:assign",
     "drift:decide",
@@ -44,7 +45,14 @@ Action = Literal[
 _LADDER: Final[Mapping[str, tuple[str, ...]]] = {
     "use": (),
     "read": ("call:read", "event:read", "member:read", "project:read"),
-    "operate": ("playbook:roll_back", "playbook:assign", "drift:decide", "call:replay", "status:read"),
+    "operate": (
+        "playbook:draft",
+        "playbook:roll_back",
+        "playbook:assign",
+        "drift:decide",
+        "call:replay",
+        "status:read",
+    ),
     "manage": (
         "playbook:publish",
         "server:manage",

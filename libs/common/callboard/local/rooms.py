@@ -17,6 +17,8 @@ from callboard.local.process import Child
 
 START_ORDER: Final = ("authsvc", "projections", "connectors", "router", "edge")
 _WITH_DATABASE: Final = frozenset(ROOMS) - {"edge"}
+_WAY_OUT: Final = frozenset({"connectors", "authsvc"})
+"""The rooms that connect to hosts which somebody named."""
 _PASSED_ON: Final = (
     "HOME",
     "LANG",
@@ -29,6 +31,7 @@ _PASSED_ON: Final = (
     "NO_PROXY",
     "CALLBOARD_LOG_LEVEL",
     "CALLBOARD_OTLP_ENDPOINT",
+    "CALLBOARD_PUBLIC_URL",
 )
 _POOL: Final = 8
 _CONNECTIONS: Final = 100
@@ -70,12 +73,18 @@ def _child(wiring: Wiring, room: str, number: int, environ: Mapping[str, str]) -
     return Child(
         name=name,
         argv=(sys.executable, "-m", f"callboard_{room}"),
-        env={**_surroundings(room, environ), **_settings(wiring, room, port)},
+        env={**_defaults(wiring, room), **_surroundings(room, environ), **_settings(wiring, room, port)},
         log_path=wiring.logs / f"{name}.log",
         ready=functools.partial(_answers_health, wiring.host, port) if room == "edge" else None,
         after=wiring.after,
         group=room,
     )
+
+
+def _defaults(wiring: Wiring, room: str) -> dict[str, str]:
+    """What holds unless the user says otherwise: who runs Callboard on a machine of their own has servers there too."""
+    private = {f"CALLBOARD_{room.upper()}_PRIVATE_UPSTREAMS": "*"} if room in _WAY_OUT else {}
+    return {"CALLBOARD_PUBLIC_URL": _public_url(wiring), **private}
 
 
 def _surroundings(room: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -109,6 +118,11 @@ def _settings(wiring: Wiring, room: str, port: int) -> dict[str, str]:
         if wiring.trust is not None:
             settings["CALLBOARD_AUTHSVC_TRUST_DIR"] = str(wiring.trust)
     return settings
+
+
+def _public_url(wiring: Wiring) -> str:
+    host = dialled(wiring.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{wiring.port}"
 
 
 async def _answers_health(host: str, port: int) -> bool:

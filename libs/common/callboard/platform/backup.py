@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Final
@@ -31,6 +31,8 @@ _MANIFEST_BYTES: Final = 16 * 1024 * 1024
 _ROWS: Final = 500
 CALLS: Final = {"call": "call_", "call_content": "content_"}
 """The tables of call records -> how the partition of a day is called."""
+GRANTS: Final = ("upstream_grant", "upstream_client")
+"""Sealed, as secrets are; a sign-in under way is left out."""
 # In the order that a restore fills them. Positions of consumers and what is derived are left out on purpose.
 TABLES: Final = (
     "log_head",
@@ -39,11 +41,14 @@ TABLES: Final = (
     "event",
     "data_key",
     "secret",
+    "person_key",
     "token",
     "consumer",
     "person",
     "member",
     "invitation",
+    "poison_event",
+    *GRANTS,
     *CALLS,
 )
 Say = Callable[[str], None]
@@ -147,10 +152,11 @@ def read_manifest(archive: zipfile.ZipFile) -> Manifest:
     return found
 
 
-async def restore(dsn: str, path: Path, say: Say) -> Manifest:
+async def restore(dsn: str, path: Path, say: Say, erased: Collection[tuple[str, str]] = ()) -> Manifest:
     """Fill an empty, migrated database, check every chain, and only then commit.
 
-    Raises `BadBackup`, or `NotEmpty` when there is a log already.
+    `erased`: (organisation, person), erased after the backup was made; their keys are not brought back. Raises
+    `BadBackup`, or `NotEmpty` when there is a log already.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -162,6 +168,7 @@ async def restore(dsn: str, path: Path, say: Say) -> Manifest:
         try:
             async with connection.transaction():
                 await _fill(connection, archive, manifest, say)
+                await _erase(connection, erased, say)
                 await _check_chains(connection, manifest, say)
         finally:
             await connection.close()
@@ -192,6 +199,14 @@ async def _fill(connection: asyncpg.Connection, archive: zipfile.ZipFile, manife
         if digest.hexdigest() != table.sha256:
             raise BadBackup(f"{name}.copy is not what the manifest says")
         say(f"{name}: {table.bytes:,} bytes")
+
+
+async def _erase(connection: asyncpg.Connection, erased: Collection[tuple[str, str]], say: Say) -> None:
+    for organisation, person in sorted(erased):
+        for statement in ("restore_revoked", "restore_addresses", "restore_accounts"):
+            await connection.execute(sql(_HERE, statement), organisation, person)
+        if await connection.fetchval(sql(_HERE, "restore_erased"), organisation, person):
+            say(f"{organisation}: erased {person} again")
 
 
 async def _pieces(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 import asyncpg
 import structlog
 
+from callboard.contracts.problems import Problem
 from callboard.platform.migration_texts import migration_texts
+from callboard.platform.postgres import persist, sql
 
 log = structlog.get_logger()
 LOCK = 0x43_61_6C_6C  # "Call"
+_WAIT_SECONDS = 60.0
+_PAUSE = 0.1
 
 _BOOTSTRAP = """
 create schema if not exists cb;
@@ -47,3 +52,25 @@ async def migrate(dsn: str) -> list[str]:
         return fresh
     finally:
         await connection.close()
+
+
+async def wait_for_migrations(pool: asyncpg.Pool) -> None:
+    """Until the database has all that this release knows: `callboard migrate` may run at the same time.
+
+    Raises `database.unavailable` when it takes too long.
+    """
+    wanted = set(migration_texts())
+    deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
+    while not wanted <= await _applied(pool):
+        if asyncio.get_running_loop().time() > deadline:
+            raise Problem("database.unavailable", "the database is not migrated; run `callboard migrate`")
+        log.info("waiting_for_migrations")
+        await asyncio.sleep(_PAUSE)
+
+
+async def _applied(pool: asyncpg.Pool) -> set[str]:
+    try:
+        rows = await persist(lambda: pool.fetch(sql("callboard.platform", "migrations_applied")))
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        return set()
+    return {row["name"] for row in rows}

@@ -27,13 +27,14 @@ class Sensitive(str):
 
 
 class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What every room needs. Times are seconds."""
+    """What every room needs. Times are seconds. `production` refuses settings that are for a machine of one's own."""
 
     nats_url: str = "nats://127.0.0.1:4222"
     nats_credentials: str = ""
     instance: str = ""
     log_level: str = "info"
     otlp_endpoint: str = ""
+    production: bool = False
 
 
 class DatabaseSettings(CommonSettings, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 Everything comes from the 32 bytes in it by HKDF-SHA-256 (RFC 5869, no salt) with a fixed label each, so that no
 key has two uses: the key that wraps data keys, the pepper of token verifiers, the key of fingerprints, the key that
-signs anchors, and the id of the file. Who loses the file loses the secrets and the tokens: back it up, apart from
-the database.
+signs anchors, the key of sign-in links, and the id of the file. Who loses the file loses the secrets and the tokens:
+back it up, apart from the database.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ ANCHORS = "callboard audit anchors v1"
 CSRF = "callboard session csrf v1"
 FINGERPRINT = "callboard command fingerprint v1"
 TASK_ROOT = "callboard task ids v1"
+PERSON_NAMES = "callboard person names v1"
+SIGN_IN_LINKS = "callboard sign-in links v1"
 _WRAPPING = "callboard data key wrapping v1"
 _IDENTITY = "callboard key file identity v1"
 

@@ -47,6 +47,13 @@ class MemberKey(NamedTuple):
     ended: bool
 
 
+class FormerMember(NamedTuple):
+    """A person who is a member (`active`), or was one."""
+
+    member: str
+    active: bool
+
+
 class MemberTable:
     """Reads wait for a database that restarts; writes happen in the caller's transaction."""
 
@@ -83,6 +90,17 @@ class MemberTable:
         """The member of this name."""
         row = await persist(lambda: self._pool.fetchrow(sql(_PACKAGE, "find_member"), organisation, member))
         return None if row is None else _row(row)
+
+    async def person_of(self, organisation: str, person: str) -> FormerMember | None:
+        """The person with this id or e-mail address, if it is or was a member."""
+        wanted = (organisation, person)
+        row = await persist(lambda: self._pool.fetchrow(sql(_PACKAGE, "person_of_organisation"), *wanted))
+        return None if row is None else FormerMember(row["member"], row["active"])
+
+    async def erase(self, connection: Connection, organisation: str, person: str) -> None:
+        """Delete the addresses of invitations, and the account unless another organisation has the person."""
+        for statement in ("erase_addresses", "erase_account"):
+            await connection.execute(sql(_PACKAGE, statement), organisation, person)
 
     async def of_organisation(self, organisation: str) -> list[MemberRow]:
         """All of them with e-mail and name, the oldest first."""

@@ -28,6 +28,7 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    person: str | None = None
     member: str = ""
     used_at: datetime | None = None
     replaced_by: str = ""
@@ -45,7 +46,7 @@ class TokenTable:
 
     async def insert(self, connection: Connection, row: TokenRow) -> None:
         """Add a client's token."""
-        await connection.execute(sql(_PACKAGE, "insert_token"), *_columns(row))
+        await connection.execute(sql(_PACKAGE, "insert_token"), *_columns(row), row.person)
 
     async def revoke(self, connection: Connection, organisation: str, key_id: str, now: datetime) -> None:
         """Mark a token as revoked; one that is already keeps its time."""

@@ -19,10 +19,30 @@ from callboard.contracts.access import (
 )
 from callboard.contracts.audit import Anchor, SignAnchor
 from callboard.contracts.people import AskExternal, AskMembers, AskProjects, AskSession, Members, Projects, SignedIn
+from callboard.contracts.personal import AskPersons, OpenedPersonal, OpenPersonal, Persons
+from callboard.contracts.playbooks import Done
+from callboard.contracts.upstream_sign_in import (
+    AskSignIn,
+    AskSignIns,
+    AskUpstreamToken,
+    BeginSignIn,
+    FinishSignIn,
+    OpenSignIn,
+    SignInBegun,
+    SignInFinished,
+    SignInLink,
+    SignIns,
+    UpstreamSignIn,
+    UpstreamSignOut,
+    UpstreamToken,
+)
 from callboard.platform.bus import Bus, register
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.list import list_consumers
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
+from callboard_authsvc.erasure.list import list_persons
+from callboard_authsvc.erasure.open import open_personal
 from callboard_authsvc.external.bearer import whose_token
 from callboard_authsvc.external.dependencies import ExternalDependencies
 from callboard_authsvc.journal import Journal
@@ -35,6 +55,13 @@ from callboard_authsvc.projects.list import list_projects
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.list import list_tokens
 from callboard_authsvc.tokens.verify import verify_token
+from callboard_authsvc.upstream_oauth.begin import begin_sign_in, show_sign_in
+from callboard_authsvc.upstream_oauth.finish import finish_sign_in
+from callboard_authsvc.upstream_oauth.link import open_sign_in
+from callboard_authsvc.upstream_oauth.list import list_sign_ins
+from callboard_authsvc.upstream_oauth.ports import SignInDependencies
+from callboard_authsvc.upstream_oauth.sign_out import sign_out
+from callboard_authsvc.upstream_oauth.usable import usable_token
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.list import list_secrets
 from callboard_authsvc.vault.open import open_secrets
@@ -69,6 +96,53 @@ def register_vault_asks(bus: Bus, use: VaultDependencies) -> None:
     register(bus, subjects.OPEN_SECRETS, opened)
     register(bus, subjects.TASK_KEY, sealing)
     register(bus, subjects.SECRETS, secrets)
+
+
+def register_erasure_asks(bus: Bus, use: ErasureDependencies) -> None:
+    """List, open."""
+
+    async def persons(question: AskPersons) -> Persons:
+        return await list_persons(question, use)
+
+    async def opened(question: OpenPersonal) -> OpenedPersonal:
+        return await open_personal(question, use)
+
+    register(bus, subjects.PERSONS, persons)
+    register(bus, subjects.OPEN_PERSONAL, opened)
+
+
+def register_sign_in(bus: Bus, use: SignInDependencies) -> None:
+    """All of signing in to upstreams: tokens for connectors, links for people, and the way of a browser."""
+
+    async def token(question: AskUpstreamToken) -> UpstreamToken:
+        return await usable_token(question, use)
+
+    async def link(command: OpenSignIn) -> SignInLink:
+        return await open_sign_in(command, use)
+
+    async def shown(question: AskSignIn) -> UpstreamSignIn:
+        return await show_sign_in(question, use)
+
+    async def begun(command: BeginSignIn) -> SignInBegun:
+        return await begin_sign_in(command, use)
+
+    async def finished(command: FinishSignIn) -> SignInFinished:
+        return await finish_sign_in(command, use)
+
+    async def sign_ins(question: AskSignIns) -> SignIns:
+        return await list_sign_ins(question, use)
+
+    async def out(command: UpstreamSignOut) -> Done:
+        return await sign_out(command, use)
+
+    # Many may wait for one renewal.
+    register(bus, subjects.UPSTREAM_TOKEN, token, workers=256)
+    register(bus, subjects.OPEN_SIGN_IN, link)
+    register(bus, subjects.UPSTREAM_SIGN_IN, shown)
+    register(bus, subjects.BEGIN_SIGN_IN, begun)
+    register(bus, subjects.FINISH_SIGN_IN, finished)
+    register(bus, subjects.SIGN_INS, sign_ins)
+    register(bus, subjects.UPSTREAM_SIGN_OUT, out)
 
 
 def register_anchor_asks(bus: Bus, anchors: Anchors) -> None:

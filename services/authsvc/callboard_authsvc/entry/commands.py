@@ -41,12 +41,17 @@ from callboard.contracts.people import (
     StartExternal,
     WithdrawInvitation,
 )
+from callboard.contracts.personal import ErasePerson
 from callboard.contracts.plans import ChoosePlan
 from callboard.contracts.playbooks import Done
+from callboard.contracts.vault import RotateDataKey, ShredVault
 from callboard.platform.bus import Bus, register
+from callboard_authsvc.adapters.grant_table import GrantTable
 from callboard_authsvc.consumers.admit import admit_consumer
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
 from callboard_authsvc.consumers.dismiss import dismiss_consumer
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
+from callboard_authsvc.erasure.erase import erase_person
 from callboard_authsvc.external.dependencies import ExternalDependencies
 from callboard_authsvc.external.sign_in import finish_external, start_external
 from callboard_authsvc.external.webhook import receive_webhook
@@ -69,6 +74,7 @@ from callboard_authsvc.tokens.revoke import revoke_token
 from callboard_authsvc.tokens.rotate import rotate_token
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.destroy import destroy_secret
+from callboard_authsvc.vault.rotate import rotate_data_key, shred_vault
 from callboard_authsvc.vault.store import store_secret
 
 
@@ -102,6 +108,15 @@ def register_token_commands(bus: Bus, use: TokenDependencies) -> None:
     register(bus, subjects.REVOKE_TOKEN, revoke)
 
 
+def register_erasure_commands(bus: Bus, use: ErasureDependencies) -> None:
+    """Erase."""
+
+    async def erase(command: ErasePerson) -> Done:
+        return await erase_person(command, use)
+
+    register(bus, subjects.ERASE_PERSON, erase)
+
+
 def register_vault_commands(bus: Bus, use: VaultDependencies) -> None:
     """Store, destroy."""
 
@@ -113,6 +128,19 @@ def register_vault_commands(bus: Bus, use: VaultDependencies) -> None:
 
     register(bus, subjects.STORE_SECRET, store)
     register(bus, subjects.DESTROY_SECRET, destroy)
+
+
+def register_key_commands(bus: Bus, use: VaultDependencies, grants: GrantTable) -> None:
+    """Rotate, shred."""
+
+    async def rotate(command: RotateDataKey) -> Done:
+        return await rotate_data_key(command, use, grants)
+
+    async def shred(command: ShredVault) -> Done:
+        return await shred_vault(command, use)
+
+    register(bus, subjects.ROTATE_DATA_KEY, rotate)
+    register(bus, subjects.SHRED_VAULT, shred)
 
 
 def register_consumer_commands(bus: Bus, use: ConsumerDependencies) -> None:

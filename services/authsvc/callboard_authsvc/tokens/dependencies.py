@@ -9,6 +9,7 @@ from callboard_authsvc.adapters.member_table import MemberTable
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.clock import Chance, Clock
+from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.members.rights import Rights
 from callboard_authsvc.organisations.known import KnownOrganisations
@@ -22,6 +23,7 @@ class TokenDependencies:
     journal: Journal
     organisations: KnownOrganisations
     table: TokenTable
+    persons: PersonKeys
     members: MemberTable
     rights: Rights
     last_use: LastUse

@@ -14,6 +14,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.decider import Decider
 from callboard.kernel.names import is_slug
 from callboard.kernel.permissions import SCOPES
+from callboard.kernel.personal import person_of
 
 ADMINISTER = "administer"
 MAX_OVERLAP_SECONDS = 30 * 86_400
@@ -62,13 +63,13 @@ class Client(msgspec.Struct, frozen=True):
 
 
 def stream_of(client: str) -> str:
-    """The stream of a client, in its organisation's log."""
-    return f"client-{client}"
+    """The stream of a client, in its organisation's log; that of a person is called by their id."""
+    return f"client-{person_of(client) or client}"
 
 
 def check(client: str, scopes: Sequence[str], playbooks: Sequence[str], seconds: int | None) -> None:
     """Raise `argument.invalid`, naming the argument, for a token that cannot be issued. `seconds`: life time."""
-    if not is_slug(client):
+    if not is_slug(client) and person_of(client) is None:
         raise _invalid("client", "use 1 to 63 of a-z, 0-9, _ and -, with a letter or digit at both ends")
     if not scopes or len(set(scopes)) != len(scopes) or not set(scopes) <= set(SCOPES):
         raise _invalid("scopes", f"name one or more of {', '.join(SCOPES)}, each once")

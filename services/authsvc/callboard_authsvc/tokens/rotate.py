@@ -52,6 +52,8 @@ async def rotate_token(command: RotateToken, use: TokenDependencies) -> TokenIss
     fresh = row_of(issue, row.organisation, token, use)
 
     async def replace(connection: Connection, events: tuple[TokenEvent, ...]) -> None:
+        if fresh.person is not None and not await use.persons.table.hold(connection, row.organisation, fresh.person):
+            raise unknown(row.key_id)
         await use.table.insert(connection, fresh)
         await use.table.rotate(connection, row.organisation, row.key_id, key_id, until)
 

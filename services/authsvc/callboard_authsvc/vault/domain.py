@@ -8,8 +8,8 @@ from typing import assert_never
 
 import msgspec
 
-from callboard.contracts.events import SecretDestroyed, SecretStored
 from callboard.contracts.problems import Problem
+from callboard.contracts.vault_events import SecretDestroyed, SecretStored, VaultKeyRotated, VaultShredded
 from callboard.kernel.decider import Decider
 
 MAX_VALUE_BYTES = 65_536
@@ -85,10 +85,55 @@ def evolve(state: Secret, event: SecretEvent) -> Secret:
             assert_never(event)
 
 
+STREAM = "vault"
+"""The stream of an organisation's keys, in its own log."""
+
+
+class Rotate(msgspec.Struct, frozen=True):
+    """Seal under another data key from now on."""
+
+
+class Shred(msgspec.Struct, frozen=True):
+    """Destroy all data keys."""
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """The version of the newest data key; it never goes back."""
+
+    version: int = 1
+
+
+KeyOrder = Rotate | Shred
+KeyEvent = VaultKeyRotated | VaultShredded
+
+
+def decide_keys(order: KeyOrder, state: Keys) -> Sequence[KeyEvent]:
+    """Both can always be done."""
+    match order:
+        case Rotate():
+            return (VaultKeyRotated(version=state.version + 1),)
+        case Shred():
+            return (VaultShredded(),)
+        case _:
+            assert_never(order)
+
+
+def evolve_keys(state: Keys, event: KeyEvent) -> Keys:
+    """Which version is the newest."""
+    match event:
+        case VaultKeyRotated():
+            return Keys(event.version)
+        case VaultShredded():
+            return state
+        case _:
+            assert_never(event)
+
+
 def unknown(names: Iterable[str]) -> Problem:
     """The vault holds no secret of these names."""
     listed = sorted({name[:100] for name in names})
     return Problem("secret.unknown", f"the vault has no secret {', '.join(listed)}", secrets=listed)
 
 
+KEYS = Decider[KeyOrder, Keys, KeyEvent](Keys(), decide_keys, evolve_keys)
 SECRET = Decider[Order, Secret, SecretEvent](Secret(), decide, evolve)

@@ -16,16 +16,23 @@ async def open_secrets(question: OpenSecrets, use: VaultDependencies) -> OpenedS
     rows = await use.table.newest(question.organisation, sorted(name for name in names if is_name(name)))
     if missing := names - {row.secret for row in rows}:
         raise unknown(missing)
-    data_key = await use.data_keys.existing(question.organisation) if rows else None
-    return OpenedSecrets(values={row.secret: _value(row, data_key) for row in rows})
+    return OpenedSecrets(values={row.secret: (await opened(row, use)).decode() for row in rows})
 
 
-def _value(row: SealedSecret, data_key: bytes | None) -> str:
+async def open_one(organisation: str, secret: str, use: VaultDependencies) -> str:
+    """The newest version of one; raises as `open_secrets` does."""
+    opened = await open_secrets(OpenSecrets(organisation=organisation, secrets=(secret,)), use)
+    return opened.values[secret]
+
+
+async def opened(row: SealedSecret, use: VaultDependencies) -> bytes:
+    """The value of a row; raises `secret.unreadable`."""
     place = place_of_secret(row.organisation, row.secret, row.version)
+    data_key = await use.data_keys.existing(row.organisation, row.key_version)
     try:
         if data_key is None:
             raise NotOpened
-        return open_sealed(data_key, row.nonce, row.ciphertext, place).decode()
+        return open_sealed(data_key.key, row.nonce, row.ciphertext, place)
     except NotOpened:
         message = f"secret {row.secret} does not open with the data key of {row.organisation}"
         raise Problem("secret.unreadable", message) from None

@@ -41,6 +41,10 @@ def place_of_secret(organisation: str, secret: str, version: int) -> tuple[str, 
     return ("callboard secret v1", organisation, secret, str(version))
 
 
-def place_of_data_key(organisation: str) -> tuple[str, ...]:
-    """Where an organisation's data key belongs."""
-    return ("callboard data key v1", organisation)
+def place_of_data_key(organisation: str, version: int = 1) -> tuple[str, ...]:
+    """Where a version of an organisation's data key belongs. The first one is older than versions."""
+    return (
+        ("callboard data key v1", organisation)
+        if version == 1
+        else ("callboard data key v2", organisation, str(version))
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from callboard.contracts.access import StoreSecret
-from callboard.contracts.events import SecretStored
 from callboard.contracts.playbooks import Done
+from callboard.contracts.vault_events import SecretStored
 from callboard.platform.event_store import Connection
 from callboard_authsvc.adapters.secret_table import SealedSecret
+from callboard_authsvc.vault.data_keys import DataKey
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.domain import SECRET, SecretEvent, Store, check, stream_of
 from callboard_authsvc.vault.sealing import NONCE_BYTES, place_of_secret, seal
@@ -30,7 +31,7 @@ async def store_secret(command: StoreSecret, use: VaultDependencies) -> Done:
     return Done(seq=outcome.seq)
 
 
-def _sealed(command: StoreSecret, version: int, data_key: bytes, use: VaultDependencies) -> SealedSecret:
+def _sealed(command: StoreSecret, version: int, data_key: DataKey, use: VaultDependencies) -> SealedSecret:
     nonce = use.chance(NONCE_BYTES)
     place = place_of_secret(command.organisation, command.secret, version)
     return SealedSecret(
@@ -38,6 +39,7 @@ def _sealed(command: StoreSecret, version: int, data_key: bytes, use: VaultDepen
         secret=command.secret,
         version=version,
         nonce=nonce,
-        ciphertext=seal(data_key, nonce, command.value.encode(), place),
+        ciphertext=seal(data_key.key, nonce, command.value.encode(), place),
         stored_at=use.clock(),
+        key_version=data_key.version,
     )

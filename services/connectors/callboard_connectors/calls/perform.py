@@ -49,6 +49,7 @@ from callboard_connectors.calls.domain import (
 )
 from callboard_connectors.calls.in_flight import Call, Flush, InFlight, Publish
 from callboard_connectors.calls.record import record_of, record_subject
+from callboard_connectors.calls.sign_in import to_sign_in, without_answer
 from callboard_connectors.sessions.levels import agree
 from callboard_connectors.sessions.mirrors import Lease
 from callboard_connectors.sessions.open import problem_of
@@ -149,6 +150,8 @@ class Calls:
         head = call.head
         try:
             self._refuse_unmade(upstream, call, left)
+            if upstream.personal is not None:
+                return await self._ended_for(upstream.personal.of(head), call, params, left, retry=retry)
             started = time.perf_counter_ns()
             answer = await self._answered(upstream, call, params, retry)
             if isinstance(answer, bytes):
@@ -162,7 +165,7 @@ class Calls:
                 body = await self._with_task(upstream, call, body)
             return Ended(RESULT, body, settled.outcome, upstream_us=took)
         except Problem as problem:
-            return _failure(head, problem)
+            return to_sign_in(head, problem) or _failure(head, problem)
         except ClientRefused as refused:
             return Ended(ERROR, refused.error, "error", error_code=error_code(refused.error))
         except TransportFailure as failure:
@@ -174,6 +177,14 @@ class Calls:
             return _failure(head, problem_of(head.server, error))
         except msgspec.DecodeError as error:
             return _failure(head, problem_of(head.server, InvalidAnswer(fault_of(error))))
+
+    async def _ended_for(self, own: Upstream, call: Call, params: bytes, left: float, *, retry: bool) -> Ended:
+        """The same at a server that this caller signs in to by themselves."""
+        own.enter()
+        try:
+            return await self._ended(own, call, without_answer(params), left, retry=retry)
+        finally:
+            own.leave()
 
     def _refuse_unmade(self, upstream: Upstream, call: Call, left: float) -> None:
         """A call that is not to be made at all."""

@@ -27,6 +27,7 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
 _LISTEN_PAUSE = 1.0
 _GATHER_SECONDS = 0.02
+_OPEN_SECONDS = 0.5
 _SUBSCRIBE_SECONDS = 5.0
 
 
@@ -53,6 +54,7 @@ class Keeper:
         self._discovery = Discovery()
         self._changed = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
+        self._open = asyncio.Event()
         self._heard: Session | None = None
         self._interest = interest
         self._subscribed: frozenset[str] = frozenset()
@@ -103,6 +105,7 @@ class Keeper:
             return False
         upstream.moved.clear()
         await self._listen(session)
+        await self._until_open()
         try:
             catalogue = await self._discovery.look(session)
         except FAILURES as error:
@@ -140,6 +143,13 @@ class Keeper:
 
     # ------------------------------------------------------------------------------------ listening
 
+    def opened(self) -> None:
+        """Look again: what changed between the last look and now was said to nobody."""
+        if self._open.is_set():
+            return
+        self._open.set()
+        self._changed.set()
+
     def changed(self) -> None:
         """A list of the server is another one: look soon."""
         self._changed.set()
@@ -169,11 +179,24 @@ class Keeper:
             # In the stateless era the subscription is the stream, so another one replaces it.
             if self._listening is not None:
                 self._listening.cancel()
+            self._open = asyncio.Event()
             self._listening = asyncio.create_task(self._listened(session, wanted))
         before = self._subscribed if self._heard is session else frozenset()
         self._heard, self._subscribed = session, wanted
         if not session.opening.modern:
             await self._subscribe(session, wanted - before, before - wanted)
+
+    async def _until_open(self) -> None:
+        """Listen before looking, so that no change falls between the two; not for long, since many never open one."""
+        if self._listening is None or self._open.is_set():
+            return
+        opening = asyncio.ensure_future(self._open.wait())
+        try:
+            await asyncio.wait([opening, self._listening], timeout=_OPEN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            opening.cancel()
+        if self._open.is_set():
+            self._changed.clear()
 
     async def _subscribe(self, session: Session, more: frozenset[str], less: frozenset[str]) -> None:
         for method, uris in (("resources/subscribe", more), ("resources/unsubscribe", less)):
@@ -200,5 +223,6 @@ class Keeper:
                 pause = _LISTEN_PAUSE
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-            # What changed while nobody listened is found by looking.
+            # What changed while nobody listened is found by looking, now and once somebody listens again.
+            self._open.clear()
             self._changed.set()

@@ -12,12 +12,12 @@ import msgspec
 from callboard.contracts.definitions import Catalogue, SecretRef, ServerDefinition
 from callboard.contracts.events import (
     Recorded,
-    SecretStored,
     ServerCatalogueDiscovered,
     ServerReconfigured,
     ServerRegistered,
     ServerRetired,
 )
+from callboard.contracts.vault_events import SecretStored, UpstreamSignedIn, UpstreamSignedOut
 from callboard.kernel.param_headers import HeaderMap, header_maps
 
 
@@ -62,6 +62,8 @@ def evolve(registry: Registry, recorded: Recorded) -> Registry:
             return _discovered(registry, ServerKey(organisation, event.server), event.digest, event.catalogue)
         case SecretStored():
             return _secret_stored(registry, organisation, event.secret, recorded.seq)
+        case UpstreamSignedIn(subject="") | UpstreamSignedOut(subject=""):
+            return _signed_in(registry, ServerKey(organisation, event.server), recorded.seq)
         case _:
             return registry
 
@@ -88,6 +90,12 @@ def _secret_stored(registry: Registry, organisation: str, secret: str, seq: int)
         key: msgspec.structs.replace(wanted, revision=seq) if uses(key, wanted) else wanted
         for key, wanted in registry.items()
     }
+
+
+def _signed_in(registry: Registry, key: ServerKey, seq: int) -> Registry:
+    """Everybody's sign-in is another one: connect anew."""
+    wanted = registry.get(key)
+    return registry if wanted is None else {**registry, key: msgspec.structs.replace(wanted, revision=seq)}
 
 
 class Changes(NamedTuple):

@@ -27,12 +27,14 @@ class SessionKey(msgspec.Struct, frozen=True):
     """Which session with an upstream. `mirror` is empty for the one that all clients share.
 
     A session that mirrors one client (its capabilities, its requests from the server) will have that client's
-    session here; everything below asks for sessions by this key only.
+    session here; everything below asks for sessions by this key only. `subject`: the caller who signs in to the server;
+    empty where all share one sign-in, or none is needed.
     """
 
     organisation: str
     server: str
     mirror: str = ""
+    subject: str = ""
 
 
 class Mirror(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from callboard.contracts.calls import MODERN, TASK_METHODS
+from callboard.contracts.problems import Problem
 from callboard.kernel.header_values import encode_header_value
 from callboard_connectors.sessions.domain import Opening
 from callboard_connectors.sessions.negotiate import OWN_META
@@ -282,7 +283,7 @@ class HttpSession:
         try:
             async with asyncio.timeout(5):
                 self._link.let_go(await self._link.post(self._head, message))
-        except (TransportFailure, TimeoutError):
+        except (TransportFailure, TimeoutError, Problem):
             pass
 
     # ------------------------------------------------------------------------------------ listening
@@ -303,6 +304,7 @@ class HttpSession:
                 raise SessionUnknown
             if response.status != 200:
                 return False
+            watcher.opened()
             async for event in self._link.events(response):
                 if not self._said(event, watcher):
                     return False
@@ -334,6 +336,6 @@ class HttpSession:
             try:
                 async with asyncio.timeout(_GOODBYE_SECONDS):
                     (await self._link.ask(self._link.head("DELETE", self._headers))).close()
-            except (TimeoutError, TransportFailure):
+            except (TimeoutError, TransportFailure, Problem):
                 pass
         self._link.close()

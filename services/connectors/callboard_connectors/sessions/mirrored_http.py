@@ -11,6 +11,7 @@ import contextlib
 
 import msgspec
 
+from callboard.contracts.problems import Problem
 from callboard_connectors.sessions.http_session import HttpSession
 from callboard_connectors.sessions.session import LIST_CHANGED, UPDATED, Listener, Outgoing
 from callboard_connectors.transports import envelope as rpc
@@ -52,7 +53,7 @@ class MirroredHttpSession(HttpSession):
         while True:
             try:
                 response = await self._get({"Last-Event-ID": last_id} if last_id else {})
-            except TransportFailure:
+            except (TransportFailure, Problem):
                 return  # the next call will find out what is the matter
             finally:
                 opened.set()

@@ -10,17 +10,19 @@ import msgspec
 from callboard.contracts.calls import MODERN
 from callboard.contracts.definitions import SecretRef, ServerDefinition
 from callboard.contracts.problems import Problem
+from callboard.platform.egress import Egress
 from callboard_connectors.registry.domain import secrets_of
+from callboard_connectors.sessions.bearer import SessionBearer, SignIns
 from callboard_connectors.sessions.domain import Incompatible, Mirror, SessionKey
 from callboard_connectors.sessions.http_session import HttpSession
 from callboard_connectors.sessions.mirrored_http import MirroredHttpSession
 from callboard_connectors.sessions.negotiate import negotiate
 from callboard_connectors.sessions.pipe_session import Pipe, PipeSession
 from callboard_connectors.sessions.session import Session
+from callboard_connectors.transports.authorized import Bearer, link_to
 from callboard_connectors.transports.child import spawn
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 from callboard_connectors.transports.guardian import Guardian
-from callboard_connectors.transports.http import HttpLink
 from callboard_connectors.transports.sse_link import SseLink
 from callboard_connectors.transports.stdio import Chatter, StdioLink
 from callboard_connectors.transports.websocket import WebSocketLink
@@ -64,11 +66,15 @@ class SessionOpener:
         vault: Vault,
         limits: Limits,
         environment: Mapping[str, str],
+        egress: Egress,
+        sign_ins: SignIns,
     ) -> None:
         self._guardian = guardian
         self._vault = vault
         self._limits = limits
         self._environment = environment
+        self._egress = egress
+        self._sign_ins = sign_ins
 
     async def open(
         self, key: SessionKey, definition: ServerDefinition, era: str = "", mirror: Mirror | None = None
@@ -84,9 +90,12 @@ class SessionOpener:
             if definition.is_stdio:
                 return await self._open_stdio(key, definition, values, era, mirror)
             headers = _filled(definition.headers, values)
+            if definition.tenant_header:
+                headers[definition.tenant_header] = key.organisation
+            bearer = self._bearer(key, definition)
             if definition.is_websocket:
-                return await self._open_websocket(definition, headers, era, mirror)
-            return await self._open_url(definition, headers, mirror)
+                return await self._open_websocket(definition, headers, bearer, era, mirror)
+            return await self._open_url(definition, headers, bearer, mirror)
         except FAILURES as error:
             raise problem_of(key.server, error) from None
 
@@ -94,24 +103,34 @@ class SessionOpener:
         names = secrets_of(definition)
         return await self._vault.open(key.organisation, names) if names else {}
 
-    async def _open_url(self, definition: ServerDefinition, headers: dict[str, str], mirror: Mirror | None) -> Session:
+    def _bearer(self, key: SessionKey, definition: ServerDefinition) -> SessionBearer | None:
+        """Who has the tokens for this server, where it is signed in to."""
+        if definition.oauth is None:
+            return None
+        return SessionBearer(self._sign_ins, key.organisation, key.server, key.subject)
+
+    async def _open_url(
+        self, definition: ServerDefinition, headers: dict[str, str], bearer: Bearer | None, mirror: Mirror | None
+    ) -> Session:
         """Streamable HTTP first; where that is unknown, the older transport (2025-11-25, "Backwards Compatibility")."""
         if definition.transport == "sse":
-            return await self._open_sse(definition, headers, mirror)
+            return await self._open_sse(definition, headers, bearer, mirror)
         try:
-            return await self._open_http(definition, headers, mirror)
+            return await self._open_http(definition, headers, bearer, mirror)
         except StatusRefused as refused:
             if definition.transport != "auto" or refused.status not in OLDER_STATUSES:
                 raise
             try:
-                return await self._open_sse(definition, headers, mirror)
+                return await self._open_sse(definition, headers, bearer, mirror)
             except StatusRefused:
                 raise refused from None  # neither of them is here
 
-    async def _open_http(self, definition: ServerDefinition, headers: dict[str, str], mirror: Mirror | None) -> Session:
+    async def _open_http(
+        self, definition: ServerDefinition, headers: dict[str, str], bearer: Bearer | None, mirror: Mirror | None
+    ) -> Session:
         assert definition.url is not None
         limits = self._limits
-        link = HttpLink(definition.url, limits.max_body_bytes, limits.connect_seconds)
+        link = link_to(definition.url, limits.max_body_bytes, limits.connect_seconds, self._egress, bearer)
         session = HttpSession(link, headers) if mirror is None else MirroredHttpSession(link, headers)
         try:
             discover = mirror is None
@@ -123,20 +142,45 @@ class SessionOpener:
             raise
         return session
 
-    async def _open_sse(self, definition: ServerDefinition, headers: dict[str, str], mirror: Mirror | None) -> Session:
+    async def _open_sse(
+        self, definition: ServerDefinition, headers: dict[str, str], bearer: Bearer | None, mirror: Mirror | None
+    ) -> Session:
         assert definition.url is not None
         limits = self._limits
-        link = SseLink(definition.url, headers, limits.max_body_bytes, limits.connect_seconds)
+        size, seconds = limits.max_body_bytes, limits.connect_seconds
+        link = SseLink(definition.url, headers, size, seconds, self._egress, bearer)
         # This transport is older than the stateless era: nobody speaks that over it.
         return await self._opened(link, discover=False, mirror=mirror)
 
     async def _open_websocket(
-        self, definition: ServerDefinition, headers: dict[str, str], era: str, mirror: Mirror | None
+        self,
+        definition: ServerDefinition,
+        headers: dict[str, str],
+        bearer: Bearer | None,
+        era: str,
+        mirror: Mirror | None,
+    ) -> Session:
+        """The token is seen when the connection is made, and not again."""
+        line = b"" if bearer is None else await bearer.line()
+        try:
+            return await self._open_web_socket_with(definition, headers, line, era, mirror)
+        except StatusRefused as refused:
+            if bearer is None or refused.status != 401:
+                raise
+            other = await bearer.other_line(line, refused.status, refused.challenge)
+            if other is None:
+                raise
+        return await self._open_web_socket_with(definition, headers, other, era, mirror)
+
+    async def _open_web_socket_with(
+        self, definition: ServerDefinition, headers: dict[str, str], line: bytes, era: str, mirror: Mirror | None
     ) -> Session:
         url, limits = definition.url or "", self._limits
+        name, _, value = line.decode("latin-1").strip().partition(": ")
+        sent = {**headers, name: value} if line else headers
 
         def pipe() -> Pipe:
-            return WebSocketLink(url, headers, limits.max_body_bytes, limits.connect_seconds)
+            return WebSocketLink(url, sent, limits.max_body_bytes, limits.connect_seconds, self._egress)
 
         return await self._open_either(pipe, era, mirror)
 
@@ -192,6 +236,8 @@ def _filled(texts: Mapping[str, str | SecretRef], values: Mapping[str, str]) -> 
 def problem_of(server: str, error: Exception) -> Problem:
     """What went wrong with a server, in words that name it, its fault and (by the code) what to do."""
     match error:
+        case Problem() if error.data.get("server") == server:
+            return error  # it speaks of the server already
         case Problem():
             return Problem(error.code, f"server {server!r}: {error.message}", **{**error.data, "server": server})
         case TransportFailure() | StatusRefused():

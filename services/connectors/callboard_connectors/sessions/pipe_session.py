@@ -272,6 +272,8 @@ class PipeSession:
     async def listen(self, watcher: Watcher, uris: frozenset[str]) -> bool:
         """Legacy servers just say it; modern ones want to be asked, and keep that request open."""
         self._watcher = watcher
+        # What is asked after this is answered after this: the stream of a modern server is open once it was asked for.
+        watcher.opened()
         if not self.opening.modern:
             await self._over.wait()
             return True

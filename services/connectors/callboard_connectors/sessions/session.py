@@ -33,6 +33,9 @@ class Listener(Protocol):
 class Watcher(Protocol):
     """Who listens to what a server says by itself."""
 
+    def opened(self) -> None:
+        """From here on nothing that the server says is missed."""
+
     def changed(self) -> None:
         """A list is another one."""
 

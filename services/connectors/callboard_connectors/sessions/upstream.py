@@ -29,6 +29,7 @@ from callboard_connectors.sessions.domain import (
 )
 from callboard_connectors.sessions.mirrors import Mirrors
 from callboard_connectors.sessions.open import SessionOpener
+from callboard_connectors.sessions.personal import Personal
 from callboard_connectors.sessions.session import Session
 
 log = structlog.get_logger()
@@ -41,8 +42,11 @@ _RETIRE_SECONDS = 30.0
 class Upstream:
     """A registered server. `live` is the session when calls may go out, else None: see `session`."""
 
-    def __init__(self, key: ServerKey, wanted: Wanted, opener: SessionOpener, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, key: ServerKey, wanted: Wanted, opener: SessionOpener, clock: Callable[[], float], subject: str = ""
+    ) -> None:
         self.key = key
+        self.subject = subject
         self.wanted = wanted
         self._opener = opener
         self._clock = clock
@@ -69,6 +73,9 @@ class Upstream:
         self._background: set[asyncio.Task[None]] = set()
         self._closed = False
         self.mirrors = Mirrors(self._open_mirror)
+        oauth = wanted.definition.oauth
+        own = oauth is not None and oauth.credentials == "per_user" and not subject
+        self.personal = Personal(self, self._of_caller) if own else None
 
     # -------------------------------------------------------------------------------------- session
 
@@ -92,6 +99,9 @@ class Upstream:
                 raise self._unavailable() from None
             raise
 
+    def _of_caller(self, client: str) -> Upstream:
+        return Upstream(self.key, self.wanted, self._opener, self._clock, client)
+
     async def renew(self, lost: Session) -> Session:
         """A session in place of one that the server no longer knows; once for all who lost the same one.
 
@@ -106,14 +116,17 @@ class Upstream:
             await asyncio.sleep(self._breaker.pause(self._clock()))
             session = await self._open()
         except Problem as problem:
-            self.failed(problem.message)
+            if problem.code == "server.sign_in_needed":
+                self.problem = problem.message  # it is there: nobody has to wait until it is tried again
+            else:
+                self.failed(problem.message)
             raise
         finally:
             self._connecting = None
         return session
 
     async def _open(self) -> Session:
-        key = SessionKey(self.key.organisation, self.key.server)
+        key = SessionKey(self.key.organisation, self.key.server, subject=self.subject)
         session = await self._opener.open(key, self.wanted.definition, self.era)
         if self._closed:
             await session.close()
@@ -136,7 +149,7 @@ class Upstream:
         return session
 
     async def _open_mirror(self, name: str, mirror: Mirror) -> Session:
-        key = SessionKey(self.key.organisation, self.key.server, name)
+        key = SessionKey(self.key.organisation, self.key.server, name, self.subject)
         return await self._opener.open(key, self.wanted.definition, self.era, mirror)
 
     def _ended(self, session: Session, reason: str) -> None:
@@ -279,6 +292,8 @@ class Upstream:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.mirrors.close()
+        if self.personal is not None:
+            await self.personal.close()
         session, self._held, self.live = self._held, None, None
         self.problem = ""
         if session is not None:

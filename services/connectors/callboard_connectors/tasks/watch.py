@@ -47,6 +47,9 @@ class TaskWatch:
                 log.info("task_news_broken", reason=type(error).__name__)
             await asyncio.sleep(_PAUSE)
 
+    def opened(self) -> None:
+        """What a task became meanwhile, its client asks for."""
+
     def changed(self) -> None:
         """The owner of the server hears that too."""
 

@@ -25,12 +25,16 @@ class InvalidAnswer(Exception):
 
 
 class StatusRefused(Exception):
-    """The upstream answered with an HTTP status that says no, and no JSON-RPC error."""
+    """The upstream answered with an HTTP status that says no, and no JSON-RPC error.
 
-    def __init__(self, status: int, reason: str) -> None:
+    `challenge` is its `WWW-Authenticate` header, where it was looked at.
+    """
+
+    def __init__(self, status: int, reason: str, challenge: str = "") -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.challenge = challenge
 
 
 def status_words(status: int) -> str:

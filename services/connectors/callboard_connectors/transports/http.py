@@ -13,10 +13,10 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from functools import cache
 from typing import NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
+from callboard.platform.egress import Egress, EgressRefused, tls
 from callboard_connectors.transports.failures import InvalidAnswer, TransportFailure
 from callboard_connectors.transports.http_wire import Connection, Response
 from callboard_connectors.transports.sse import EventParser, LineParser, ServerEvent, TooLarge
@@ -56,14 +56,6 @@ def target_of(url: str) -> Target:
     return Target(secure, host, port, path, shown if port == usual else f"{shown}:{port}")
 
 
-@cache
-def tls() -> ssl.SSLContext:
-    """How upstreams prove who they are: by the certificate authorities of this machine."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 def check_headers(headers: Mapping[str, str]) -> None:
     """Raises `TransportFailure` for one that would not stay one header."""
     for name, value in headers.items():
@@ -74,7 +66,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
 class HttpLink:
     """Where one upstream is, and how to get bytes to and from it."""
 
-    def __init__(self, url: str, max_body: int, connect_seconds: float) -> None:
+    def __init__(self, url: str, max_body: int, connect_seconds: float, egress: Egress) -> None:
         try:
             self.target = target_of(url)
         except (ValueError, UnicodeError):
@@ -82,6 +74,7 @@ class HttpLink:
         self.url = url
         self.max_body = max_body
         self._connect_seconds = connect_seconds
+        self._egress = egress
         self._idle: deque[Connection] = deque()
         self._all: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -115,18 +108,14 @@ class HttpLink:
         return await connection.request(data)
 
     async def _connect(self) -> Connection:
-        target, loop = self.target, asyncio.get_running_loop()
+        target = self.target
         context = tls() if target.secure else None
         try:
             async with asyncio.timeout(self._connect_seconds):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self._on_idle, self._on_gone),
-                    target.host,
-                    target.port,
-                    ssl=context,
-                    server_hostname=target.host if context is not None else None,
+                connection = await self._egress.connect(
+                    lambda: Connection(self._on_idle, self._on_gone), target.host, target.port, context
                 )
-        except (OSError, TimeoutError, UnicodeError) as error:
+        except (EgressRefused, OSError, TimeoutError, UnicodeError) as error:
             raise TransportFailure(connection_words(error), sent=False) from None
         watch_peer(connection.socket)
         self._all.add(connection)
@@ -259,6 +248,8 @@ async def _drained(response: Response) -> None:
 def connection_words(error: BaseException) -> str:
     """Why there is no connection, without addresses or anything of the request."""
     match error:
+        case EgressRefused():
+            return str(error)
         case socket.gaierror() | UnicodeError():
             return "its host name is not known"
         case ssl.SSLError():

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
+from callboard.platform.egress import Egress
+from callboard_connectors.transports.authorized import Bearer, link_to
 from callboard_connectors.transports.failures import (
     InvalidAnswer,
     SessionUnknown,
@@ -30,8 +32,18 @@ class SseLink:
 
     transport = "sse"
 
-    def __init__(self, url: str, headers: Mapping[str, str], max_body: int, connect_seconds: float) -> None:
-        self._stream = HttpLink(url, max_body, connect_seconds)
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        max_body: int,
+        connect_seconds: float,
+        egress: Egress,
+        bearer: Bearer | None = None,
+    ) -> None:
+        self._stream = link_to(url, max_body, connect_seconds, egress, bearer)
+        self._bearer = bearer
+        self._egress = egress
         self._posts: HttpLink | None = None
         self._headers = {**unreserved(headers), "User-Agent": USER_AGENT}
         self._head = b""
@@ -77,7 +89,7 @@ class SseLink:
         url = self._stream.within_origin(first.data.decode("utf-8", "replace").strip())
         if url is None:
             raise InvalidAnswer("wants its messages on another origin than the registered one")
-        return HttpLink(url, self._max_body, self._connect_seconds)
+        return link_to(url, self._max_body, self._connect_seconds, self._egress, self._bearer)
 
     async def _read(self, events: AsyncIterator[ServerEvent], take: Callable[[bytes], None]) -> None:
         reason = "it ended its stream"

@@ -17,9 +17,10 @@ from websockets.frames import CloseCode
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
+from callboard.platform.egress import Egress, EgressRefused, tls
 from callboard_connectors.transports.failures import InvalidAnswer, StatusRefused, TransportFailure, status_words
 from callboard_connectors.transports.headers import USER_AGENT, unreserved
-from callboard_connectors.transports.http import check_headers, connection_words, tls
+from callboard_connectors.transports.http import Target, check_headers, connection_words, target_of
 
 SUBPROTOCOL = Subprotocol("mcp")
 PING_SECONDS = 20.0
@@ -48,8 +49,11 @@ class WebSocketLink:
 
     transport = "websocket"
 
-    def __init__(self, url: str, headers: Mapping[str, str], max_body: int, connect_seconds: float) -> None:
+    def __init__(
+        self, url: str, headers: Mapping[str, str], max_body: int, connect_seconds: float, egress: Egress
+    ) -> None:
         self._url = url
+        self._egress = egress
         self._headers = unreserved(headers)
         self._max_body = max_body
         self._connect_seconds = connect_seconds
@@ -60,11 +64,14 @@ class WebSocketLink:
     async def open(self, take: Callable[[bytes], None], ended: Callable[[str], None]) -> None:
         """Connect. Raises `StatusRefused`, `InvalidAnswer`, `TransportFailure`."""
         check_headers(self._headers)
-        secure = self._url.lower().startswith("wss:")
-        options: dict[str, Any] = {"ssl": tls()} if secure else {}
+        target = _target_of(self._url)
+        options: dict[str, Any] = {"ssl": tls()} if target.secure else {}
         try:
+            async with asyncio.timeout(self._connect_seconds):
+                connected = await self._egress.socket(target.host, target.port)
             self._connection = await _Connect(
                 self._url,
+                sock=connected,
                 subprotocols=[SUBPROTOCOL],
                 additional_headers=self._headers,
                 user_agent_header=USER_AGENT,
@@ -80,14 +87,15 @@ class WebSocketLink:
                 **options,
             )
         except InvalidStatus as refused:
-            raise StatusRefused(refused.response.status_code, status_words(refused.response.status_code)) from None
+            status, headers = refused.response.status_code, refused.response.headers
+            raise StatusRefused(status, status_words(status), headers.get("WWW-Authenticate", "")) from None
         except InvalidURI:
             raise TransportFailure("its URL is not valid", sent=False) from None
         except InvalidMessage:
             raise InvalidAnswer("did not answer in HTTP") from None
         except InvalidHandshake:
             raise InvalidAnswer("does not speak WebSocket at this URL") from None
-        except (OSError, TimeoutError, UnicodeError) as error:
+        except (EgressRefused, OSError, TimeoutError, UnicodeError) as error:
             raise TransportFailure(connection_words(error), sent=False) from None
         self._ended = ended
         self._reading = asyncio.create_task(self._read(self._connection, take))
@@ -138,6 +146,13 @@ class WebSocketLink:
             self._reading.cancel()
         if self._connection is not None:
             await self._connection.close()
+
+
+def _target_of(url: str) -> Target:
+    try:
+        return target_of("http" + url[2:] if url[:2].lower() == "ws" else url)
+    except (ValueError, UnicodeError):
+        raise TransportFailure("its URL is not valid", sent=False) from None
 
 
 def _nobody(_reason: str) -> None:

@@ -52,6 +52,7 @@ async def issue_token(bus: Bus, caller: Caller, stamp: Stamp, organisation: str,
         scopes=data.scopes,
         playbooks=data.playbooks,
         expires_in_seconds=data.expires_in_seconds,
+        person=data.person,
         actor=caller.actor,
         by=caller.by,
     )

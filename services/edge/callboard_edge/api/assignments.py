@@ -11,6 +11,7 @@ from callboard.contracts.management import Comment, NewCanary, Pin
 from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
+from callboard_edge.api.names import Names
 
 _ALL = "/organisations/{organisation:str}/pins"
 _CANARY = "/organisations/{organisation:str}/playbooks/{name:str}/canary"
@@ -34,7 +35,7 @@ async def playbook_pins(bus: Bus, caller: Caller, organisation: str, name: str) 
 
 @put(_PINS + "/{client:str}", summary="Serve a client one version", status_code=200)
 async def pin_client(
-    bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, client: str, data: Pin
+    bus: Bus, caller: Caller, stamp: Stamp, names: Names, organisation: str, name: str, client: str, data: Pin
 ) -> Done:
     """From now on, until unpinned; `@n` in the URL still wins. `seq` 0: that is how it was."""
     caller.require("playbook:assign", organisation, name)
@@ -42,7 +43,7 @@ async def pin_client(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
         playbook=name,
-        client=client,
+        client=await names.sealed(organisation, client),
         version=data.version,
         comment=data.comment,
         actor=caller.actor,
@@ -52,7 +53,7 @@ async def pin_client(
 
 @delete(_PINS + "/{client:str}", summary="Serve a client what everybody is served", status_code=200)
 async def unpin_client(
-    bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, client: str, comment: str
+    bus: Bus, caller: Caller, stamp: Stamp, names: Names, organisation: str, name: str, client: str, comment: str
 ) -> Done:
     """`seq` 0: the client was not pinned."""
     caller.require("playbook:assign", organisation, name)
@@ -60,7 +61,7 @@ async def unpin_client(
         command_id=stamp.command_id(),
         organisation=organisation,
         playbook=name,
-        client=client,
+        client=await names.sealed(organisation, client),
         comment=comment,
         actor=caller.actor,
     )

@@ -13,6 +13,7 @@ from callboard.contracts.management import WhichChain
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
+from callboard_edge.api.names import AS_STORED
 
 VERIFY_SECONDS: Final = 120.0
 _OF_ONE: Final = "/organisations/{organisation:str}/audit"
@@ -31,7 +32,7 @@ async def verify_audit(bus: Bus, caller: Caller, data: WhichChain) -> AuditVerdi
     return await bus.ask(subjects.VERIFY_AUDIT, question, AuditVerdict, within=VERIFY_SECONDS)
 
 
-@get(_OF_ONE + "/rows", summary="Read the log as it was hashed")
+@get(_OF_ONE + "/rows", summary="Read the log as it was hashed", opt=AS_STORED)
 async def log_rows(
     bus: Bus,
     caller: Caller,

@@ -35,6 +35,7 @@ from callboard.contracts.records import (
 )
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
+from callboard_edge.api.names import AS_STORED
 
 _ALL = "/organisations/{organisation:str}/playbooks"
 _ONE = _ALL + "/{name:str}"
@@ -97,7 +98,7 @@ async def roll_back_playbook(
     return await bus.ask(subjects.ROLL_BACK, command, RolledBack)
 
 
-@get(_ONE + "/export", summary="A playbook with its whole history")
+@get(_ONE + "/export", summary="A playbook with its whole history", opt=AS_STORED)
 async def export_playbook(bus: Bus, caller: Caller, organisation: str, name: str) -> ExportedPlaybook:
     """One document, which another installation can import and verify."""
     caller.require("read", organisation, name)

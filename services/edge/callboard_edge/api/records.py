@@ -15,9 +15,19 @@ from nats.aio.msg import Msg
 from callboard.contracts import subjects
 from callboard.contracts.calls import Outcome
 from callboard.contracts.problems import Problem
-from callboard.contracts.records import AskCalls, AskDefinition, AskEvents, Calls, Definition, Events
+from callboard.contracts.records import (
+    AskCalls,
+    AskDefinition,
+    AskEvent,
+    AskEvents,
+    Calls,
+    Definition,
+    Events,
+    LoggedEvent,
+)
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
+from callboard_edge.api.names import Names
 from callboard_edge.api.tail import Tails
 
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
@@ -43,10 +53,20 @@ async def tail_events(tails: Tails, caller: Caller, organisation: str) -> Stream
     return tails.tail(f"{subjects.EVENT}.{organisation}.>", key_id=caller.by)
 
 
+@get("/organisations/{organisation:str}/events/{event:str}", summary="One event of the log")
+async def show_event(bus: Bus, caller: Caller, organisation: str, event: str) -> LoggedEvent:
+    """By its number or its id, with the command behind it and its link of the hash chain."""
+    caller.require("read", organisation)
+    number = int(event) if event.isdecimal() and len(event) < 19 else 0
+    question = AskEvent(organisation=organisation, seq=number, event_id="" if number else event)
+    return await bus.ask(subjects.EVENT_ASKED, question, LoggedEvent)
+
+
 @get("/organisations/{organisation:str}/calls", summary="Recent calls")
 async def list_calls(
     bus: Bus,
     caller: Caller,
+    names: Names,
     organisation: str,
     playbook: str = "",
     call_id: str = "",
@@ -69,8 +89,9 @@ async def list_calls(
     caller.require("call:read", organisation, playbook)
     question = AskCalls(
         organisation=organisation, playbook=playbook, call_id=call_id, limit=limit, version=version, tool=tool,
-        server=server, client=client, principal=principal, era=era, outcome=outcome, digest=digest, trace_id=trace_id,
-        min_us=min_us, since=_zoned(since), until=_zoned(until), cursor=cursor,
+        server=server, client=await names.sealed(organisation, client), principal=principal, era=era,
+        outcome=outcome, digest=digest, trace_id=trace_id, min_us=min_us, since=_zoned(since),
+        until=_zoned(until), cursor=cursor,
     )  # fmt: skip
     found = await bus.ask(subjects.CALLS_ASKED, question, Calls, within=ASK_SECONDS)
     return msgspec.structs.replace(found, calls=tuple(c for c in found.calls if caller.sees(c.playbook)))
@@ -103,4 +124,4 @@ def _visible_to(caller: Caller) -> Callable[[Msg], bool]:
     return visible
 
 
-ROUTES = [list_events, tail_events, list_calls, show_definition, tail_calls]
+ROUTES = [list_events, tail_events, show_event, list_calls, show_definition, tail_calls]

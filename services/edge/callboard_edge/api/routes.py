@@ -7,27 +7,33 @@ from __future__ import annotations
 
 from litestar import Router
 from litestar.di import Provide
-from litestar.types import ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler
 
 from callboard.platform.bus import Bus
 from callboard_edge.api import (
     access,
     assignments,
     audit,
+    drafts,
     drift,
+    layers,
     members,
     organisations,
     people,
+    persons,
     playbooks,
     previews,
     projects,
     records,
     replays,
     servers,
+    sign_ins,
     system,
+    vault,
     webhooks,
 )
 from callboard_edge.api.caller import Gatekeeper, provide_caller, provide_stamp
+from callboard_edge.api.names import Names, Opening
 from callboard_edge.api.tail import Tails
 from callboard_edge.auth.logins import Logins
 from callboard_edge.problems import api_problem
@@ -35,16 +41,19 @@ from callboard_edge.replay.run import Replays
 
 _SECTIONS = {
     "organisations": organisations.ROUTES,
-    "servers": servers.ROUTES,
+    "servers": [*servers.ROUTES, *sign_ins.ROUTES],
     "playbooks": playbooks.ROUTES,
+    "drafts": drafts.ROUTES,
+    "layers": layers.ROUTES,
     "assignments": assignments.ROUTES,
     "previews": previews.ROUTES,
     "drift": drift.ROUTES,
     "records": records.ROUTES,
     "replays": replays.ROUTES,
-    "access": access.ROUTES,
+    "access": [*access.ROUTES, *vault.ROUTES],
     "members": members.ROUTES,
     "people": people.ROUTES,
+    "persons": persons.ROUTES,
     "projects": projects.ROUTES,
     "audit": audit.ROUTES,
     "system": system.ROUTES,
@@ -67,6 +76,14 @@ def api_routes(bus: Bus, gatekeeper: Gatekeeper, tails: Tails, runs: Replays) ->
     async def provide_replays() -> Replays:
         return runs
 
+    names = Names(bus)
+
+    async def provide_names() -> Names:
+        return names
+
+    def opening(app: ASGIApp) -> ASGIApp:
+        return Opening(app, names)
+
     return [
         Router(
             path="/api/v1",
@@ -77,9 +94,11 @@ def api_routes(bus: Bus, gatekeeper: Gatekeeper, tails: Tails, runs: Replays) ->
                 "logins": Provide(provide_logins),
                 "tails": Provide(provide_tails),
                 "replays": Provide(provide_replays),
+                "names": Provide(provide_names),
                 "caller": Provide(provide_caller(gatekeeper)),
                 "stamp": Provide(provide_stamp),
             },
+            middleware=[opening],
             exception_handlers={Exception: api_problem},
         )
         for section, handlers in _SECTIONS.items()

@@ -122,11 +122,24 @@ class Calls:
         self._calls: dict[int, Call] = {}
         self._process = os.urandom(4).hex()
         self._asking: set[asyncio.Task[None]] = set()
+        self._reached: dict[str, int] = {}
+
+    def told(self, organisation: str, seq: int) -> None:
+        """Agents hear of this state of an organisation's log: no request of theirs is answered from an earlier one."""
+        self._reached[organisation] = max(seq, self._reached.get(organisation, 0))
+
+    def reached(self, organisation: str) -> int:
+        """For the head of a request: what agents were told of."""
+        return self._reached.get(organisation, 0)
 
     @property
     def in_flight(self) -> int:
         """Number of calls waiting for an answer."""
         return len(self._calls)
+
+    def all(self) -> Iterator[Call]:
+        """Every call that waits for an answer."""
+        yield from self._calls.values()
 
     def new_id(self, now_us: int) -> str:
         """A call id: milliseconds, this process, a number; sorts by time."""

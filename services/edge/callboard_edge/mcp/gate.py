@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from callboard.contracts import subjects
 from callboard.contracts.access import Principal
 from callboard.contracts.problems import Problem
-from callboard.kernel.names import is_slug
+from callboard.kernel.names import is_slug, version_number
 from callboard.kernel.permissions import can, selection_of, selects
 from callboard_edge.settings import EdgeSettings
 
@@ -133,9 +133,10 @@ def other_door_of(path: str) -> tuple[Place, str] | None:
 
 def _place(found: re.Match[str]) -> Place | None:
     organisation, (playbook, at, version) = found[1], found[2].partition("@")
-    if not is_slug(organisation) or not is_slug(playbook) or (at and not version.isdecimal()):
+    number = version_number(version) if at else 0
+    if number is None or not is_slug(organisation) or not is_slug(playbook):
         return None
-    return Place(organisation, playbook, int(version[:9] or 0))
+    return Place(organisation, playbook, number)
 
 
 def place_by_token(principal: Principal) -> Place:

@@ -148,6 +148,7 @@ class Handshake:
             capabilities=wanted.capabilities,
             client_info=wanted.client_info,
             etags=opened.etags,
+            client=principal.client,
         )
         return session, _initialized(protocol, opened)
 
@@ -222,6 +223,7 @@ class Handshake:
             session.log_level,
             principal.organisation == "",
             selection=place.selection,
+            reached=self._calls.reached(place.organisation),
         )
 
     async def _subscribe(

@@ -76,6 +76,7 @@ class Playbooks:
             version=place.version,
             anonymous=asker.anonymous,
             selection=place.selection,
+            reached=self._calls.reached(place.organisation),
         )
         call = await self._calls.send(head, place.organisation, place.playbook, params)
         try:
@@ -92,6 +93,7 @@ class Playbooks:
     def changed(self, change: CatalogueChanged) -> None:
         """The router says what a playbook exposes now."""
         organisation, playbook = change.organisation, change.playbook
+        self._calls.told(organisation, change.seq)
         for key in [k for k in self._opened if k[0].organisation == organisation and k[0].shows(playbook)]:
             del self._opened[key]
         if change.version:

@@ -134,6 +134,8 @@ class Stateless:
             principal.organisation == "",
             mirrored,
             place.selection,
+            "",
+            self._calls.reached(place.organisation),
         )
 
 

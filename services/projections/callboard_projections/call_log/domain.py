@@ -105,7 +105,7 @@ def position_of(cursor: str) -> tuple[datetime | None, str]:
     if not cursor:
         return None, ""
     time, _, call_id = cursor.partition("_")
-    if not time.isdecimal() or len(time) > 16 or not call_id:
+    if not (time.isascii() and time.isdigit()) or len(time) > 16 or not call_id:
         raise Problem("argument.invalid", "the cursor is not one of an answer to this question")
     return _EPOCH + timedelta(microseconds=int(time)), call_id
 

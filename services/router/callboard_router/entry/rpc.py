@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 
 import structlog
@@ -10,6 +12,8 @@ from nats.aio.msg import Msg
 from callboard.contracts.calls import ERROR, RESULT, CallHead, ReplyHead, RpcHead, frames, unframe_rpc
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
+from callboard.platform.log_follower import LogFollower
+from callboard.platform.postgres import UNREACHABLE
 from callboard_router.calls.among import resolve_among
 from callboard_router.calls.forward import Forwarder
 from callboard_router.calls.refuse import error_body, refusal_record
@@ -19,21 +23,45 @@ from callboard_router.catalogue.served import Served
 from callboard_router.quotas.meters import Meters
 
 log = structlog.get_logger()
+_CATCH_UP_SECONDS = 2.0
 
 
 class RpcEntry:
     """Decode, resolve, then answer or forward."""
 
-    def __init__(self, bus: Bus, served: Served, meters: Meters, placement_wait: float) -> None:
+    def __init__(self, bus: Bus, served: Served, follower: LogFollower, meters: Meters, placement_wait: float) -> None:
         self._bus = bus
         self._served = served
+        self._follower = follower
         self._meters = meters
         self.forwarder = Forwarder(bus, placement_wait, self.refuse_call)
+        self.behind: set[asyncio.Task[None]] = set()
 
     async def handle(self, message: Msg) -> None:
         """One message; whatever goes wrong, the caller gets an answer."""
         head, params = unframe_rpc(message.data)
         _, _, organisation, name = message.subject.split(".", 3)
+        if head.reached > self._follower.position(organisation):
+            # Another router was quicker, and its agents know. Those of other organisations do not wait for this.
+            task = asyncio.create_task(self._handle_later(message, head, params, organisation, name))
+            self.behind.add(task)
+            task.add_done_callback(self.behind.discard)
+            return
+        await self._handle(message, head, params, organisation, name)
+
+    async def _handle_later(self, message: Msg, head: RpcHead, params: bytes, organisation: str, name: str) -> None:
+        catching_up = asyncio.create_task(self._catch_up(organisation))
+        self.behind.add(catching_up)
+        catching_up.add_done_callback(self.behind.discard)
+        # Not cancelled after that time: a batch that is half applied would be applied again.
+        await asyncio.wait([catching_up], timeout=_CATCH_UP_SECONDS)
+        await self._handle(message, head, params, organisation, name)
+
+    async def _catch_up(self, organisation: str) -> None:
+        with contextlib.suppress(*UNREACHABLE):
+            await self._follower.catch_up(organisation)
+
+    async def _handle(self, message: Msg, head: RpcHead, params: bytes, organisation: str, name: str) -> None:
         playbook: CompiledPlaybook | bytes | None = None
         try:
             if head.deadline <= time.time() * 1000:

@@ -1,0 +1,1 @@
+"""Callboard and everything it is measured beside: how each is installed, configured and started."""

@@ -1,0 +1,62 @@
+"""LiteLLM's proxy as an MCP gateway: a file with one server, a master key, no database."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from bench.peers.launch import answering, free_port, launched
+from bench.peers.peer import HANDSHAKE, HTTP, STDIO, Endpoint, Package, Peer, Place
+
+_NAMES = {HTTP: "overhttp", STDIO: "overstdio"}
+
+
+def _servers(place: Place, kinds: Sequence[str]) -> dict[str, object]:
+    command, *arguments = place.upstream.command
+    known = {
+        HTTP: {"transport": "http", "url": place.upstream.url, "allow_all_keys": True},
+        STDIO: {"transport": "stdio", "command": command, "args": arguments, "allow_all_keys": True},
+    }
+    return {_NAMES[kind]: known[kind] for kind in kinds}
+
+
+@asynccontextmanager
+async def _start(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, Endpoint]]:
+    port, key = free_port(), f"sk-{secrets.token_hex(16)}"
+    file = place.folder / "config.yaml"  # JSON is YAML
+    settings = {"mcp_servers": _servers(place, kinds), "general_settings": {"master_key": key}}
+    file.write_text(json.dumps(settings))
+    programs = place.package / "venv" / "bin"
+    workers = str(os.cpu_count() or 1)
+    words = [str(programs / "litellm"), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+    # Its list of model prices is not fetched: nothing here leaves the machine.
+    environment = {
+        "LITELLM_LOG": "ERROR",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    async with launched([*words, "--num_workers", workers], place.folder, environment) as process:
+        headers = (f"x-litellm-api-key: Bearer {key}",)
+        endpoints = {
+            kind: Endpoint(f"http://127.0.0.1:{port}/mcp/", process.pid, f"{_NAMES[kind]}-echo", headers)
+            for kind in kinds
+        }
+        for endpoint in endpoints.values():
+            await answering(endpoint, HANDSHAKE, process, place.folder)
+        yield endpoints
+
+
+LITELLM = (
+    Peer(
+        name="LiteLLM",
+        about="master key, servers from the file, a worker per core, no database",
+        start=_start,
+        package=Package("pypi", "litellm[proxy]", "1.108.7"),
+        full=True,
+        together=True,
+        lacks={"2026": "it answers that it supports 2024-11-05 to 2025-11-25"},
+    ),
+)

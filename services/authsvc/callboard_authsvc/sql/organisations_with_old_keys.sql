@@ -1,0 +1,1 @@
+select distinct organisation from cb.data_key where retired_at is not null

@@ -1,0 +1,1 @@
+"""Callboard as OAuth client of upstream servers: discovery, registration, consent, tokens. Rules: `domain.py`."""

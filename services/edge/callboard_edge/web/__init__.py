@@ -1,0 +1,1 @@
+"""Pages for people: so far those on which somebody signs in to an upstream server."""

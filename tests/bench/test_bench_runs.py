@@ -1,0 +1,240 @@
+"""A run of the benchmark is kept as it grows, judged, and told as a table and a plot."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import xml.etree.ElementTree as ElementTree
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.gateways import Field, Rounds, write
+from bench.measure import Length, Noise
+from bench.peers.install import NotInstalled, cache_folder, folder_of, installed
+from bench.peers.known import DIRECT, PEERS, chosen
+from bench.peers.launch import NotStarted
+from bench.peers.peer import ERAS, KINDS, Endpoint, Package, Place, Upstream
+from bench.revisions import interval
+from bench.samples import Cell, Gateway, Run, Sample, Store, median, spread
+from bench.shapes import content_of, wanted
+from bench.table import ratio, report
+from tests.support.upstreams.launch import running
+
+
+def taken(gateway: str, rate: float, conc: int = 64, era: str = "2026", noisy: bool = False) -> Sample:
+    cell = Cell(gateway, "http", era, conc)
+    numbers = {"p50_ms": 15.0, "p95_ms": 20.0, "p99_ms": 30.0, "cpu_us": 1e6 / rate}
+    return Sample(cell, 0, 1.5, int(rate), 0, rate, **numbers, upstream_us=20.0, load_us=10.0, noisy=noisy)
+
+
+def run_of(*samples: Sample) -> Run:
+    gateways = {
+        "direct": Gateway("direct", ""),
+        "Callboard": Gateway("Callboard", "everything on", full=True),
+        "Slow <gateway>": Gateway("Slow <gateway>", "as documented", "1.2", True, not_measured={"2026": "too `old`"}),
+        "bridge": Gateway("bridge", "no rules", "3"),
+    }
+    return Run("a machine", "abc", {"conc": "64"}, "today", gateways, list(samples))
+
+
+EXAMPLE = run_of(
+    taken("direct", 50_000),
+    taken("Callboard", 4_000),
+    taken("Callboard", 4_400),
+    taken("Callboard", 9_000),
+    taken("Slow <gateway>", 400),
+    taken("bridge", 3_000),
+)
+
+
+def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    store = Store(tmp_path / "deep" / "results.json")
+    store.save(EXAMPLE)
+    assert store.load() == EXAMPLE
+
+
+def test_only_an_unfinished_run_of_the_same_code_with_the_same_options_is_gone_on_with(tmp_path: Path) -> None:
+    store, fresh = Store(tmp_path / "results.json"), Run("a machine", "abc", {"conc": "64"}, "now")
+    assert store.resumed(fresh) is fresh
+    store.save(EXAMPLE)
+    assert store.resumed(fresh) == EXAMPLE
+    for other in (
+        msgspec.structs.replace(fresh, revision="def"),
+        msgspec.structs.replace(fresh, options={"conc": "1"}),
+    ):
+        assert store.resumed(other) is other
+    store.save(msgspec.structs.replace(EXAMPLE, finished=True))
+    assert store.resumed(fresh) is fresh
+
+
+def test_half_a_file_is_no_run(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results.json")
+    store.save(EXAMPLE)
+    store.file.write_text(store.file.read_text()[:100])
+    assert store.load() is None
+
+
+def test_the_ratio_is_to_the_fastest_other_full_gateway_by_medians() -> None:
+    assert ratio(EXAMPLE, "http", "2026") == (11.0, "Slow <gateway>")
+    assert ratio(EXAMPLE, "stdio", "2026") is None
+
+
+def test_the_table_says_everything_that_was_and_was_not_measured() -> None:
+    text = report(EXAMPLE)
+    assert "| **Callboard** | 2026-07-28 | HTTP | 4,400 |" in text
+    assert "11.0 times the calls/s of Slow <gateway>" in text
+    assert "- Slow <gateway>, 2026-07-28: too 'old'" in text
+    assert "The run is not finished" in text
+    assert "the load generator costs 10 us" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines} == {10, 13}
+
+
+def test_full_gateways_stand_before_bridges_and_the_fastest_first() -> None:
+    text = report(EXAMPLE)
+    places = [text.index(f"| {name}") for name in ("direct", "**Callboard**", "Slow <gateway> 1.2", "bridge 3")]
+    assert places == sorted(places)
+
+
+def test_the_plot_is_svg_with_a_bar_for_every_gateway(tmp_path: Path) -> None:
+    write(EXAMPLE, tmp_path)
+    root = ElementTree.fromstring((tmp_path / "plot.svg").read_text())
+    bars = {bar.get("class"): float(bar.get("width", "")) for bar in root.iter("{http://www.w3.org/2000/svg}rect")}
+    assert set(bars) == {"c", "g", "b"}
+    assert bars["c"] > bars["b"] > bars["g"]
+    assert bars["c"] / bars["g"] == pytest.approx(11, rel=0.01)
+
+
+def test_an_empty_run_has_a_table_and_a_plot(tmp_path: Path) -> None:
+    write(Run("a machine", "", {}, "now"), tmp_path)
+    assert ElementTree.fromstring((tmp_path / "plot.svg").read_text()).tag.endswith("svg")
+
+
+def test_spread_and_median_are_over_the_rounds() -> None:
+    mine = EXAMPLE.of(Cell("Callboard", "http", "2026", 64))
+    assert median(mine, "calls_per_s") == 4400
+    assert spread(mine) == pytest.approx(5000 / 4400)
+
+
+def test_nothing_is_repeated_where_the_machine_is_never_quiet() -> None:
+    noise = Noise(3)
+    for _ in range(4):
+        noise.judge(taken("direct", 100, noisy=True))
+    assert noise.tries == 3
+    noise.judge(taken("direct", 100, noisy=True))
+    assert (noise.hopeless, noise.tries) == (True, 1)
+    noise.judge(taken("direct", 100))
+    assert noise.tries == 3
+
+
+@pytest.mark.parametrize(
+    ("conc", "rate", "length"),
+    [(1, 0.0, (0.3, 1.5)), (64, 6400.0, (0.3, 1.5)), (64, 24.0, (2.67, 4.0)), (256, 24.0, (6.0, 10.0))],
+)
+def test_a_sample_is_as_long_as_its_queue(conc: int, rate: float, length: tuple[float, float]) -> None:
+    found = Length.for_rate(conc, rate, 1.5)
+    assert (round(found.warmup, 2), round(found.secs, 2)) == length
+
+
+def test_a_difference_is_seen_when_it_is_there_and_not_when_it_is_chance() -> None:
+    base = [200.0 + wobble for wobble in (-6, 3, 5, -2, 0, 4, -5, 1)]
+    dearer = interval(base, [1.1 * value for value in base])
+    assert dearer.seen
+    assert dearer.low == pytest.approx(0.1)
+    same = interval(base, base[1:] + base[:1])
+    assert same.low < 0 < same.high
+    assert not same.seen
+    assert "no difference seen" in str(same)
+
+
+def test_what_a_peer_lacks_is_told_and_never_both_measured_and_excused() -> None:
+    for peer in PEERS:
+        assert set(peer.lacks) <= {*KINDS, *ERAS}
+        assert [kind for kinds in peer.kinds() for kind in kinds] == [kind for kind in KINDS if kind not in peer.lacks]
+
+
+def test_versions_of_peers_are_pinned() -> None:
+    packages = [peer.package for peer in PEERS if peer.package]
+    assert packages
+    assert all(package.version[0].isdigit() for package in packages)
+
+
+def test_peers_are_chosen_by_words_and_the_direct_path_is_always_there() -> None:
+    assert chosen([]) == list(PEERS)
+    assert [peer.name for peer in chosen(["callboard"])] == ["direct", "Callboard"]
+
+
+def test_another_version_is_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    package = Package("pypi", "thing[all]", "1.0")
+    assert folder_of(package).parent == cache_folder() == tmp_path / "callboard-bench"
+    others = [dataclasses.replace(package, version="1.1"), dataclasses.replace(package, extra=("more",))]
+    assert len({folder_of(one) for one in (package, *others)}) == 3
+
+
+def test_a_package_that_cannot_be_installed_leaves_a_reason_and_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))  # no npm there
+    package = Package("npm", "thing", "1.0")
+    with pytest.raises(NotInstalled, match="npm"):
+        installed(dataclasses.replace(package, version="not a version"))
+    assert list((tmp_path / "callboard-bench").iterdir()) == []
+
+
+def test_tools_are_spread_over_fifty_servers() -> None:
+    content = content_of("tools1000", lambda copies: f"http://127.0.0.1/{copies}")
+    assert len(content["servers"]) == 50
+    assert {server["url"] for server in content["servers"].values()} == {"http://127.0.0.1/13"}
+    assert content["servers"].keys() == content["playbooks"]["bench"]["servers"].keys()
+    assert len(content_of("playbooks1000", str)["playbooks"]) == 1000
+    assert [one.name for one in wanted("100 KB")] == ["result of 100 KB"]
+
+
+@contextlib.asynccontextmanager
+async def never(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, Endpoint]]:
+    raise NotStarted("it has gone")
+    yield {}
+
+
+async def test_a_gateway_that_does_not_answer_is_told_and_not_measured(tmp_path: Path) -> None:
+    async with running("echo", "--era", "2025") as upstream:
+        run = Run("a machine", "", {}, "now")
+        field = Field(run, tmp_path, Upstream(upstream.url, (), upstream.pid), ERAS, KINDS)
+        async with contextlib.AsyncExitStack() as stack:
+            await field.enter(DIRECT, stack)
+            await field.enter(dataclasses.replace(DIRECT, name="gone", start=never), stack)
+    assert field.able(DIRECT, "http", "2025")
+    assert not field.able(DIRECT, "http", "2026")
+    assert "http 2026" in run.gateways["direct"].not_measured
+    assert run.gateways["gone"].not_measured["http"] == "it has gone"
+    assert not field.able(dataclasses.replace(DIRECT, name="gone"), "http", "2025")
+
+
+async def test_a_run_goes_on_with_what_is_missing_and_takes_what_is_slow_only_once(tmp_path: Path) -> None:
+    slow = dataclasses.replace(DIRECT, name="slow")
+    run = run_of(taken("direct", 9000, 2), taken("slow", 1.5, 2), taken("direct", 9000, 2))
+    run.gateways["slow"] = Gateway("slow", "")
+    options = argparse.Namespace(secs=0.2, rounds=3, conc="2", era="2026", kind="http", tries=1)
+    store = Store(tmp_path / "results.json")
+    async with running("echo") as upstream:
+        field = Field(run, tmp_path, Upstream(upstream.url, (), upstream.pid), ["2026"], ["http"])
+        async with contextlib.AsyncExitStack() as stack:
+            for peer in (DIRECT, slow):
+                await field.enter(peer, stack)
+            rounds = Rounds(field, [DIRECT, slow], options, store)
+            assert [cell.gateway for cell in rounds.cells()] == ["direct", "slow"]
+            await rounds.take(upstream.pid)
+    kept = store.load()
+    assert kept is not None
+    last = kept.samples[-1]
+    assert [sample.cell.gateway for sample in kept.samples[:4]] == ["direct", "slow", "direct", "direct"]
+    assert last.calls > 50
+    assert (last.errors, last.secs) == (0, 0.2)
+    assert last.upstream_us > 0
+    assert last.load_us > 0

@@ -1,0 +1,158 @@
+"""A server that wants OAuth: an operator connects it, callers sign in by links, each with an account of their own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.support.guarded import Guarded, guarded
+from tests.support.names import fresh
+from tests.support.stack import META, Stack
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
+
+LINKS = {**META, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}}
+
+
+class Browser(httpx2.AsyncClient):
+    """Goes where it is sent, one step at a time, and keeps its cookies."""
+
+    async def agree(self, link: str) -> str:
+        """Press the button on the page of a link; the URL that the authorization server sends the browser back to."""
+        page = await self.get(link)
+        assert page.status_code == 200, page.text
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        origin = link.partition("/connect/")[0]
+        sent_on = await self.post(link, headers={"Origin": origin})
+        assert sent_on.status_code == 303, sent_on.text
+        return str((await self.get(sent_on.headers["location"])).headers["location"])
+
+    async def sign_in(self, link: str) -> None:
+        done = await self.get(await self.agree(link))
+        assert (done.status_code, "Connected" in done.text) == (200, True), done.text
+
+
+async def wiki_of(stack: Stack, server: Guarded, **oauth: Any) -> str:
+    """An organisation whose playbook `p` has this server, and nothing else."""
+    organisation = fresh("org")
+    body = {
+        "version": 1,
+        "organisation": organisation,
+        "servers": {"wiki": {"url": server.url, "oauth": oauth}},
+        "playbooks": {"p": {"servers": {"wiki": {"names": "bare"}}}},
+    }
+    await stack.apply(json.dumps(body))
+    return organisation
+
+
+async def sign_ins(stack: Stack, organisation: str, method: str, token: str, **body: Any) -> Any:
+    path = f"{stack.url}/api/v1/organisations/{organisation}/servers/wiki/sign-ins"
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30) as http:
+        answer = await http.request(method, path, **({"json": body} if method == "POST" else {"params": body}))
+    assert answer.status_code in (200, 201), answer.text
+    return answer.json()
+
+
+async def listed(stack: Stack, organisation: str, token: str) -> None:
+    """The tools of the server are there."""
+
+    async def shown() -> bool:
+        answer = await stack.rpc(stack.endpoint(organisation, "p"), "tools/list", token=token)
+        return [tool["name"] for tool in answer.json()["result"]["tools"]] == ["whoami"]
+
+    await eventually(shown, within=20)
+
+
+async def call(stack: Stack, organisation: str, token: str, edge: int = 0, **params: Any) -> dict[str, Any]:
+    answer = await stack.rpc(
+        stack.endpoint(organisation, "p", edge), "tools/call", {"name": "whoami", "arguments": {}, **params}, token
+    )
+    said: dict[str, Any] = answer.json()
+    return said
+
+
+def text_of(said: dict[str, Any]) -> str:
+    return str(said["result"]["content"][0]["text"])
+
+
+async def test_callers_sign_in_by_links_and_nobody_calls_with_anothers_account(stack: Stack) -> None:
+    async with guarded() as server, Browser(timeout=30) as operator, Browser(timeout=30) as alices:
+        organisation = await wiki_of(stack, server)
+        alice, bob = await stack.token(organisation, "alice"), await stack.token(organisation, "bob")
+        _, link, _ = await stack.cli("server", "connect", f"{organisation}/wiki")
+        await operator.sign_in(link.strip())
+        await listed(stack, organisation, alice)
+
+        asked = (await call(stack, organisation, alice, _meta=LINKS))["result"]
+        assert asked["resultType"] == "input_required"
+        (key, question), *_ = asked["inputRequests"].items()
+        # At any edge: the browser comes back to another one than it began at.
+        back = await alices.agree(question["params"]["url"])
+        assert (await alices.get(back.replace(stack.urls[0], stack.urls[-1]))).status_code == 200
+        answers = {key: {"action": "accept"}}
+        hers = text_of(await call(stack, organisation, alice, -1, _meta=LINKS, inputResponses=answers))
+        assert hers in server.access
+
+        refused = (await call(stack, organisation, bob))["error"]
+        assert refused["data"]["code"] == "server.sign_in_needed"
+        assert refused["data"]["url"] in refused["message"]
+        assert set(server.bearers) == {hers}, "neither the operator's account nor hers was used for bob"
+        found = (await sign_ins(stack, organisation, "GET", stack.admin_token))["grants"]
+        assert [(grant["subject"], grant["state"]) for grant in found] == [("", "connected"), ("alice", "connected")]
+        secret = {*server.access, *server.refresh, *server.handed_out, question["params"]["url"].rpartition("/")[2]}
+        logs = "".join(path.read_text(errors="replace") for path in (stack.directory / "logs").glob("*.log"))
+        assert "upstream_connected" in logs
+        assert not [each for each in secret if each in logs]
+
+
+async def test_a_link_is_finished_by_the_browser_that_agreed_and_by_no_other(stack: Stack) -> None:
+    async with guarded() as server, Browser(timeout=30) as alices, Browser(timeout=30) as mallorys:
+        organisation = await wiki_of(stack, server)
+        alice = await stack.token(organisation, "alice")
+        link = (await sign_ins(stack, organisation, "POST", alice, own=True))["url"]
+        foreign = [{"Origin": "https://evil.example"}, {"Origin": "null"}, {}]
+        cross = {"Origin": link.partition("/connect/")[0], "Sec-Fetch-Site": "cross-site"}
+        for headers in [*foreign, cross]:
+            assert (await mallorys.post(link, headers=headers)).status_code == 403
+        assert server.counts["/authorize"] == server.counts["/register"] == 0
+
+        back = await alices.agree(link)
+        assert (await mallorys.get(back)).status_code == 404
+        assert (await alices.get(back)).status_code == 404, "the state was used up"
+        assert (await sign_ins(stack, organisation, "GET", stack.admin_token))["grants"] == []
+        assert server.counts["/token"] == 0
+        document = (await alices.get(f"{stack.url}/oauth/client-metadata.json")).json()
+        assert (document["client_id"], document["token_endpoint_auth_method"]) == (
+            f"{stack.url}/oauth/client-metadata.json",
+            "none",
+        )
+        assert document["redirect_uris"] == [f"{stack.url}/oauth/callback"]
+        for path in ("/connect/made-up", "/oauth/callback?state=made-up&code=x", "/oauth/callback?error=%3Cscript%3E"):
+            page = await alices.get(stack.url + path)
+            assert (page.status_code, "<script>" in page.text) == (404, False)
+
+
+async def test_one_sign_in_serves_all_where_the_definition_says_so_and_is_renewed_and_ended(stack: Stack) -> None:
+    async with guarded() as server, Browser(timeout=30) as operator:
+        organisation = await wiki_of(stack, server, credentials="shared")
+        alice, bob = await stack.token(organisation, "alice"), await stack.token(organisation, "bob")
+        link = (await sign_ins(stack, organisation, "POST", stack.admin_token))["url"]
+        await operator.sign_in(link)
+        await listed(stack, organisation, alice)
+        assert text_of(await call(stack, organisation, alice)) == text_of(await call(stack, organisation, bob))
+
+        server.forget_access()
+        assert text_of(await call(stack, organisation, bob)) in server.access, "renewed within the call"
+
+        await sign_ins(stack, organisation, "DELETE", stack.admin_token, subject="")
+        assert server.counts["/revoke"] == 1
+
+        async def ended() -> bool:
+            said = await call(stack, organisation, alice)
+            return said.get("error", {}).get("data", {}).get("code") == "server.sign_in_needed"
+
+        await eventually(ended, within=20)
