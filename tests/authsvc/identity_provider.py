@@ -41,6 +41,7 @@ class FakeProvider:
     def settings(self) -> dict[str, str]:
         return {
             "oidc_issuer": self.issuer,
+            "private_upstreams": "127.0.0.1",
             "oidc_client_id": CLIENT,
             "oidc_client_secret": SECRET,
             "oidc_redirect_url": "http://callboard.test/api/v1/session/external/callback",

@@ -221,6 +221,17 @@ async def test_whom_the_provider_deletes_loses_everything_and_a_repeated_message
     assert await tell("m1", b'{"type": "user.deleted", "data": {"id": "s1"}, "again": 1}') == Done(seq=0)
 
 
+async def test_a_provider_at_a_private_address_is_asked_only_where_the_settings_allow_it(
+    stack: Stack, provider: FakeProvider
+) -> None:
+    await stack.authsvc(**{**provider.settings, "private_upstreams": ""})
+    office = Office(Edge(await stack.bus_of("edge")))
+
+    problem = await refused("login.unavailable", start(office))
+
+    assert "127.0.0.1" not in problem.message
+
+
 async def test_without_a_provider_there_is_no_such_way_in(edge: Edge) -> None:
     await refused("login.unavailable", start(Office(edge)))
 

@@ -285,7 +285,7 @@ class Authsvc:
         )
         assert self._pool is not None, "the pool is opened first"
         return ExternalDependencies(
-            provider=IdentityProvider(provider) if settings.oidc_issuer else None,
+            provider=IdentityProvider(provider, self._egress().fetch) if settings.oidc_issuer else None,
             table=ExternalTable(self._pool),
             people=people,
             organisation=settings.oidc_organisation,
@@ -333,15 +333,17 @@ class Authsvc:
             task_root=keys.derive(TASK_ROOT),
         )
 
+    def _egress(self) -> Egress:
+        settings, name = self._materials.settings, "CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS"
+        return Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
+
     def _sign_in_dependencies(
         self, journal: Journal, vault: VaultDependencies, grants: GrantTable, pool: asyncpg.Pool
     ) -> SignInDependencies:
         settings, keys = self._materials.settings, self._materials.keys
-        name = "CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS"
-        egress = Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
         sealer = Sealer(vault.data_keys, self._chance)
         return SignInDependencies(
-            fetch=egress.fetch,
+            fetch=self._egress().fetch,
             grants=grants,
             clients=ClientTable(pool, sealer),
             sign_ins=SignInTable(pool, sealer, keys.derive(SIGN_IN_LINKS), self._chance),

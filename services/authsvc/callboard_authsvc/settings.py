@@ -29,8 +29,8 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     (`group=role, group=role`): who belongs to that organisation by the claim `oidc_groups_claim`. `oidc_parties`: with
     commas, other `azp` whose JWTs the management API takes. `oidc_webhook_secret` (`whsec_…`): of the provider's
     webhooks, at `/api/v1/webhooks/identity`. `public_url`: where browsers reach the edge.
-    `private_upstreams`: hosts and networks that authorization servers of upstreams may have although their
-    addresses are not public, with commas; `*`: loopback and every private range.
+    `private_upstreams`: hosts and networks that authorization servers of upstreams, and the identity provider, may
+    have although their addresses are not public, with commas; `*`: loopback and every private range.
     """
 
     # With a password in it, so it does not print here.

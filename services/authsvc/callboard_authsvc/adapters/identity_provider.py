@@ -1,6 +1,7 @@
 """The identity provider that the settings name: its metadata, its keys, its token endpoint. All JOSE calls are here.
 
-Only addresses of the configured issuer's own metadata are asked, without redirects, with bounds on time and size.
+Everything goes out through `platform.egress`: vetted addresses, no redirects, bounds on time and size. A provider that
+is not public has to be among the setting's private hosts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import httpx2
 import msgspec
 import structlog
 from joserfc import jwt
@@ -20,11 +20,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from callboard.contracts.problems import Problem
+from callboard.platform.egress import EgressRefused, FetchFailed
 from callboard_authsvc.external.domain import ALGORITHMS, challenge_of, refused
+from callboard_authsvc.upstream_oauth.ports import Fetch
 
 log = structlog.get_logger()
-_SECONDS: Final = 10.0
-_MAX_BYTES: Final = 1_000_000
 _METADATA_SECONDS: Final = 3600.0
 _KEYS_PAUSE: Final = 60.0
 """A key that is not known is looked for once in so many seconds, however many tokens name one."""
@@ -57,8 +57,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 class IdentityProvider:
     """Metadata and keys are kept; everything else is one request."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, fetch: Fetch) -> None:
         self.provider = provider
+        self._fetch = fetch
         self._metadata: tuple[_Metadata, float] | None = None
         self._keys: KeySet | None = None
         self._keys_at = float("-inf")
@@ -93,9 +94,8 @@ class IdentityProvider:
             "redirect_uri": provider.redirect_url,
             "code_verifier": verifier,
         }
-        body = await self._request(
-            "POST", metadata.token_endpoint, data=form, headers={"Authorization": f"Basic {basic}"}
-        )
+        headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
+        body = await self._request("POST", metadata.token_endpoint, headers, urlencode(form).encode())
         try:
             id_token = msgspec.json.decode(body, type=_Tokens).id_token
         except msgspec.DecodeError:
@@ -140,27 +140,18 @@ class IdentityProvider:
         self._metadata = (metadata, time.monotonic())
         return metadata
 
-    async def _request(self, method: str, url: str, **more: Any) -> bytes:
-        # Nothing compressed: a few bytes may be a gigabyte.
-        headers = {"Accept-Encoding": "identity", "Accept": "application/json", **more.pop("headers", {})}
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> bytes:
         try:
-            async with (
-                asyncio.timeout(_SECONDS),
-                httpx2.AsyncClient(timeout=_SECONDS, follow_redirects=False) as http,
-                http.stream(method, url, headers=headers, **more) as response,
-            ):
-                body = b""
-                async for piece in response.aiter_raw():
-                    body += piece
-                    if len(body) > _MAX_BYTES:
-                        raise _unavailable("the answer is too large")
-        except (httpx2.HTTPError, TimeoutError, OSError) as error:
-            raise _unavailable(type(error).__name__) from None
-        if 400 <= response.status_code < 500 and method == "POST":
+            answer = await self._fetch(method, url, headers, body)
+        except (EgressRefused, FetchFailed) as error:
+            raise _unavailable(str(error)) from None
+        if 400 <= answer.status < 500 and method == "POST":
             raise refused()
-        if response.status_code != 200:
-            raise _unavailable(f"status {response.status_code}")
-        return body
+        if answer.status != 200:
+            raise _unavailable(f"status {answer.status}")
+        return answer.body
 
 
 def _unavailable(reason: str) -> Problem:
