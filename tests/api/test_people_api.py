@@ -57,6 +57,8 @@ async def test_a_person_signs_in_changes_things_and_signs_out(
     # The routes of the identity provider answer, though this installation has none.
     problem(await nobody("GET", "/session/external"), 503, "login.unavailable")
     problem(await nobody("GET", "/session/external/callback?state=s&code=c&iss=i"), 503, "login.unavailable")
+    signed = {"webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"}
+    problem(await nobody("POST", "/webhooks/identity", content=b"{}", headers=signed), 401, "auth.invalid")
     problem(await api_of("a.b.c")("GET", "/me"), 401, "auth.invalid")
     credentials = {"email": f"ANN@{organisation}.example", "password": PASSWORD}
     problem(await nobody("POST", "/session", json={**credentials, "password": "wrong"}), 401, "login.refused")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,9 +13,18 @@ from joserfc.jwk import ECKey
 
 from callboard.contracts import subjects
 from callboard.contracts.access import Principal
-from callboard.contracts.people import AskExternal, ExternalLogin, FinishExternal, SessionOpened, StartExternal
+from callboard.contracts.people import (
+    AskExternal,
+    ExternalLogin,
+    FinishExternal,
+    ReceiveWebhook,
+    SessionOpened,
+    StartExternal,
+)
 from callboard.contracts.people_events import MemberJoined, MemberProvisioned, MemberRemoved, MemberRoleGiven
+from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
+from callboard.kernel.webhook_signatures import signature_of
 from callboard_authsvc.external import domain
 from callboard_authsvc.members.domain import MEMBERSHIP, Provision
 from tests.authsvc.given import Given
@@ -22,6 +33,7 @@ from tests.authsvc.people import Office, person_of
 from tests.authsvc.stack import Edge, Stack, refused
 from tests.support.waiting import eventually
 
+KEY = b"a key of the provider's hooks"
 ANN = {"email": "Ann@Example.com", "email_verified": True, "name": "Ann"}
 GOOD = {"iss": "https://i", "aud": "c", "sub": "s", "iat": 1000, "exp": 2000, "nonce": "n"}
 
@@ -34,8 +46,9 @@ async def provider() -> AsyncIterator[FakeProvider]:
 
 @pytest_asyncio.fixture
 async def office(stack: Stack, provider: FakeProvider) -> Office:
+    webhook = {"oidc_webhook_secret": f"whsec_{base64.b64encode(KEY).decode()}"}
     roles = {"oidc_organisation": "acme", "oidc_roles": "staff=viewer, ops=operator"}
-    await stack.authsvc(**provider.settings, **roles)
+    await stack.authsvc(**provider.settings, **webhook, **roles)
     edge = Edge(await stack.bus_of("edge"))
     await edge.create("acme")
     return Office(edge)
@@ -177,6 +190,35 @@ def test_a_bearer_token_is_bound_to_us_or_to_a_party_we_know(change: dict[str, A
         with pytest.raises(Problem) as refusal:
             domain.bearer_of(claims, "https://i", "c", frozenset({"c", "web"}), 1500)
         assert refusal.value.code == "auth.invalid"
+
+
+async def test_whom_the_provider_deletes_loses_everything_and_a_repeated_message_changes_nothing(
+    office: Office, provider: FakeProvider
+) -> None:
+    async def tell(id: str, body: bytes, at: float | None = None, key: bytes = KEY) -> Done:
+        timestamp = str(int(time.time() if at is None else at))
+        signed = signature_of(key, id, timestamp, body)
+        message = ReceiveWebhook(id=id, timestamp=timestamp, signatures=signed, body=body)
+        return await office.bus.ask(subjects.RECEIVE_WEBHOOK, message, Done)
+
+    opened = await sign_in(office, provider, groups=["ops"])
+    key = opened.signed_in.principal.key_id
+    token = await office.edge.issue(client=person_of(opened), scopes=("use",), by=key)
+    await office.listen()
+    gone = b'{"type": "user.deleted", "data": {"id": "s1"}}'
+    await refused("auth.invalid", tell("m1", gone, key=b"x" * 24))
+    await refused("auth.invalid", tell("m1", gone, at=time.time() - 400))
+    await refused("argument.invalid", tell("m1", b"[]"))
+    await tell("m0", b'{"type": "user.created", "data": {"id": "s1"}}')
+    await office.verify(token.token)
+
+    await tell("m1", gone)
+
+    await eventually(lambda: set(office.revoked) >= {token.key_id, key}, within=2)
+    await refused("auth.invalid", office.verify(token.token))
+    await refused("auth.invalid", office.whose(opened.session))
+    assert (await office.members()).members == ()
+    assert await tell("m1", b'{"type": "user.deleted", "data": {"id": "s1"}, "again": 1}') == Done(seq=0)
 
 
 async def test_without_a_provider_there_is_no_such_way_in(edge: Edge) -> None:

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from callboard.contracts.access import Principal
-from callboard.kernel.permissions import PERMISSIONS, ROLES, SCOPES, actions_of, can, may_give
+from callboard.kernel.permissions import PERMISSIONS, ROLES, SCOPES, Action, actions_of, can, may_give
+
+NAMES = st.sampled_from(("acme", "zeta", "*", "", "a", "acme2"))
+RIGHTS = st.lists(st.sampled_from([*SCOPES, *ROLES, "administer", "nonsense"]), max_size=4).map(tuple)
+PRINCIPALS = st.builds(
+    Principal,
+    key_id=st.just("k"),
+    client=st.just("c"),
+    organisation=NAMES,
+    scopes=RIGHTS,
+    playbooks=st.lists(st.sampled_from(["*", "start", "st*"]), max_size=2).map(tuple),
+    grants=st.none() | st.dictionaries(st.sampled_from(("acme", "zeta", "a")), RIGHTS, max_size=2),
+)
+ACTIONS: list[Action] = sorted({*get_args(Action)})
 
 
 def principal(*scopes: str, grants: dict[str, tuple[str, ...]] | None = None, organisation: str = "acme") -> Principal:
@@ -78,3 +95,30 @@ def test_nobody_gives_more_than_they_have() -> None:
     assert not may_give(principal("manage"), ("govern",), "acme")
     assert not may_give(principal("manage"), ("use",), "zeta")
     assert may_give(principal("administer", organisation="*"), ("owner",), "anything")
+
+
+@settings(max_examples=2000, deadline=None)
+@given(PRINCIPALS, st.sampled_from(ACTIONS), st.sampled_from(("acme", "zeta", "other")))
+def test_nothing_crosses_organisations_whoever_asks_for_whatever(
+    principal: Principal, action: Action, organisation: str
+) -> None:
+    allowed = can(principal, action, organisation)
+    if principal.grants is not None and action != "administer":
+        belongs = organisation in principal.grants
+    else:
+        belongs = principal.organisation in ("*", organisation)
+    assert not allowed or belongs
+    assert not allowed or action in actions_of(principal.scopes)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(PRINCIPALS, RIGHTS, RIGHTS)
+def test_a_member_with_less_makes_no_token_do_more(
+    principal: Principal, less: tuple[str, ...], more: tuple[str, ...]
+) -> None:
+    def doing(rights: tuple[str, ...]) -> set[Action]:
+        held = msgspec.structs.replace(principal, organisation="acme", grants={"acme": rights})
+        return {action for action in ACTIONS if can(held, action, "acme")}
+
+    assert doing(less) <= doing((*less, *more))
+    assert doing(()) == set()

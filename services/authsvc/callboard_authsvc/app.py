@@ -13,6 +13,7 @@ import structlog
 
 from callboard.contracts import subjects
 from callboard.contracts.status import InstanceStatus, LogHint
+from callboard.kernel.webhook_signatures import key_of
 from callboard.platform.bus import Bus
 from callboard.platform.bus_identity import BusIdentityError, Trust
 from callboard.platform.egress import Egress, private_hosts
@@ -290,6 +291,7 @@ class Authsvc:
             organisation=settings.oidc_organisation,
             groups_claim=settings.oidc_groups_claim,
             roles=parse_roles(settings.oidc_roles),
+            webhook_key=key_of(settings.oidc_webhook_secret) if settings.oidc_webhook_secret else b"",
             parties=frozenset({settings.oidc_client_id, *settings.oidc_parties.split(",")} - {""}),
         )
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from callboard.contracts.problems import Problem
 from callboard.kernel.plans import PLANS
 from callboard.kernel.tokens import key_id_of
+from callboard.kernel.webhook_signatures import key_of
 from callboard.platform.egress import private_hosts
 from callboard.platform.settings import DatabaseSettings, Sensitive
 from callboard_authsvc.external.domain import is_safe_issuer, parse_roles
@@ -26,9 +27,10 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     organisations; empty: none, and no limits. `oidc_issuer` to `oidc_redirect_url`: the identity provider, all or
     none; the last is `…/api/v1/session/external/callback` of this installation. `oidc_organisation` and `oidc_roles`
     (`group=role, group=role`): who belongs to that organisation by the claim `oidc_groups_claim`. `oidc_parties`: with
-    commas, other `azp` whose JWTs the management API takes. `public_url`: where browsers reach the
-    edge. `private_upstreams`: hosts and networks that authorization servers of upstreams may have although their
-    addresses are not public, with commas; `*`: loopback and every private range.
+    commas, other `azp` whose JWTs the management API takes. `oidc_webhook_secret` (`whsec_…`): of the provider's
+    webhooks, at `/api/v1/webhooks/identity`. `public_url`: where browsers reach the edge. `private_upstreams`: hosts
+    and networks that authorization servers of upstreams may have although their addresses are not public, with commas;
+    `*`: loopback and every private range.
     """
 
     # With a password in it, so it does not print here.
@@ -53,6 +55,7 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     public_url: str = "http://127.0.0.1:8700"
     private_upstreams: str = ""
     wrapping_key_files: str = ""
+    oidc_webhook_secret: Sensitive = Sensitive("")
 
     def __post_init__(self) -> None:
         private_hosts("CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS", self.private_upstreams, production=self.production)
@@ -79,6 +82,11 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
             raise ValueError(f"CALLBOARD_AUTHSVC_OIDC: {names} belong together")
         if self.oidc_issuer and not is_safe_issuer(self.oidc_issuer):
             raise ValueError("CALLBOARD_AUTHSVC_OIDC_ISSUER: use an https URL")
+        try:
+            if self.oidc_webhook_secret:
+                key_of(self.oidc_webhook_secret)
+        except ValueError as error:
+            raise ValueError(f"CALLBOARD_AUTHSVC_OIDC_WEBHOOK_SECRET: {error}") from None
         try:
             parse_roles(self.oidc_roles)
         except ValueError as error:

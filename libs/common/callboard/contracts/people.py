@@ -252,6 +252,18 @@ class FinishExternal(msgspec.Struct, frozen=True, kw_only=True, tag="person.fini
         return "FinishExternal()"
 
 
+class ReceiveWebhook(msgspec.Struct, frozen=True, kw_only=True, tag="person.receive_webhook", tag_field="type"):
+    """What the identity provider tells: the headers `webhook-id`, `-timestamp` and `-signature`, and the body."""
+
+    id: str
+    timestamp: str
+    signatures: str
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"ReceiveWebhook(id={self.id!r})"
+
+
 class AskExternal(msgspec.Struct, frozen=True, kw_only=True, tag="external?", tag_field="type"):
     """Whom does this JWT of the identity provider stand for? Answered with a `Principal`, or `auth.invalid`."""
 

@@ -52,3 +52,16 @@ class ExternalTable:
     async def link(self, connection: Connection, issuer: str, subject: str, person: str) -> None:
         """From now on that is this person."""
         await connection.execute(sql(_PACKAGE, "insert_external_identity"), issuer, subject, person)
+
+    async def unlink(self, connection: Connection, issuer: str, subject: str) -> None:
+        """The provider does not vouch for that one any more."""
+        await connection.execute(sql(_PACKAGE, "unlink_identity"), issuer, subject)
+
+    async def is_known_webhook(self, id: str) -> bool:
+        """Whether a message with this id took effect."""
+        return await persist(lambda: self._pool.fetchval(sql(_PACKAGE, "webhook_known"), id)) is not None
+
+    async def remember_webhook(self, id: str, now: datetime, before: datetime) -> None:
+        """It took effect; what is older than `before` would not be accepted again anyway, and is forgotten."""
+        await persist(lambda: self._pool.execute(sql(_PACKAGE, "webhook_received"), id, now))
+        await persist(lambda: self._pool.execute(sql(_PACKAGE, "forget_webhooks"), before))

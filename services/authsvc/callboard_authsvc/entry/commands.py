@@ -28,6 +28,7 @@ from callboard.contracts.people import (
     InviteMember,
     Joined,
     OfferReset,
+    ReceiveWebhook,
     Register,
     RemoveMember,
     RemoveProject,
@@ -53,6 +54,7 @@ from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.erase import erase_person
 from callboard_authsvc.external.dependencies import ExternalDependencies
 from callboard_authsvc.external.sign_in import finish_external, start_external
+from callboard_authsvc.external.webhook import receive_webhook
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.members.change import change_role, create_service_account, remove_member
 from callboard_authsvc.members.dependencies import MemberDependencies
@@ -234,7 +236,7 @@ def register_person_commands(bus: Bus, use: PeopleDependencies) -> None:
 
 
 def register_external_commands(bus: Bus, use: ExternalDependencies) -> None:
-    """Sign in at the identity provider."""
+    """Sign in at the identity provider; what it tells by itself."""
 
     async def start(command: StartExternal) -> ExternalLogin:
         return await start_external(command, use)
@@ -242,5 +244,9 @@ def register_external_commands(bus: Bus, use: ExternalDependencies) -> None:
     async def finish(command: FinishExternal) -> SessionOpened:
         return await finish_external(command, use)
 
+    async def receive(command: ReceiveWebhook) -> Done:
+        return await receive_webhook(command, use)
+
+    register(bus, subjects.RECEIVE_WEBHOOK, receive)
     register(bus, subjects.START_EXTERNAL, start)
     register(bus, subjects.FINISH_EXTERNAL, finish)

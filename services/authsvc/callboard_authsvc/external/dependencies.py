@@ -15,7 +15,7 @@ class ExternalDependencies:
     """Made once, in `app.py`. `provider` is None where the settings name none.
 
     `organisation`: where the `roles` of groups (the claim `groups_claim`) are roles. `parties`: the `azp` whose JWTs
-    the management API takes.
+    the management API takes. `webhook_key`: of what the provider tells by itself; empty: nothing is taken.
     """
 
     provider: IdentityProvider | None
@@ -25,3 +25,4 @@ class ExternalDependencies:
     groups_claim: str
     roles: Mapping[str, str]
     parties: frozenset[str]
+    webhook_key: bytes

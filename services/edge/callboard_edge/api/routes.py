@@ -30,6 +30,7 @@ from callboard_edge.api import (
     sign_ins,
     system,
     vault,
+    webhooks,
 )
 from callboard_edge.api.caller import Gatekeeper, provide_caller, provide_stamp
 from callboard_edge.api.names import Names, Opening
@@ -56,6 +57,7 @@ _SECTIONS = {
     "projects": projects.ROUTES,
     "audit": audit.ROUTES,
     "system": system.ROUTES,
+    "webhooks": webhooks.ROUTES,
 }
 
 

@@ -1,0 +1,1 @@
+delete from cb.webhook_received where at < $1

@@ -1,0 +1,1 @@
+delete from cb.external_identity where issuer = $1 and subject = $2

@@ -1,0 +1,1 @@
+select id from cb.webhook_received where id = $1
