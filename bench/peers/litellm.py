@@ -36,6 +36,8 @@ async def _start(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, 
     environment = {
         "LITELLM_LOG": "ERROR",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_ENABLE_MCP_STDIO": "true",
+        "LITELLM_MCP_STDIO_EXTRA_COMMANDS": "env",
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     async with launched([*words, "--num_workers", workers], place.folder, environment) as process:
