@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.agents import published
-from tests.support.speaker import ERAS, Heard, speaker
+from tests.support.speaker import Heard, speaker
 from tests.support.stack import Stack
 from tests.support.telling import playbook_of
 from tests.support.upstreams.launch import command, running
