@@ -23,6 +23,7 @@ from typing import Any
 import asyncpg
 import httpx2
 import msgspec
+import uvloop
 
 from bench.big import big_catalogues, big_content, other_content
 from bench.calls import run as call_log_figures
@@ -32,6 +33,8 @@ from callboard.kernel.diff import changes_between
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.event_store import EventStore, Write, new_id
 from callboard.platform.migrate import migrate
+from callboard.platform.postgres import open_pool
+from callboard.platform.room import settle
 from callboard_projections.history.fold import Folder
 from callboard_projections.history.registry import PROJECTIONS, establish
 from callboard_router.catalogue.compiled import CompiledPlaybook
@@ -74,6 +77,16 @@ async def database() -> AsyncIterator[str]:
         yield server.dsn
 
 
+@asynccontextmanager
+async def _opened(dsn: str, size: int) -> AsyncIterator[asyncpg.Pool]:
+    """The pool of a room."""
+    pool = await open_pool(dsn, size)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
 async def _appends(store: EventStore, writers: int, secs: float, organisation: Callable[[int], str]) -> float:
     """Appends per second of so many writers, each on a stream of its own, with the expected version."""
     done = 0
@@ -96,7 +109,7 @@ async def _appends(store: EventStore, writers: int, secs: float, organisation: C
 
 async def append_figures(secs: float) -> list[Figure]:
     """Changes per second, in one organisation and over many."""
-    async with database() as dsn, asyncpg.create_pool(dsn, min_size=MANY, max_size=MANY) as pool:
+    async with database() as dsn, _opened(dsn, MANY) as pool:
         store = EventStore(pool, _nobody)
         one = await _appends(store, ONE, secs, lambda _: "acme")
         many = await _appends(store, MANY, secs, lambda number: f"org{number}")
@@ -108,7 +121,7 @@ async def append_figures(secs: float) -> list[Figure]:
 
 async def replay_figures(events: int) -> list[Figure]:
     """Events per second folded from zero into all projections, each at its own pace."""
-    async with database() as dsn, asyncpg.create_pool(dsn, min_size=4, max_size=4) as pool:
+    async with database() as dsn, _opened(dsn, 4) as pool:
         store = EventStore(pool, _nobody)
         await store.append("acme", new_id(), Request(), META, [_created()])
         batch = tuple(_change("p", 1) for _ in range(250))
@@ -119,6 +132,7 @@ async def replay_figures(events: int) -> list[Figure]:
             )
             await store.append("acme", new_id(), Request(), META, [Write("playbook-p", versions, None)])
         await establish(pool, PROJECTIONS)
+        settle()
         took = {}
         for projection in PROJECTIONS:
             began = time.monotonic()
@@ -235,7 +249,7 @@ def main() -> None:
     figures: list[Figure] = []
     for name in options.only.split(","):
         print(f"{name} …", file=sys.stderr)
-        found = asyncio.run(parts[name]())  # type: ignore[arg-type]  # each is a coroutine
+        found = uvloop.run(parts[name]())  # type: ignore[arg-type]  # each is a coroutine; the loop is that of a room
         figures += found
         for figure in found:
             print(figure, flush=True)

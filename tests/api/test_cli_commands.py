@@ -4,13 +4,18 @@ import asyncio
 import json
 import os
 import re
+import signal
 import stat
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import command
+from tests.support.waiting import eventually
 
 FILE = """
 version: 1
@@ -102,6 +107,47 @@ async def test_a_file_can_come_from_stdin(installation: Stack, name: str) -> Non
     assert (code, err.startswith("<stdin>:1: ")) == (2, True)
 
 
+async def test_a_watched_file_is_applied_when_it_changes_and_a_bad_one_changes_nothing(
+    installation: Stack, name: str
+) -> None:
+    file, errors = installation.directory / f"{name}.yaml", installation.directory / f"{name}.err"
+
+    def save(prompt: str) -> None:
+        """As editors do: another file in its place."""
+        new = file.with_suffix(".new")
+        new.write_text(f"version: 1\norganisation: {name}\nplaybooks: {{p: {{prompts: {{{prompt}}}}}}}\n")
+        new.replace(file)
+
+    async def comments() -> list[str]:
+        try:
+            history = await installation.cli_json("playbook", "history", f"{name}/p")
+        except AssertionError:
+            return []  # not there yet
+        return [line["comment"] for line in history["versions"]]
+
+    save("a: {template: A}")
+    words = ("apply", "--watch", str(file), "--data-dir", str(installation.directory))
+    callboard = str(Path(sys.executable).with_name("callboard"))
+    with errors.open("wb") as err:
+        watching = await asyncio.create_subprocess_exec(callboard, *words, stdout=subprocess.DEVNULL, stderr=err)
+    try:
+        await eventually(lambda: _has(comments, [f"{name}.yaml changed"]), within=30)
+        save("b: {")
+        await eventually(lambda: "nothing was applied" in errors.read_text(), within=10)
+        save("b: {template: B}")
+        await eventually(lambda: _has(comments, [f"{name}.yaml changed"] * 2), within=30)
+    finally:
+        watching.send_signal(signal.SIGINT)
+        code = await asyncio.wait_for(watching.wait(), 10)
+
+    assert code == 130
+    assert f"{file}:" in errors.read_text()
+
+
+async def _has(found: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> bool:
+    return await found() == wanted
+
+
 async def test_a_fault_that_only_the_router_sees_has_its_line_too(installation: Stack, name: str) -> None:
     file = installation.directory / f"{name}.yaml"
     file.write_text(f"version: 1\norganisation: {name}\nplaybooks:\n  p:\n    servers:\n      ghost: {{}}\n")
@@ -157,6 +203,21 @@ async def test_credentials_of_a_consumer_go_into_a_file_of_ones_own(
     assert "SEED" not in out + err
     await installation.cli("consumer", "rm", "reader", "--org", name)
     assert (await installation.cli_json("consumer", "ls", "--org", name))["consumers"] == []
+
+
+async def test_an_event_is_shown_by_its_number_and_by_its_id(installation: Stack, name: str) -> None:
+    await installation.cli("org", "create", name)
+    first = await installation.cli_json("events", "show", f"{name}:1")
+    event_id = first["event"]["event_id"]
+    code, out, _ = await installation.cli("events", "show", event_id, "--org", name)
+    missing = await installation.cli("events", "show", f"{name}:99", ok=False)
+
+    assert (first["event"]["seq"], first["event_type"], first["prev_hash"]) == (1, "organisation.created", "00" * 32)
+    assert code == 0
+    assert f"{name}:1  {event_id}" in out
+    assert first["hash"] in out
+    assert missing[0] != 0
+    assert "event.unknown" in missing[2]
 
 
 async def test_a_tail_ends_after_the_number_asked_for(installation: Stack, name: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from nats.aio.client import Client, RawCredentials
 from nats.js.errors import NotFoundError
 
-from callboard.contracts import subjects
+from callboard.contracts import consumer_subjects, subjects
 from callboard.contracts.access import AdmitConsumer, AskConsumers, ConsumerAdmission, Consumers, DismissConsumer
 from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
@@ -239,7 +239,7 @@ async def test_a_consumer_cannot_have_the_server_write_for_it(
 
 async def test_clients_that_ask_for_the_state_of_a_durable_use_the_domain(edge: Edge, everywhere: Client) -> None:
     reader = await Reader(await admit(edge)).connect()
-    jetstream = reader.client.jetstream(domain=subjects.CONSUMER_DOMAIN)
+    jetstream = reader.client.jetstream(domain=consumer_subjects.CONSUMER_DOMAIN)
 
     info = await jetstream.consumer_info(subjects.STREAM_EVENTS, "acme-FOR-stats")
     subscription = await jetstream.pull_subscribe_bind(consumer=info.name, stream=subjects.STREAM_EVENTS)

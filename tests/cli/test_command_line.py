@@ -141,8 +141,19 @@ def test_a_file_that_cannot_be_read_is_exit_code_2(capsys: pytest.CaptureFixture
     assert "not UTF-8" in refused(capsys, 2, "apply", "-f", "binary.yaml", "-m", "why")
 
 
-def test_applying_wants_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "-m WHY" in refused(capsys, 2, "apply", "-f", "any.yaml")
+@pytest.mark.parametrize("words", [["--watch", "-"], ["--watch", "f.yaml", "--exit-code"], ["--watch", "missing"]])
+def test_what_cannot_be_watched_is_refused_at_once(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, 2, "apply", *words)
+
+
+def test_applying_wants_a_reason_unless_every_playbook_of_the_file_waives_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "callboard.yaml"
+    file.write_text("version: 1\norganisation: acme\nplaybooks:\n  p: {prompts: {a: {template: t}}}\n")
+    assert "-m WHY" in refused(capsys, 2, "apply", "-f", str(file))
+    file.write_text(file.read_text().replace("{prompts", "{comments: optional, prompts"))
+    assert "say which Callboard" in refused(capsys, 2, "apply", "-f", str(file))
 
 
 def test_version_is_data_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

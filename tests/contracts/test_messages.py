@@ -15,12 +15,18 @@ from callboard.contracts import (
     access,
     assignments,
     calls,
+    drafts,
     drift,
     events,
+    layers,
+    people,
+    personal,
+    plans,
     playbooks,
     previews,
     records,
     status,
+    upcasts,
     upstreams,
 )
 from callboard.contracts.upcasts import read_event
@@ -39,6 +45,27 @@ def test_every_event_is_written_with_the_bytes_it_always_had() -> None:
     golden = {line.split("\t")[0]: line.split("\t")[2] for line in GOLDEN_EVENTS.read_text().splitlines()}
     for event in all_events():
         assert golden[events.type_of(event)] == events.encode_event(event).decode()
+
+
+def test_every_schema_version_ever_written_has_golden_bytes_and_a_way_to_the_newest() -> None:
+    golden = {tuple(line.split("\t")[:2]) for line in GOLDEN_EVENTS.read_text().splitlines()}
+    tags = {events.type_of(event) for event in all_events()}
+    assert golden == {(tag, str(n)) for tag in tags for n in range(1, upcasts.CURRENT.get(tag, 1) + 1)}
+    assert set(upcasts.UPCASTS) == {(tag, n) for tag, newest in upcasts.CURRENT.items() for n in range(1, newest)}
+
+
+def test_an_old_event_is_read_by_way_of_every_version_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the word for a server had changed twice."""
+    monkeypatch.setitem(upcasts.CURRENT, "server.retired", 3)
+    steps = {1: lambda data: {**data, "name": data.pop("called")}, 2: lambda data: {**data, "server": data.pop("name")}}
+    for number, step in steps.items():
+        monkeypatch.setitem(upcasts.UPCASTS, ("server.retired", number), step)
+    git = events.ServerRetired(server="git")
+    for number, word in enumerate(("called", "name", "server"), 1):
+        payload = f'{{"type":"server.retired","{word}":"git"}}'
+        assert read_event("server.retired", number, payload) == git
+    with pytest.raises(msgspec.ValidationError):
+        read_event("server.retired", 3, '{"type":"server.retired","called":"git"}')
 
 
 def test_every_event_type_has_golden_bytes() -> None:
@@ -83,7 +110,23 @@ def test_a_long_answer_is_cut_and_nothing_of_it_is_lost(size: int, count: int) -
 
 def test_every_command_and_answer_is_frozen_and_has_a_tag_of_its_own() -> None:
     tags: dict[object, type] = {}
-    for module in (access, assignments, drift, playbooks, previews, records, status, upstreams, events, calls):
+    for module in (
+        access,
+        assignments,
+        drafts,
+        drift,
+        layers,
+        people,
+        personal,
+        plans,
+        playbooks,
+        previews,
+        records,
+        status,
+        upstreams,
+        events,
+        calls,
+    ):
         own = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
         for value in own:
             if not (isinstance(value, type) and issubclass(value, msgspec.Struct)):

@@ -233,6 +233,44 @@ async def test_recorded_calls_run_again_on_another_version_and_only_what_differs
         assert ledger.read_text() == "once\nonce\n"
 
 
+async def test_recorded_calls_run_on_a_file_before_it_is_published(stack: Stack, tmp_path: Path) -> None:
+    async with running("echo", "--ledger", tmp_path / "ledger") as upstream:
+        organisation = fresh("org")
+        await applied(stack, organisation, upstream.url, ALL)
+        token = await stack.token(organisation)
+        for tool, arguments in (("echo", {"text": "x"}), ("big", {"bytes": 9}), ("mark", {"text": "once"})):
+            await call(stack, organisation, f"echo__{tool}", arguments, token)
+        same, gone, unsafe = (record["call_id"] for record in await recorded(stack, organisation, 3))
+        file = tmp_path / "next.yaml"
+
+        def write(allow: str, server: str = "echo") -> None:
+            text = FILE.format(organisation=organisation, url=upstream.url, title="Next", allow=allow, record=ALL)
+            file.write_text(text.replace("      echo:", f"      {server}:"))
+
+        words = ("replay", "--last", "200", f"{organisation}/start", "--against-file", str(file))
+        write("[echo, mark]")
+        told = await stack.cli_json(*words)
+        assert [one["call_id"] for one in told["replayed"] if one["same"]] == [same]
+        [other] = [one for one in told["replayed"] if not one["same"]]
+        assert (other["call_id"], other["differences"][0]["path"], other["version"] < 0) == (gone, "tool", True)
+        assert [one["call_id"] for one in told["skipped"]] == [unsafe]
+        assert (tmp_path / "ledger").read_text() == "once\n"
+        assert len((await stack.cli_json("playbook", "history", f"{organisation}/start"))["versions"]) == 1
+
+        # Another version is published meanwhile: routers forget what they tried, and are told again.
+        await applied(stack, organisation, upstream.url, ALL, "Two")
+        told = await stack.cli_json(*words, "--unsafe", "echo__mark")
+        assert (told["same"], told["different"], told["skipped"]) == (2, 1, [])
+        await stack.cli("apply", "-f", str(file), "--draft", "-m", "next")
+        told = await stack.cli_json(*words[:3], "--against-draft", f"{organisation}/start")
+        assert (told["same"], [one["call_id"] for one in told["replayed"] if not one["same"]]) == (1, [gone])
+        code, _, err = await stack.cli(*words[:3], f"{organisation}/other", *words[4:], ok=False)
+        assert (code, "name one of them" in err) == (2, True)
+        write("[echo]", server="ghost")
+        code, _, err = await stack.cli(*words, ok=False)
+        assert (code, "'ghost', which is not registered" in err) == (1, True), err
+
+
 async def test_a_result_that_is_another_one_now_is_shown_where_it_differs(stack: Stack) -> None:
     async with running("echo") as upstream:
         organisation = fresh("org")

@@ -30,8 +30,9 @@ playbooks: {{p: {{title: {title}, servers: {{echo: {{}}}}}}}}
 class Saved:
     """A backup, and what was true when it was made."""
 
-    def __init__(self, file: Path, key: Path, told: dict[str, Any], url: str) -> None:
+    def __init__(self, file: Path, key: Path, told: dict[str, Any], url: str, export: Path) -> None:
         self.file = file
+        self.export = export
         self.key = key
         self.told = told
         self.url = url
@@ -44,6 +45,7 @@ async def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
         await stack.apply(FILE.format(url=upstream.url, title="One"), "first")
         await stack.apply(FILE.format(url=upstream.url, title="Two"), "second")
         token = await stack.token("acme")
+        await stack.cli("token", "issue", "ann", "--person", "--org", "acme")
         await stack.cli("secret", "set", "key", "--org", "acme", stdin="value\n")
         await stack.rpc(stack.endpoint("acme", "p"), "tools/call", {"name": "echo__echo"}, token)
 
@@ -57,11 +59,14 @@ async def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
         shutil.copy(stack.directory / "keys" / "vault.key", key)
         history = await stack.cli_json("playbook", "history", "acme/p")
         told = {"manifest": manifest, "history": history, "calls": calls, "token": token}
+        export = place / "later.jsonl"
+        await stack.cli("erase", "acme", "ann", "-m", "asked to, after the backup")
+        await stack.cli("audit", "export", "--org", "acme", "--out", str(export))
         await stack.stop()
-        yield Saved(file, key, told, upstream.url)
+        yield Saved(file, key, told, upstream.url, export)
 
 
-async def restored(saved: Saved, directory: Path) -> Stack:
+async def restored(saved: Saved, directory: Path, *more: str) -> Stack:
     """A stack that does not run, for its command line; the backup is in its data directory."""
     directory.mkdir()
     (directory / "keys").mkdir(mode=0o700)
@@ -69,13 +74,15 @@ async def restored(saved: Saved, directory: Path) -> Stack:
     shutil.copy(saved.key, directory / "keys" / "vault.key")
     (directory / "keys" / "vault.key").chmod(0o600)
     stack = Stack(directory, 0, 1, None)  # type: ignore[arg-type]
-    await stack.cli("restore", str(saved.file))
+    await stack.cli("restore", str(saved.file), *more)
     return stack
 
 
 async def test_a_restored_log_is_the_same_and_goes_on_where_it_stopped(saved: Saved, tmp_path: Path) -> None:
-    await restored(saved, tmp_path / "data")
+    await restored(saved, tmp_path / "data", "--erasures", str(saved.export))
     async with running_stack(tmp_path / "data", arguments=()) as stack:
+        [ann] = (await stack.cli_json("person", "ls", "--org", "acme"))["persons"]
+        assert (ann["name"], ann["erased_at"] is None) == ("", False), "the later log says whom it erased"
         assert await stack.cli_json("playbook", "history", "acme/p") == saved.told["history"]
         assert (await stack.cli_json("calls", "ls", "--org", "acme"))["calls"] == saved.told["calls"]
         listed = await stack.rpc(stack.endpoint("acme", "p"), "tools/list", {}, saved.told["token"])
@@ -89,6 +96,17 @@ async def test_a_restored_log_is_the_same_and_goes_on_where_it_stopped(saved: Sa
         verdict = await stack.cli_json("audit", "verify", "--org", "acme")
         assert verdict["intact"]
         assert verdict["chains"][0]["seq"] == applied["seq"]
+
+
+async def test_a_list_of_erasures_that_is_none_restores_nothing(saved: Saved, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    stack = Stack(tmp_path / "data", 0, 1, None)  # type: ignore[arg-type]
+    cut = tmp_path / "cut.jsonl"
+    cut.write_bytes(cut_off(saved.export.read_bytes()))
+    for file, why in ((tmp_path / "nowhere", "cannot read"), (cut, "broken at event")):
+        code, _, err = await stack.cli("restore", str(saved.file), "--erasures", str(file), ok=False)
+        assert (code, why in err) == (2, True), err
+    assert not list((tmp_path / "data").iterdir())
 
 
 async def test_a_database_that_holds_a_log_is_not_restored_into(saved: Saved, tmp_path: Path) -> None:

@@ -140,6 +140,35 @@ async def test_any_text_can_be_a_command_id(store: EventStore) -> None:
     assert (first.replayed, second.replayed) == (False, True)
 
 
+async def test_writers_that_wait_share_a_commit_and_each_keeps_its_own_outcome(
+    store: EventStore, pool: asyncpg.Pool
+) -> None:
+    used = new_id()
+    await store.append("acme", used, Wish("a"), META, [Write("server-a", gone("a"), expected=0)])
+
+    async def write(command: str, stream: str, expected: int | None) -> object:
+        try:
+            return (await store.append("acme", command, Wish("b"), META, [Write(stream, gone("b"), expected)])).replayed
+        except (StreamMoved, Problem, asyncpg.PostgresError) as error:
+            return type(error).__name__
+
+    outcomes = await asyncio.gather(
+        *(write(new_id(), f"server-{number}", 0) for number in range(20)),
+        write(new_id(), "server-a", 0),
+        write(used, "server-b", None),
+        *(write(new_id(), f"server-{number}", 1) for number in range(20)),
+    )
+    # A text that Postgres cannot hold spoils the transaction; those who shared it are written without it.
+    around = await asyncio.gather(
+        write(new_id(), "server-c", 0), write(new_id(), "server-\x00", 0), write(new_id(), "server-d", 0)
+    )
+
+    assert Counter(outcomes) == {False: 40, "StreamMoved": 1, "Problem": 1}
+    assert around == [False, "CharacterNotInRepertoireError", False]
+    assert [event.seq for event in await store.read("acme", 0)] == list(range(1, 44))
+    assert await pool.fetchval("select count(distinct xmin::text) from cb.event") < 10
+
+
 async def test_writes_to_several_streams_happen_all_or_not_at_all(store: EventStore) -> None:
     await store.append("acme", new_id(), Wish(), META, [Write("server-b", gone("b"), expected=0)])
     stale = [Write("server-a", gone("a"), expected=0), Write("server-b", gone("b"), expected=0)]

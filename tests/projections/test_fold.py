@@ -24,10 +24,16 @@ from callboard.contracts.events import (
     ServerRegistered,
     ServerRetired,
 )
+from callboard.contracts.problems import Problem
+from callboard.contracts.records import RetryEvent, SkipEvent
 from callboard.platform.room import cancel_all
 from callboard_projections.history import fold
-from callboard_projections.history.fold import Folder
+from callboard_projections.history.fold import Folder, fold_batch
+from callboard_projections.history.playbooks import PLAYBOOKS
 from callboard_projections.history.registry import PROJECTIONS, establish
+from callboard_projections.poison.decide import Decisions
+from callboard_projections.poison.record import listed
+from callboard_projections.rebuild.rebuild import Rebuilds
 from tests.projections.stack import Log, discovered, published, registered, rolled_back
 from tests.support.waiting import eventually
 
@@ -257,6 +263,120 @@ async def test_a_projection_goes_on_by_itself_when_what_stopped_it_is_repaired(
         await cancel_all(running)
 
     assert await log.pool.fetchval("select count(*) from rm.server") == 3
+
+
+async def stopped_at(log: Log, projection: str = "servers") -> list[tuple[str, int, str, str]]:
+    events = (await listed(log.pool)).get(projection, ())
+    return [(event.organisation, event.seq, event.reason, event.state) for event in events]
+
+
+async def test_an_event_that_stops_a_projection_is_recorded_until_somebody_has_it_skipped(
+    log: Log, folders: dict[str, Folder]
+) -> None:
+    await log.pool.execute("alter table rm.server_1 add constraint no_evil check (server <> 'evil')")
+    await log.append("acme", registered("good"), registered("evil"), registered("late"), registered("last"))
+    servers, other = folders["servers"], Folder(log.pool, folders["servers"].projection)
+    decisions = Decisions(log.pool, folders)
+    await servers.catch_up_all()
+    await other.catch_up_all()
+    assert await stopped_at(log) == [("acme", 2, "CheckViolationError", "stopped")]
+
+    event = {"projection": "servers", "organisation": "acme", "seq": 2, "actor": "ann/k1"}
+    still = await decisions.retry(RetryEvent(**event))
+    with pytest.raises(Problem) as unsaid:
+        await decisions.skip(SkipEvent(**event, comment=" "))
+    done = await decisions.skip(SkipEvent(**event, comment="a test server"))
+    await other.catch_up_all()
+
+    assert (still.state, still.at) == ("stopped", 1)
+    assert unsaid.value.code == "comment.required"
+    assert (done.state, done.at) == ("skipped", 4)
+    assert await stopped_at(log) == [("acme", 2, "CheckViolationError", "skipped")]
+    [told] = (await listed(log.pool))["servers"]
+    assert (told.actor, told.comment, told.event_type, told.attempts) == (
+        "ann/k1",
+        "a test server",
+        "server.registered",
+        3,
+    )
+    assert (servers.problem, other.problem) == ("", "")
+    assert [row["server"] for row in await log.rows("select server from rm.server order by 1")] == [
+        "good",
+        "last",
+        "late",
+    ]
+    for wrong in ({"seq": 3}, {"organisation": "beta"}):
+        with pytest.raises(Problem) as refused:
+            await decisions.skip(SkipEvent(**event | wrong, comment="why"))
+        assert refused.value.code == "projection.not_stopped"
+
+
+async def test_a_repaired_event_is_no_longer_told_and_a_skipped_one_waits_for_a_rebuild(
+    log: Log, folders: dict[str, Folder]
+) -> None:
+    await log.pool.execute("alter table rm.server_1 add constraint no_evil check (server !~ 'evil')")
+    await log.append("acme", registered("evil-1"), registered("evil-2"))
+    decisions = Decisions(log.pool, folders)
+    await folders["servers"].catch_up_all()
+    first = {"projection": "servers", "organisation": "acme", "seq": 1, "actor": "ann"}
+    await decisions.skip(SkipEvent(**first, comment="later"))
+    await log.pool.execute("alter table rm.server_1 drop constraint no_evil")
+    await decisions.retry(RetryEvent(**first | {"seq": 2}))
+    assert await stopped_at(log) == [("acme", 1, "CheckViolationError", "skipped")]
+
+    rebuilds = Rebuilds(log.pool, PROJECTIONS)
+    await _rebuilt(rebuilds)
+    left_out = await log.pool.fetchval("select count(*) from rm.server")
+    due = await decisions.retry(RetryEvent(**first))
+    told = await stopped_at(log)
+    await _rebuilt(rebuilds)
+    await rebuilds.close()
+
+    assert left_out == 1
+    assert due.state == "due"
+    assert told == [("acme", 1, "CheckViolationError", "due")]
+    assert await log.pool.fetchval("select count(*) from rm.server") == 2
+    assert await stopped_at(log) == []
+
+
+async def _rebuilt(rebuilds: Rebuilds) -> None:
+    await rebuilds.begin("servers")
+
+    async def done() -> bool:
+        return (await rebuilds.state("servers")).state == "done"
+
+    await eventually(done, within=15)
+
+
+async def test_what_has_no_event_of_its_kinds_is_passed_over_in_one_step(
+    log: Log, folders: dict[str, Folder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold, "BATCH", 10)
+    await log.append("acme", *(published("start", n, "log") for n in range(1, 101)))
+    await log.append("acme", registered("git"))
+    await log.append("acme", *(published("start", n, "log") for n in range(101, 151)))
+    async with log.pool.acquire() as connection:
+        reached = []
+        while not reached or reached[-1] < 151:
+            async with connection.transaction():
+                folded = await fold_batch(connection, folders["servers"].projection, "servers", 1, "acme", 10)
+            reached.append(folded.at)
+
+    assert reached == [100, 110, 151]
+    assert await log.pool.fetchval("select count(*) from rm.server") == 1
+
+
+async def test_a_batch_ends_at_its_bytes(log: Log, folders: dict[str, Folder], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "BATCH_BYTES", 2500)
+    await log.append("acme", *(published("start", n, title="x" * 1000) for n in range(1, 8)))
+    reached = []
+    async with log.pool.acquire() as connection:
+        while not reached or reached[-1] < 7:
+            async with connection.transaction():
+                reached.append((await fold_batch(connection, PLAYBOOKS, "playbooks", 1, "acme")).at)
+
+    assert reached == [3, 6, 7]
+    assert await log.pool.fetchval("select count(*) from rm.playbook_version") == 7
 
 
 async def test_an_unreadable_payload_stops_only_the_projection_that_reads_its_kind(

@@ -13,6 +13,7 @@ from callboard.contracts.events import PlaybookRetired, ServerReconfigured, Serv
 from callboard.contracts.problems import Problem
 from callboard.contracts.records import (
     AskDiff,
+    AskEvent,
     AskEvents,
     AskHistory,
     AskOrganisations,
@@ -22,6 +23,7 @@ from callboard.contracts.records import (
     Diff,
     Events,
     History,
+    LoggedEvent,
     OrganisationLine,
     Organisations,
     PlaybookLine,
@@ -171,6 +173,27 @@ async def test_the_log_is_read_in_pages_oldest_first(stack: Stack) -> None:
     assert [event.seq for event in (await page(-1, 0)).events] == [1]
     stored = [published_of(event) for event in await stack.log.store.read("acme", 0)]
     assert list((await page(0, 2**70)).events) == stored
+
+
+async def test_an_event_is_found_by_its_number_and_by_its_id_with_its_link_of_the_chain(stack: Stack) -> None:
+    await stack.projections()
+    await stack.log.fill("acme", 2)
+    await stack.log.create("beta")
+    _, second = await stack.log.store.read("acme", 0)
+
+    async def ask(**which: Any) -> LoggedEvent:
+        return await stack.edge.ask(subjects.EVENT_ASKED, AskEvent(**which), LoggedEvent)
+
+    found = await ask(organisation="acme", seq=2)
+    assert await ask(organisation="acme", event_id=second.event_id) == found
+    assert found.event == published_of(second)
+    assert (found.event_type, found.command_id) == ("playbook.published", second.command_id)
+    assert found.prev_hash == (await ask(organisation="acme", seq=1)).hash
+    for which in ({"seq": 3}, {"seq": 2**70}, {"seq": -1}, {"event_id": "nonsense"}, {}):
+        unknown = AskEvent(organisation="acme", **which)
+        assert await code_of(stack, subjects.EVENT_ASKED, unknown, LoggedEvent) == "event.unknown"
+    foreign = AskEvent(organisation="beta", event_id=second.event_id)
+    assert await code_of(stack, subjects.EVENT_ASKED, foreign, LoggedEvent) == "event.unknown"
 
 
 async def test_a_page_of_large_events_stays_below_what_the_bus_carries(stack: Stack) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from callboard.contracts.assignments import EndCanary, PinClient, PromoteCanary, StartCanary, UnpinClient
 from callboard.contracts.definitions import Exposed, PlaybookContent, PlaybookDefinition, PlaybookServer
 from callboard.contracts.events import (
@@ -53,6 +55,27 @@ def test_publishing_an_equal_definition_changes_nothing() -> None:
 
 def test_a_publish_without_a_reason_is_refused() -> None:
     given(PLAYBOOK).when(PublishPlaybook(playbook="start", content=ONE, comment=" ")).then_refused("comment.required")
+
+
+def test_a_playbook_may_waive_the_reason_for_its_publishes_and_rollbacks() -> None:
+    free = msgspec.structs.replace(ONE, definition=msgspec.structs.replace(ONE.definition, comments="optional"))
+    given(PLAYBOOK).when(PublishPlaybook(playbook="start", content=free, comment="")).then(published(1, free))
+    silent = PublishPlaybook(playbook="start", content=TWO, comment="")
+    given(PLAYBOOK, published(1, free)).when(silent).then(published(2, TWO))
+    back = roll_back(1, comment="")
+    given(PLAYBOOK, published(1, TWO), published(2, free)).when(back).then(
+        PlaybookRolledBack(playbook="start", version=3, to_version=1, content=TWO, content_digest=digest_of_struct(TWO))
+    )
+
+
+def test_who_waives_the_reason_has_to_say_why() -> None:
+    free = msgspec.structs.replace(TWO, definition=msgspec.structs.replace(TWO.definition, comments="optional"))
+    waiving = PublishPlaybook(playbook="start", content=free, comment="")
+    given(PLAYBOOK, published(1, ONE)).when(waiving).then_refused("comment.required")
+    given(PLAYBOOK, published(1, free), published(2, ONE)).when(roll_back(1, "")).then_refused("comment.required")
+    given(PLAYBOOK, published(1, free)).when(
+        RetirePlaybook(command_id="1", organisation="acme", playbook="start", comment="")
+    ).then_refused("comment.required")
 
 
 def test_a_rollback_publishes_the_old_content_as_the_next_version() -> None:

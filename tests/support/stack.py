@@ -238,7 +238,10 @@ def _command(words: list[str]) -> Any:
     args = build_parser().parse_args(words)
     module, _, function = args.command.partition(":")
     heard = _Heard()
-    code = getattr(importlib.import_module(module), function)(args, heard)
+    try:
+        code = getattr(importlib.import_module(module), function)(args, heard)
+    except Exception as error:
+        raise AssertionError(f"callboard {' '.join(words)}: {error}") from error
     assert code == 0, f"callboard {' '.join(words)}: {code}"
     return heard.document
 

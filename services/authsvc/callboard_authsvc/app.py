@@ -12,18 +12,39 @@ import nats.errors
 import structlog
 
 from callboard.contracts import subjects
+from callboard.contracts.problems import Problem
 from callboard.contracts.status import InstanceStatus, LogHint
 from callboard.platform.bus import Bus
 from callboard.platform.bus_identity import BusIdentityError, Trust
 from callboard.platform.event_store import EventStore
-from callboard.platform.postgres import open_pool
+from callboard.platform.migration_texts import migration_texts
+from callboard.platform.postgres import open_pool, persist, sql
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard.platform.settings import SettingsRefused
+from callboard_authsvc.adapters.attempt_table import AttemptTable
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
-from callboard_authsvc.adapters.key_file import ANCHORS, FINGERPRINT, PEPPER, SETTING, TASK_ROOT, KeyFile
+from callboard_authsvc.adapters.external_table import ExternalTable
+from callboard_authsvc.adapters.identity_provider import IdentityProvider, Provider
+from callboard_authsvc.adapters.key_file import (
+    ANCHORS,
+    CSRF,
+    FINGERPRINT,
+    PEPPER,
+    PERSON_NAMES,
+    SETTING,
+    TASK_ROOT,
+    KeyFile,
+)
+from callboard_authsvc.adapters.last_use import LastUse
+from callboard_authsvc.adapters.link_table import LinkTable
+from callboard_authsvc.adapters.member_table import MemberTable
+from callboard_authsvc.adapters.passwords import Passwords
+from callboard_authsvc.adapters.person_key_table import PersonKeyTable
+from callboard_authsvc.adapters.person_table import PersonTable
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.secret_table import SecretTable
+from callboard_authsvc.adapters.session_table import SessionTable
 from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
@@ -32,17 +53,37 @@ from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
 from callboard_authsvc.entry.asks import (
     register_anchor_asks,
     register_consumer_asks,
+    register_erasure_asks,
+    register_external_asks,
+    register_member_asks,
+    register_person_asks,
+    register_project_asks,
     register_token_asks,
     register_vault_asks,
 )
 from callboard_authsvc.entry.commands import (
     register_consumer_commands,
+    register_erasure_commands,
+    register_external_commands,
+    register_member_commands,
     register_organisation_commands,
+    register_person_commands,
+    register_project_commands,
     register_token_commands,
     register_vault_commands,
 )
+from callboard_authsvc.erasure.dependencies import ErasureDependencies
+from callboard_authsvc.erasure.keys import PersonKeys
+from callboard_authsvc.external.dependencies import ExternalDependencies
+from callboard_authsvc.external.domain import parse_roles
 from callboard_authsvc.journal import Journal
+from callboard_authsvc.members.dependencies import MemberDependencies
+from callboard_authsvc.members.rights import Rights
+from callboard_authsvc.members.tell import MemberNews
 from callboard_authsvc.organisations.known import KnownOrganisations
+from callboard_authsvc.people.dependencies import PeopleDependencies
+from callboard_authsvc.people.register import ensure_first_administrator
+from callboard_authsvc.people.sessions import announce_recent_ends
 from callboard_authsvc.settings import AuthsvcSettings
 from callboard_authsvc.tokens.bootstrap import announce_recent_revocations, ensure_administrator
 from callboard_authsvc.tokens.dependencies import TokenDependencies
@@ -92,6 +133,7 @@ class Authsvc:
         self._pool: asyncpg.Pool | None = None
         self._push = RevocationPush(self.bus)
         self._upkeep: ConsumerUpkeep | None = None
+        self._last_use: LastUse | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
 
@@ -105,17 +147,30 @@ class Authsvc:
         store = EventStore(self._pool, self._appended)
         journal = Journal(store, f"authsvc/{self._instance}")
         organisations = KnownOrganisations(journal)
-        tokens = self._token_dependencies(journal, organisations, self._pool)
+        keys = self._materials.keys
+        person_keys = PersonKeys(PersonKeyTable(self._pool), keys, keys.derive(PERSON_NAMES), self._clock, self._chance)
+        last_use = self._last_use = LastUse(self._pool)
+        members = self._member_dependencies(journal, organisations, self._pool)
+        tokens = self._token_dependencies(journal, organisations, self._pool, members, last_use, person_keys)
+        people = self._people_dependencies(self._pool, members)
         await ensure_administrator(settings.bootstrap_token, tokens)
+        await ensure_first_administrator(settings.admin_email, settings.admin_password, people)
         await announce_recent_revocations(tokens)
+        await announce_recent_ends(people)
+        await members.news.repeat_recent()
         vault = self._vault_dependencies(journal, organisations, secret_table)
         consumers = self._consumer_dependencies(journal, organisations, self._pool)
         self._register(journal, tokens, vault, consumers)
+        self._register_people(journal, members, people)
+        self._register_erasure(
+            ErasureDependencies(journal, organisations, person_keys, members, self._push, self._clock)
+        )
         anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
         register_anchor_asks(self.bus, anchors)
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
-        self._tasks = [asyncio.create_task(self._push.run()), asyncio.create_task(consumers.upkeep.run())]
+        loops = (self._push.run(), consumers.upkeep.run(), last_use.run())
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
         await self.bus.serve()
         self._ready = True
 
@@ -130,6 +185,9 @@ class Authsvc:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.bus.client.close(), _CLOSE_SECONDS)
         await cancel_all(*self._tasks)
+        if self._last_use is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._last_use.write(), _CLOSE_SECONDS)
         if self._pool is not None:
             try:
                 await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
@@ -145,7 +203,8 @@ class Authsvc:
     def _register(
         self, journal: Journal, tokens: TokenDependencies, vault: VaultDependencies, consumers: ConsumerDependencies
     ) -> None:
-        register_organisation_commands(self.bus, journal)
+        plan = self._materials.settings.default_plan
+        register_organisation_commands(self.bus, journal, tokens.organisations, plan)
         register_token_commands(self.bus, tokens)
         register_token_asks(self.bus, tokens)
         register_vault_commands(self.bus, vault)
@@ -154,15 +213,91 @@ class Authsvc:
         register_consumer_asks(self.bus, consumers)
         answer_status(self)
 
-    def _token_dependencies(
+    def _register_erasure(self, use: ErasureDependencies) -> None:
+        register_erasure_commands(self.bus, use)
+        register_erasure_asks(self.bus, use)
+
+    def _register_people(self, journal: Journal, members: MemberDependencies, people: PeopleDependencies) -> None:
+        register_member_commands(self.bus, members)
+        register_member_asks(self.bus, members)
+        register_project_commands(self.bus, journal, members.organisations)
+        register_project_asks(self.bus, journal, members.organisations)
+        register_person_commands(self.bus, people)
+        register_person_asks(self.bus, people)
+        external = self._external_dependencies(people)
+        register_external_commands(self.bus, external)
+        register_external_asks(self.bus, external)
+
+    def _member_dependencies(
         self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool
+    ) -> MemberDependencies:
+        table = MemberTable(pool)
+        return MemberDependencies(
+            journal=journal,
+            organisations=organisations,
+            table=table,
+            links=LinkTable(pool),
+            rights=Rights(TokenTable(pool), SessionTable(pool), PersonTable(pool), table, self._clock),
+            news=MemberNews(table, self._push, self._clock),
+            verifier=Verifier(self._materials.keys.derive(PEPPER)),
+            clock=self._clock,
+            chance=self._chance,
+        )
+
+    def _people_dependencies(self, pool: asyncpg.Pool, members: MemberDependencies) -> PeopleDependencies:
+        return PeopleDependencies(
+            table=PersonTable(pool),
+            sessions=SessionTable(pool),
+            attempts=AttemptTable(pool),
+            links=members.links,
+            members=members,
+            passwords=Passwords(),
+            push=self._push,
+            verifier=members.verifier,
+            csrf=Verifier(self._materials.keys.derive(CSRF)),
+            clock=self._clock,
+            chance=self._chance,
+        )
+
+    def _external_dependencies(self, people: PeopleDependencies) -> ExternalDependencies:
+        settings = self._materials.settings
+        provider = Provider(
+            issuer=settings.oidc_issuer,
+            client_id=settings.oidc_client_id,
+            client_secret=settings.oidc_client_secret,
+            redirect_url=settings.oidc_redirect_url,
+            scopes=settings.oidc_scopes,
+        )
+        assert self._pool is not None, "the pool is opened first"
+        return ExternalDependencies(
+            provider=IdentityProvider(provider) if settings.oidc_issuer else None,
+            table=ExternalTable(self._pool),
+            people=people,
+            organisation=settings.oidc_organisation,
+            groups_claim=settings.oidc_groups_claim,
+            roles=parse_roles(settings.oidc_roles),
+            parties=frozenset({settings.oidc_client_id, *settings.oidc_parties.split(",")} - {""}),
+        )
+
+    def _token_dependencies(
+        self,
+        journal: Journal,
+        organisations: KnownOrganisations,
+        pool: asyncpg.Pool,
+        members: MemberDependencies,
+        last_use: LastUse,
+        persons: PersonKeys,
     ) -> TokenDependencies:
         return TokenDependencies(
             journal=journal,
             organisations=organisations,
             table=TokenTable(pool),
+            persons=persons,
+            members=members.table,
+            rights=members.rights,
+            last_use=last_use,
             push=self._push,
-            verifier=Verifier(self._materials.keys.derive(PEPPER)),
+            verifier=members.verifier,
             clock=self._clock,
             chance=self._chance,
         )
@@ -200,7 +335,9 @@ class Authsvc:
 
     async def _check_key_file(self, table: SecretTable) -> None:
         """Refuse a key file that is not the one the database was written with."""
-        if foreign := await _when_migrated(table) - {self._materials.keys.current()}:
+        assert self._pool is not None, "the pool is opened first"
+        await _wait_for_migrations(self._pool)
+        if foreign := await table.wrapping_keys() - {self._materials.keys.current()}:
             raise SettingsRefused(
                 f"{SETTING}: the database holds data keys of another key file ({', '.join(sorted(foreign))}); "
                 "restore that file"
@@ -212,14 +349,21 @@ class Authsvc:
             await self.bus.tell(subjects.hint(organisation), LogHint(organisation=organisation, seq=seq))
 
 
-async def _when_migrated(table: SecretTable) -> set[str]:
-    """The wrapping keys in use; waits for `callboard migrate`, which may run at the same time."""
+async def _wait_for_migrations(pool: asyncpg.Pool) -> None:
+    """Until the database has all that this release knows: `callboard migrate` may run at the same time."""
+    wanted = set(migration_texts())
     deadline = asyncio.get_running_loop().time() + _MIGRATION_SECONDS
-    while True:
-        try:
-            return await table.wrapping_keys()
-        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-            if asyncio.get_running_loop().time() > deadline:
-                raise
-            log.info("waiting_for_migrations")
-            await asyncio.sleep(_MIGRATION_PAUSE)
+    while not wanted <= await _applied(pool):
+        if asyncio.get_running_loop().time() > deadline:
+            raise Problem("database.unavailable", "the database is not migrated; run `callboard migrate`")
+        log.info("waiting_for_migrations")
+        await asyncio.sleep(_MIGRATION_PAUSE)
+
+
+async def _applied(pool: asyncpg.Pool) -> set[str]:
+    try:
+        return {
+            row["name"] for row in await persist(lambda: pool.fetch(sql("callboard_authsvc", "migrations_applied")))
+        }
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        return set()

@@ -19,14 +19,50 @@ from callboard.contracts.access import (
     DismissConsumer,
     IssueToken,
     RevokeToken,
+    RotateToken,
     StoreSecret,
 )
 from callboard.contracts.events import Event, EventMeta, Recorded
+from callboard.contracts.people import (
+    AssignPlaybook,
+    ChangeRole,
+    CreateProject,
+    CreateServiceAccount,
+    InviteMember,
+    RemoveMember,
+    RemoveProject,
+    WithdrawInvitation,
+)
+from callboard.contracts.personal import ErasePerson
+from callboard.contracts.plans import ChoosePlan
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
+from callboard_authsvc.members.acceptance import Acceptance, Provisioning
 
-Command = CreateOrganisation | IssueToken | RevokeToken | StoreSecret | DestroySecret | AdmitConsumer | DismissConsumer
+Command = (
+    CreateOrganisation
+    | ChoosePlan
+    | IssueToken
+    | RevokeToken
+    | RotateToken
+    | StoreSecret
+    | DestroySecret
+    | AdmitConsumer
+    | DismissConsumer
+    | ErasePerson
+    | InviteMember
+    | WithdrawInvitation
+    | Acceptance
+    | Provisioning
+    | ChangeRole
+    | RemoveMember
+    | CreateServiceAccount
+    | CreateProject
+    | AssignPlaybook
+    | RemoveProject
+)
+_WITH_COMMENT = (ChoosePlan, RevokeToken, ErasePerson, ChangeRole, RemoveMember, RemoveProject)
 Order = TypeVar("Order")
 State = TypeVar("State")
 Fact = TypeVar("Fact", bound=Event)
@@ -125,7 +161,7 @@ class Journal:
         return Outcome(events, appended.last_seq)
 
     def _meta(self, command: Command) -> EventMeta:
-        comment = command.comment if isinstance(command, RevokeToken) else ""
+        comment = command.comment if isinstance(command, _WITH_COMMENT) else ""
         return EventMeta(actor=command.actor, comment=comment, producer=self._producer)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from callboard.contracts.problems import Problem
+from callboard.kernel.plans import PLANS
 from callboard.kernel.tokens import key_id_of
 from callboard.platform.settings import DatabaseSettings, Sensitive
+from callboard_authsvc.external.domain import is_safe_issuer, parse_roles
+from callboard_authsvc.people.domain import check_password, checked_email
 
 
 class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
@@ -12,7 +16,12 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     `key_file`: the key-encryption key, 32 bytes raw or in base64, mode 0600; made when it is absent and
     `create_keys` is on. `bootstrap_token`: the administrator's token; empty leaves the administrator as is.
     `trust_dir`: the operator's keys of NATS; empty when this installation's NATS is managed elsewhere.
-    `consumer_nats_url`: where consumers reach NATS; empty means `nats_url`.
+    `consumer_nats_url`: where consumers reach NATS; empty means `nats_url`. `admin_email` and `admin_password`: the
+    person who administers the installation, made at the first start; both or neither. `default_plan`: the plan of new
+    organisations; empty: none, and no limits. `oidc_issuer` to `oidc_redirect_url`: the identity provider, all or
+    none; the last is `…/api/v1/session/external/callback` of this installation. `oidc_organisation` and `oidc_roles`
+    (`group=role, group=role`): who belongs to that organisation by the claim `oidc_groups_claim`. `oidc_parties`: with
+    commas, other `azp` whose JWTs the management API takes.
     """
 
     # With a password in it, so it does not print here.
@@ -22,7 +31,41 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     bootstrap_token: Sensitive = Sensitive("")
     trust_dir: str = ""
     consumer_nats_url: str = ""
+    admin_email: str = ""
+    admin_password: Sensitive = Sensitive("")
+    default_plan: str = ""
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: Sensitive = Sensitive("")
+    oidc_redirect_url: str = ""
+    oidc_scopes: str = "openid email profile"
+    oidc_organisation: str = ""
+    oidc_groups_claim: str = "groups"
+    oidc_roles: str = ""
+    oidc_parties: str = ""
 
     def __post_init__(self) -> None:
         if self.bootstrap_token and key_id_of(self.bootstrap_token) is None:
             raise ValueError("CALLBOARD_AUTHSVC_BOOTSTRAP_TOKEN does not have the form of a token (cbk_…)")
+        if self.default_plan and self.default_plan not in PLANS:
+            raise ValueError(f"CALLBOARD_AUTHSVC_DEFAULT_PLAN: choose one of {', '.join(PLANS)}")
+        if bool(self.admin_email) != bool(self.admin_password):
+            raise ValueError("CALLBOARD_AUTHSVC_ADMIN_EMAIL and CALLBOARD_AUTHSVC_ADMIN_PASSWORD belong together")
+        if self.admin_email:
+            try:
+                check_password(self.admin_password, checked_email(self.admin_email))
+            except Problem as problem:
+                raise ValueError(f"CALLBOARD_AUTHSVC_ADMIN_{problem.message}") from None
+        self._check_identity_provider()
+
+    def _check_identity_provider(self) -> None:
+        named = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret, self.oidc_redirect_url)
+        if any(named) and not all(named):
+            names = "_ISSUER, _CLIENT_ID, _CLIENT_SECRET and _REDIRECT_URL"
+            raise ValueError(f"CALLBOARD_AUTHSVC_OIDC: {names} belong together")
+        if self.oidc_issuer and not is_safe_issuer(self.oidc_issuer):
+            raise ValueError("CALLBOARD_AUTHSVC_OIDC_ISSUER: use an https URL")
+        try:
+            parse_roles(self.oidc_roles)
+        except ValueError as error:
+            raise ValueError(f"CALLBOARD_AUTHSVC_OIDC_ROLES: {error}") from None

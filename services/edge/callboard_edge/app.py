@@ -17,15 +17,18 @@ import callboard
 from callboard.contracts.status import InstanceStatus
 from callboard.platform.bus import Bus
 from callboard.platform.room import Clockwork, answer_status, cancel_all
+from callboard_edge.api.caller import Gatekeeper
 from callboard_edge.api.openapi import ContractSchemas
 from callboard_edge.api.routes import api_routes
 from callboard_edge.api.tail import Tails
+from callboard_edge.auth.logins import Logins
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.entry import asks, pushes
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.health.routes import health_routes
 from callboard_edge.mcp.answers import Receive, Scope, Send
 from callboard_edge.mcp.calls import Calls
+from callboard_edge.mcp.connected import ConnectedClients
 from callboard_edge.mcp.connection import Rules
 from callboard_edge.mcp.connections import Connections
 from callboard_edge.mcp.endpoint import Carriers, McpEndpoint
@@ -67,6 +70,7 @@ class Edge:
         self.bus = Bus("edge", instance, settings)
         self._metrics = Metrics()
         self._tokens = Tokens(self.bus, settings.token_soft, settings.token_hard)
+        self._logins = Logins(self.bus, settings.token_soft)
         self._calls = Calls(self.bus, settings.silence, settings.let_go)
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
@@ -104,7 +108,9 @@ class Edge:
             self._connections,
             self._calls,
         )
-        await asks.listen(self.bus, self._replays, self._streams)
+        await pushes.listen_for_api(self.bus, self._tokens, self._logins, self._tails)
+        clients = ConnectedClients(self._calls, self._playbooks, self._connections, self._sessions)
+        await asks.listen(self.bus, self._replays, self._streams, clients)
         answer_status(self)
         await self.bus.serve()
         config = uvicorn.Config(
@@ -155,7 +161,7 @@ class Edge:
             [
                 mcp,
                 single,
-                *api_routes(self.bus, self._tokens.authenticate, self._tails, repeated),
+                *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
                 *health_routes(self.bus, self._metrics_text),
             ],
             openapi_config=OpenAPIConfig(

@@ -42,6 +42,8 @@ def _details(problem: Problem, status: int, headers: dict[str, str] | None = Non
         "hint": problem.hint,
     }
     extra = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if "retry_after" in problem.data:
+        extra["Retry-After"] = str(problem.data["retry_after"])
     content = msgspec.json.encode(body)
     return Response(content, status_code=status, media_type=PROBLEM_JSON, headers={**(headers or {}), **extra})
 

@@ -29,11 +29,12 @@ from callboard_projections.call_log.read import CallReads
 from callboard_projections.call_log.store import CallStore
 from callboard_projections.canary.watch import CanaryWatch
 from callboard_projections.entry.commands import register_commands
-from callboard_projections.entry.queries import register_history, register_records
+from callboard_projections.entry.queries import register_history, register_log, register_records
 from callboard_projections.history.fold import Folder
 from callboard_projections.history.read import Reads
 from callboard_projections.history.registry import PROJECTIONS, establish
 from callboard_projections.measure import Measures
+from callboard_projections.poison.decide import Decisions
 from callboard_projections.rebuild.rebuild import Rebuilds
 from callboard_projections.relay.keep_streams import StreamsKeeper
 from callboard_projections.relay.publish import Relay
@@ -123,10 +124,12 @@ class Projections:
 
     async def _serve(self, pool: asyncpg.Pool, rebuilds: Rebuilds) -> None:
         store = EventStore(pool, _nothing)
-        reads = Reads(pool, store, {folder.projection.name: folder for folder in self._folders})
+        folders = {folder.projection.name: folder for folder in self._folders}
+        reads = Reads(pool, store, folders)
         register_history(self.bus, reads)
+        register_log(self.bus, reads)
         register_records(self.bus, pool, CallReads(pool), rebuilds)
-        register_commands(self.bus, rebuilds)
+        register_commands(self.bus, rebuilds, Decisions(pool, folders))
         answer_status(self)
         self.bus.on_reconnect(self._reconnected)
         await self.bus.listen(f"{subjects.HINT}.>", self._hinted)

@@ -9,10 +9,11 @@ import asyncpg
 import structlog
 
 from callboard.contracts import subjects
-from callboard.contracts.status import ProjectionStatus
+from callboard.contracts.status import PoisonEvent, ProjectionStatus
 from callboard.platform.postgres import sql
 from callboard_projections.call_log.keep import CallLog
 from callboard_projections.history.fold import DATABASE_TROUBLE, Folder
+from callboard_projections.poison.record import listed
 from callboard_projections.relay.keep_streams import BUS_AWAY, StreamsKeeper
 from callboard_projections.relay.publish import CONSUMER, Relay
 
@@ -32,6 +33,7 @@ class Measures:
         self._call_log = call_log
         self._keeper = keeper
         self._rows: dict[str, asyncpg.Record] = {}
+        self._poison: dict[str, tuple[PoisonEvent, ...]] = {}
         self.database_problem = ""
 
     async def run(self) -> None:
@@ -75,7 +77,8 @@ class Measures:
 
     def _status(self, name: str, tables: str, problem: str) -> ProjectionStatus:
         lag, events = self._figure(name, "lag"), self._figure(name, "events")
-        return ProjectionStatus(projection=name, lag=lag, events=events, tables=tables, problem=problem)
+        poison = self._poison.get(name, ())
+        return ProjectionStatus(projection=name, lag=lag, events=events, tables=tables, problem=problem, poison=poison)
 
     def _figure(self, name: str, figure: str) -> int:
         row = self._rows.get(name)
@@ -85,6 +88,7 @@ class Measures:
         names = [CONSUMER, *(folder.projection.name for folder in self._folders)]
         try:
             rows = await self._pool.fetch(sql("callboard_projections", "measure"), names)
+            self._poison = await listed(self._pool)
         except DATABASE_TROUBLE as error:
             self.database_problem = f"Postgres: {type(error).__name__}"
             return

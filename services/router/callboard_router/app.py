@@ -6,6 +6,7 @@ Start: read the whole log into memory, compile every playbook, then take calls. 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import asyncpg
 import msgspec
@@ -15,6 +16,7 @@ from nats.aio.subscription import Subscription
 
 from callboard.contracts import subjects
 from callboard.contracts.events import Recorded
+from callboard.contracts.people_events import OrganisationPlanChosen
 from callboard.contracts.playbooks import CatalogueChanged
 from callboard.contracts.status import HeldStatus, InstanceStatus, LogHint
 from callboard.platform.bus import Bus
@@ -27,14 +29,21 @@ from callboard_router.catalogue.drift import why_held
 from callboard_router.catalogue.served import Served, announcement
 from callboard_router.decisions import Decisions
 from callboard_router.entry.commands import register_assignments, register_commands, register_drift
+from callboard_router.entry.drafts import register_drafts
+from callboard_router.entry.layers import register_layers
 from callboard_router.entry.queries import register_queries
 from callboard_router.entry.rpc import RpcEntry
+from callboard_router.playbooks.candidate import Candidates
 from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.playbooks.preview import Previews
+from callboard_router.quotas.meters import TROUBLE, Meters
+from callboard_router.quotas.usage import Usages
 from callboard_router.settings import RouterSettings
 from callboard_router.state import RouterState
 
 log = structlog.get_logger()
+LAST_COUNT = 0.5
+"""Seconds that the last figures have to be written when the router stops."""
 _hint = msgspec.json.Decoder(LogHint).decode
 
 
@@ -48,10 +57,12 @@ class Router:
         self._state = RouterState()
         limits = Limits(int(settings.idle_seconds * 1000), int(settings.max_seconds * 1000))
         self._served = Served(self._state, settings.page_size, limits)
+        self._meters = Meters()
         self._rpc: RpcEntry | None = None
         self._pool: asyncpg.Pool | None = None
         self._follower: LogFollower | None = None
         self._following: asyncio.Task[None] | None = None
+        self._counting: asyncio.Task[None] | None = None
         self._calls: Subscription | None = None
         self._ready = False
 
@@ -64,14 +75,19 @@ class Router:
         store = EventStore(pool, self._appended)
         self._follower = LogFollower(store, self._apply)
         self._following = asyncio.create_task(self._follower.run())
-        self._rpc = RpcEntry(self.bus, self._served, self._follower, self._settings.placement_wait)
+        self._rpc = RpcEntry(self.bus, self._served, self._follower, self._meters, self._settings.placement_wait)
         await self._follower.caught_up.wait()
         decisions = Decisions(store, self._follower, self._state, f"router/{self.bus.instance}")
         inquiries = Inquiries(self.bus, self._settings.probe_wait)
         register_commands(self.bus, decisions, inquiries)
         register_assignments(self.bus, decisions)
         register_drift(self.bus, decisions, inquiries)
-        register_queries(self.bus, Previews(store, self._follower, self._served))
+        register_drafts(self.bus, decisions, inquiries, store)
+        register_layers(self.bus, decisions, store, self._state)
+        candidates = Candidates(self._follower, self._state, self._served)
+        usages = Usages(decisions, self._meters, pool)
+        register_queries(self.bus, Previews(store, self._follower, self._served), usages, candidates)
+        self._counting = asyncio.create_task(self._meters.run(pool))
         answer_status(self)
         await self.bus.listen(f"{subjects.HINT}.>", self._hinted)
         await self._rpc.forwarder.start()
@@ -87,8 +103,11 @@ class Router:
         if self._calls is not None:
             await self._calls.drain()  # type: ignore[no-untyped-call]
         await self.bus.close()
-        await cancel_all(self._following, *(self._rpc.behind if self._rpc is not None else ()))
+        behind = self._rpc.behind if self._rpc is not None else ()
+        await cancel_all(self._following, self._counting, *behind)
         if self._pool is not None:
+            with contextlib.suppress(TimeoutError, *TROUBLE):
+                await asyncio.wait_for(self._meters.write(self._pool), LAST_COUNT)
             self._pool.terminate()
 
     def status(self) -> InstanceStatus:
@@ -113,6 +132,10 @@ class Router:
         return self._clock.status(ready=self._ready, figures=figures, problem="; ".join(hidden), held=held)
 
     async def _apply(self, batch: list[Recorded]) -> None:
+        for recorded in batch:
+            if isinstance(recorded.event, OrganisationPlanChosen):
+                chosen = recorded.event
+                self._meters.limit(recorded.organisation, chosen.plan, chosen.calls_per_day)
         for changed in self._served.compile(self._state.apply(batch), batch[-1].seq):
             if self._ready:
                 await self._announce(changed)

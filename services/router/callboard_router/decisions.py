@@ -10,10 +10,12 @@ from contextlib import nullcontext
 import msgspec
 
 from callboard.contracts.events import Event, EventMeta, Recorded
+from callboard.contracts.layers import SYSTEM
 from callboard.contracts.problems import Problem
 from callboard.platform.event_store import EventStore, StreamMoved, Write
 from callboard.platform.log_follower import LogFollower
 from callboard_router.playbooks.drift_found import with_drift
+from callboard_router.quotas.domain import check_quotas
 from callboard_router.state import Organisation, RouterState
 
 ATTEMPTS = 8
@@ -34,6 +36,10 @@ class Decisions:
         """The organisation as of now."""
         await self._follower.catch_up(organisation)
         return self._state.organisation(organisation)
+
+    async def current_system(self) -> None:
+        """What belongs to the installation, as of now: for decisions that stand on its layer."""
+        await self._follower.catch_up(SYSTEM)
 
     async def seen(self, organisation: str, command_id: str, request: msgspec.Struct) -> list[Recorded] | None:
         """The events of a command that took effect before."""
@@ -60,9 +66,11 @@ class Decisions:
             # together) each is then disturbed by the other routers only.
             async with self._turns[organisation] if attempt else nullcontext():
                 state = await self.current(organisation)
+                decided = decide(state)
+                check_quotas(state, decided)
                 writes = [
                     Write(stream, tuple(events), state.streams.get(stream, 0))
-                    for stream, events in with_drift(state, decide(state)).items()
+                    for stream, events in with_drift(state, decided).items()
                     if events
                 ]
                 if not writes and not remember:

@@ -12,7 +12,11 @@ from callboard.contracts.events import (
     CanaryStarted,
     ClientPinned,
     ClientUnpinned,
+    DraftDiscarded,
+    DraftEdited,
+    DraftPublished,
     Event,
+    LayerPublished,
     OrganisationCreated,
     PlaybookDriftApproved,
     PlaybookDrifted,
@@ -27,7 +31,13 @@ from callboard.contracts.events import (
     ServerRegistered,
     ServerRetired,
 )
+from callboard.contracts.layers import SYSTEM
+from callboard.contracts.people_events import OrganisationPlanChosen
+from callboard.contracts.plans import Quotas
 from callboard.contracts.problems import Problem
+from callboard_router.drafts import domain as drafts
+from callboard_router.drafts.domain import NO_DRAFT, DraftState
+from callboard_router.layers.domain import LAYER, LayerState, stream_of
 from callboard_router.playbooks import drift_state
 from callboard_router.playbooks.domain import PLAYBOOK, Playbook
 from callboard_router.playbooks.drift_state import DriftState
@@ -37,23 +47,54 @@ from callboard_router.servers.domain import SERVER, Server
 class Organisation:
     """One organisation; `streams` holds the version each stream is at, for expected versions.
 
-    `definitions`: digest -> definition, of the tools and prompts that any version pins.
+    `definitions`: digest -> definition, of the tools and prompts that any version pins. `system` holds the layer of
+    the installation.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, system: Organisation | None = None) -> None:
         self.created = False
+        self.system: Organisation = system or self
+        self.plan = ""
+        self.quotas = Quotas()
         self.servers: dict[str, Server] = {}
         self.playbooks: dict[str, Playbook] = {}
         self.streams: dict[str, int] = {}
         self.definitions: dict[str, bytes] = {}
+        self.drafts: dict[str, DraftState] = {}
+        self._layers: dict[str, LayerState] = {}
         self._drifts: dict[str, DriftState] = {}
 
     def copy(self) -> Organisation:
         """The same state, to fold into what has not happened yet."""
         other = copy.copy(self)
         other.servers, other.playbooks = dict(self.servers), dict(self.playbooks)
+        other.drafts, other._layers = dict(self.drafts), dict(self._layers)
+        other.system = other if self.system is self else self.system
         other.definitions, other._drifts = dict(self.definitions), dict(self._drifts)
         return other
+
+    def with_events(self, events: Iterable[Event]) -> Organisation:
+        """The state that these would make; this one stays as it is."""
+        after = self.copy()
+        for event in events:
+            after.fold(event)
+        return after
+
+    def standing_on(self, system: Organisation) -> Organisation:
+        """The same state over another layer of the installation."""
+        other = copy.copy(self)
+        other.system = system
+        return other
+
+    def layer(self, scope: str, project: str = "") -> LayerState:
+        """The state of a layer, also of one that never was."""
+        return self._layers.get(stream_of(scope, project), LAYER.initial)
+
+    @property
+    def projects(self) -> list[str]:
+        """The projects that have a layer."""
+        prefix = stream_of("project", "")
+        return sorted(stream.removeprefix(prefix) for stream in self._layers if stream.startswith(prefix))
 
     def server(self, name: str) -> Server:
         """The state of a server, also of one that never was."""
@@ -62,6 +103,10 @@ class Organisation:
     def playbook(self, name: str) -> Playbook:
         """The state of a playbook, also of one that never was."""
         return self.playbooks.get(name, PLAYBOOK.initial)
+
+    def draft(self, name: str) -> DraftState:
+        """The draft of a playbook, also when there is none."""
+        return self.drafts.get(name, NO_DRAFT)
 
     def drift(self, name: str) -> DriftState:
         """What the log says of the drift of a playbook."""
@@ -101,6 +146,12 @@ class Organisation:
             case OrganisationCreated():
                 self.created = True
                 return set()
+            case OrganisationPlanChosen() as chosen:
+                self.plan = chosen.plan
+                self.quotas = Quotas(
+                    playbooks=chosen.playbooks, servers=chosen.servers, calls_per_day=chosen.calls_per_day
+                )
+                return set()
             case ServerRegistered() | ServerReconfigured() | ServerRetired() | ServerCatalogueDiscovered() as told:
                 self.servers[told.server] = SERVER.evolve(self.server(told.server), told)
                 return set(self.users_of(told.server))
@@ -121,6 +172,13 @@ class Organisation:
                     self.definitions |= {digest: text.encode() for digest, text in version.definitions.items()}
                 self._remember([*version.content.tools.values(), *version.content.prompts.values()])
                 return {version.playbook}
+            case LayerPublished() as published:
+                stream = stream_of(published.scope, published.project)
+                self._layers[stream] = LAYER.evolve(self.layer(published.scope, published.project), published)
+                return set()
+            case DraftEdited() | DraftDiscarded() | DraftPublished() as draft:
+                self.drafts[draft.playbook] = drafts.evolve(self.draft(draft.playbook), draft)
+                return set()
             case PlaybookRetired() | ClientPinned() | ClientUnpinned() | CanaryStarted() | CanaryEnded() as change:
                 self.playbooks[change.playbook] = PLAYBOOK.evolve(self.playbook(change.playbook), change)
                 return {change.playbook}
@@ -141,16 +199,20 @@ NO_DRIFT = DriftState()
 
 
 class RouterState:
-    """All organisations."""
+    """All organisations, and under `SYSTEM` what belongs to the installation itself."""
 
     def __init__(self) -> None:
-        self.organisations: dict[str, Organisation] = {}
+        system = Organisation()
+        system.created = True
+        self.organisations: dict[str, Organisation] = {SYSTEM: system}
 
     def apply(self, batch: list[Recorded]) -> set[tuple[str, str]]:
         """Fold a batch; returns (organisation, playbook) pairs to compile again."""
         touched: set[tuple[str, str]] = set()
         for recorded in batch:
-            organisation = self.organisations.setdefault(recorded.organisation, Organisation())
+            organisation = self.organisations.get(recorded.organisation)
+            if organisation is None:
+                organisation = self.organisations[recorded.organisation] = Organisation(self.organisations[SYSTEM])
             touched |= {(recorded.organisation, name) for name in organisation.apply(recorded)}
         return touched
 

@@ -24,10 +24,11 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def issue_token(args: Namespace, out: Output) -> int:
     """`token issue`: the token alone on stdout, how to use it on stderr."""
-    seconds = _duration(args.expires) if args.expires else None
+    seconds = duration(args.expires) if args.expires else None
     with connect(args) as callboard:
         organisation = organisation_of(args, callboard)
-        issued = callboard.issue_token(organisation, args.client, tuple(args.scope or ("use",)), args.playbook, seconds)
+        scopes = tuple(args.scope or ("use",))
+        issued = callboard.issue_token(organisation, args.client, scopes, args.playbook, seconds, person=args.person)
         url = callboard.url
     if out.as_json:
         out.json(issued)
@@ -45,7 +46,8 @@ def connect_line(url: str, token: str) -> str:
     return f'claude mcp add --transport http callboard {url} --header "Authorization: Bearer {token}"'
 
 
-def _duration(text: str) -> int:
+def duration(text: str) -> int:
+    """Seconds of a text like 30d; raises `WrongUsage`."""
     found = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if found is None:
         raise WrongUsage(f"--expires {text!r}: write it like 30d, 12h, 15m or 60s")
@@ -59,12 +61,28 @@ def list_tokens(args: Namespace, out: Output) -> int:
     if out.as_json:
         out.json(found)
     else:
-        columns = ("key", "client", "scopes", "playbooks", "created", "expires", "revoked")
+        columns = ("key", "client", "scopes", "playbooks", "bound to", "created", "used", "expires", "revoked")
         rows = [
-            (t.key_id, t.client, t.scopes, t.playbooks or "all", t.created_at, t.expires_at, t.revoked_at)
+            (
+                *(t.key_id, t.client, t.scopes, t.playbooks or "all", t.member),
+                *(t.created_at, t.used_at, t.expires_at, t.revoked_at),
+            )
             for t in found.tokens
         ]
         out.table(columns, rows, "no token was issued")
+    return OK
+
+
+def rotate_token(args: Namespace, out: Output) -> int:
+    """`token rotate`: the new token alone on stdout."""
+    seconds = duration(args.overlap)
+    with connect(args) as callboard:
+        issued = callboard.rotate_token(organisation_of(args, callboard), args.key_id, seconds)
+    if out.as_json:
+        out.json(issued)
+    else:
+        out.text(issued.token)
+    out.talk(f"key {issued.key_id} for {issued.client}; {args.key_id} works for {args.overlap} more")
     return OK
 
 

@@ -45,9 +45,11 @@ def restore(args: Namespace, out: Output) -> int:
     if not path.is_file():
         raise WrongUsage(f"there is no file {args.file}")
 
+    erased = frozenset(who for name in args.erasures for who in _erasures(name))
+
     async def filled(dsn: str) -> Manifest:
         await migrate(dsn)
-        return await fill(dsn, path, out.talk)
+        return await fill(dsn, path, out.talk, erased)
 
     try:
         with _database(args, out, alone=True) as dsn:
@@ -58,6 +60,18 @@ def restore(args: Namespace, out: Output) -> int:
         raise Refused("the database is not empty: restore into a new one (or another --data-dir)") from None
     _told(manifest, f"restored {args.file}", out)
     return OK
+
+
+def _erasures(name: str) -> set[tuple[str, str]]:
+    from callboard.kernel.log_export import NotAnExport, erased_in
+
+    try:
+        with open(name, "rb") as file:
+            return erased_in(file)
+    except OSError as error:
+        raise WrongUsage(f"cannot read {name}: {error.strerror}") from None
+    except NotAnExport as error:
+        raise WrongUsage(f"{name}: {error}") from None
 
 
 def _told(manifest: Manifest, words: str, out: Output) -> None:

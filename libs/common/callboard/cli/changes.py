@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from callboard.contracts.connected import AffectedClient
 from callboard.contracts.playbooks import Change
 
 _SIGN: Final = {"added": "+", "removed": "-", "changed": "~", "renamed": ">", "narrowed": "<", "widened": "o"}
@@ -25,6 +26,18 @@ def change_lines(changes: Iterable[Change]) -> Iterator[str]:
         if change.callers:
             calls = sum(caller.calls for caller in change.callers)
             yield f"    {_counted(calls, 'call')} by {_named([caller.client for caller in change.callers])}"
+
+
+def client_lines(clients: Sequence[AffectedClient]) -> Iterator[str]:
+    """Whom a change reaches now: one line per client, with what it has open and how often it called lately."""
+    if clients:
+        yield f"{_counted(len(clients), 'connected client')} would be served it:"
+    for client in clients:
+        has = (
+            (client.streams, "stream"), (client.connections, "connection"), (client.sessions, "session"),
+            (client.calls, "open call"), (client.recent_calls, "recent call"),
+        )  # fmt: skip
+        yield f"  {client.client or 'anonymous'}: {', '.join(_counted(*one) for one in has if one[0])}"
 
 
 def _counted(number: int, word: str) -> str:

@@ -7,10 +7,14 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import TypeVar
 
+import msgspec
+
 from callboard.cli.exit_codes import OK
 from callboard.cli.output import Output, moment
+from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect, organisation_of
 from callboard.contracts.events import PublishedEvent, type_of
+from callboard.contracts.records import LoggedEvent
 
 Item = TypeVar("Item")
 _EVENT_COLUMNS = ("seq", "when", "what", "on", "who", "why")
@@ -25,6 +29,41 @@ def list_events(args: Namespace, out: Output) -> int:
     else:
         out.table(_EVENT_COLUMNS, [_event_row(event) for event in found.events], "no event after that")
     return OK
+
+
+def show_event(args: Namespace, out: Output) -> int:
+    """`events show ID|[ORG:]SEQ`: the event as the log has it, and its link of the hash chain."""
+    organisation, colon, event = str(args.event).rpartition(":")
+    if colon and not organisation:
+        raise WrongUsage(f"{args.event!r}: write ORGANISATION:NUMBER, or the id of an event")
+    with connect(args) as callboard:
+        found = callboard.event(organisation or organisation_of(args, callboard), event)
+    if out.as_json:
+        out.json(found)
+        return OK
+    for label, value in _lines(found):
+        if value:
+            out.text(f"{label:<12}  {value}")
+    out.text(msgspec.json.format(msgspec.json.encode(found.event.event), indent=2).decode())
+    return OK
+
+
+def _lines(found: LoggedEvent) -> tuple[tuple[str, str], ...]:
+    event = found.event
+    return (
+        ("event", f"{event.organisation}:{event.seq}  {event.event_id}"),
+        ("what", f"{found.event_type} (schema {found.schema_version})"),
+        ("on", f"{event.stream} version {event.version}"),
+        ("when", moment(event.recorded_at)),
+        ("who", event.actor),
+        ("why", event.comment),
+        ("command", found.command_id),
+        ("correlation", found.correlation),
+        ("causation", found.causation),
+        ("through", found.producer),
+        ("hash before", found.prev_hash),
+        ("hash", found.hash),
+    )
 
 
 def tail_events(args: Namespace, out: Output) -> int:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+
+import msgspec
 
 from callboard.cli import exit_codes
+from callboard.cli.changes import change_lines
 from callboard.cli.refusals import Refused, WrongUsage
 from callboard.client import McpError, Unreachable
+from callboard.contracts.playbooks import Change
 from callboard.contracts.problems import Problem
 from callboard.kernel.playbook_file import FileRefused
 from callboard.local.process import LocalServerError
@@ -18,7 +23,8 @@ def explain(error: Exception) -> int:
     """Print the reason; raises the error again when it is none of the expected ones."""
     match error:
         case Problem():
-            lines, code = [f"callboard: {error.message} ({error.code})", f"  {error.hint}"], exit_codes.FAILED
+            told = [f"callboard: {error.message} ({error.code})", *_told_by(error), f"  {error.hint}"]
+            lines, code = told, exit_codes.FAILED
         case McpError():
             lines, code = [f"callboard: {error.message} ({error.code})", *_hint(error)], exit_codes.FAILED
         case Refused() | LocalServerError() | BusIdentityError():
@@ -35,6 +41,20 @@ def explain(error: Exception) -> int:
     for line in lines:
         print(line, file=sys.stderr)
     return code
+
+
+def _told_by(problem: Problem) -> Iterator[str]:
+    """What a refusal says besides: what somebody else changed, what contradicts each other, further faults."""
+    if "changes" in problem.data:
+        for line in change_lines(msgspec.convert(problem.data["changes"], tuple[Change, ...])):
+            yield f"  {line}"
+    for conflict in problem.data.get("conflicts", ()):
+        values = (f"{side} {msgspec.json.encode(conflict.get(side)).decode()}" for side in ("draft", "version"))
+        yield f"  ! {conflict.get('path')}: {', '.join(values)}"
+    for fault in problem.data.get("faults", ()):
+        message = fault.get("message", "") if isinstance(fault, dict) else fault
+        if message != problem.message:
+            yield f"  {message}"
 
 
 def _hint(error: McpError) -> list[str]:

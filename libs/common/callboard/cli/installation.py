@@ -12,11 +12,12 @@ from typing import Final
 from callboard.cli.exit_codes import FAILED, NOT_AS_EXPECTED, OK
 from callboard.cli.output import Output
 from callboard.cli.parser import ROOMS
+from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect
 from callboard.client import Callboard
 from callboard.contracts.management import SystemStatus
-from callboard.contracts.records import Rebuilt
-from callboard.contracts.status import InstanceStatus, ServerStatus
+from callboard.contracts.records import PoisonDecided, Rebuilt
+from callboard.contracts.status import InstanceStatus, PoisonEvent, ServerStatus
 
 _POLL_SECONDS: Final = 0.2
 Progress = Callable[[Rebuilt], None]
@@ -110,6 +111,25 @@ def _print_projections(found: SystemStatus, out: Output) -> None:
         for p in instance.projections
     ]
     out.table(("projection", "lag", "events", "tables", "instance", "problem"), rows, "no projection answers")
+    # Every instance reads the same table; the one that measured last knows best.
+    poison = {
+        (p.projection, event.organisation, event.seq): event
+        for instance in found.instances
+        for p in instance.projections
+        for event in p.poison
+    }
+    if poison:
+        out.text("")
+        out.table(_POISON_COLUMNS, [_poison_row(key[0], poison[key]) for key in sorted(poison)])
+
+
+_POISON_COLUMNS: Final = ("projection", "event", "what", "reason", "state", "since", "tries", "who", "why")
+
+
+def _poison_row(projection: str, event: PoisonEvent) -> tuple[object, ...]:
+    named = f"{event.organisation}:{event.seq}"
+    told = (event.event_type, event.reason, event.state, event.first_at, event.attempts, event.actor, event.comment)
+    return (projection, named, *told)
 
 
 def list_projections(args: Namespace, out: Output) -> int:
@@ -121,6 +141,43 @@ def list_projections(args: Namespace, out: Output) -> int:
     else:
         _print_projections(found, out)
     return OK
+
+
+def skip_event(args: Namespace, out: Output) -> int:
+    """`projection skip NAME ORG:SEQ -m WHY`."""
+    organisation, seq = _event_of(args.event)
+    with connect(args) as callboard:
+        decided = callboard.skip_event(args.name, organisation, seq, args.message)
+    return _tell(decided, out)
+
+
+def retry_event(args: Namespace, out: Output) -> int:
+    """`projection retry NAME ORG:SEQ`: exit code 4 when it still stops there."""
+    organisation, seq = _event_of(args.event)
+    with connect(args) as callboard:
+        decided = callboard.retry_event(args.name, organisation, seq, args.message or "")
+    return _tell(decided, out)
+
+
+def _event_of(text: str) -> tuple[str, int]:
+    organisation, _, seq = text.rpartition(":")
+    if not organisation or not seq.isdecimal():
+        raise WrongUsage(f"{text!r}: write ORGANISATION:NUMBER, as `projection ls` prints it")
+    return organisation, int(seq)
+
+
+def _tell(decided: PoisonDecided, out: Output) -> int:
+    event = f"{decided.organisation}:{decided.seq}"
+    if out.as_json:
+        out.json(decided)
+    elif decided.state == "due":
+        out.talk(f"{event} is tried again by `callboard projection rebuild {decided.projection}`")
+    elif decided.at < decided.seq:
+        out.talk(f"{decided.projection} still stops before {event}")
+    else:
+        how = "passed over" if decided.state == "skipped" else "folded"
+        out.talk(f"{how} {event}; {decided.projection} is at {decided.organisation}:{decided.at}")
+    return NOT_AS_EXPECTED if decided.state == "stopped" and decided.at < decided.seq else OK
 
 
 def rebuild_projection(args: Namespace, out: Output) -> int:

@@ -7,6 +7,7 @@ from argparse import Namespace
 from callboard.cli.exit_codes import OK
 from callboard.cli.output import Output
 from callboard.cli.target import connect, organisation_of, reference_of
+from callboard.contracts.plans import Quotas
 from callboard.contracts.records import ServerLine
 
 
@@ -29,6 +30,39 @@ def create_organisation(args: Namespace, out: Output) -> int:
     if out.as_json:
         out.json(done)
     out.talk(f"created {args.name}" if done.seq else f"{args.name} was there already")
+    return OK
+
+
+def show_organisation(args: Namespace, out: Output) -> int:
+    """`org show`."""
+    with connect(args) as callboard:
+        found = callboard.usage(args.name or organisation_of(args, callboard))
+    if out.as_json:
+        out.json(found)
+        return OK
+    limits, calls = found.quotas, "not counted" if found.calls_today is None else found.calls_today
+    rows = [
+        ("playbooks", found.playbooks, _limit(limits.playbooks)),
+        ("servers", found.servers, _limit(limits.servers)),
+        ("calls today (UTC)", calls, _limit(limits.calls_per_day)),
+    ]
+    out.text(f"{found.organisation}: {f'plan {found.plan}' if found.plan else 'no plan'}")
+    out.table(("", "used", "allowed"), rows)
+    return OK
+
+
+def _limit(figure: int | None) -> object:
+    return "any number" if figure is None else figure
+
+
+def choose_plan(args: Namespace, out: Output) -> int:
+    """`org plan`."""
+    quotas = Quotas(playbooks=args.playbooks, servers=args.servers, calls_per_day=args.calls_per_day)
+    with connect(args) as callboard:
+        done = callboard.choose_plan(args.name, args.plan, quotas, args.message)
+    if out.as_json:
+        out.json(done)
+    out.talk(f"{args.name} has the plan {args.plan}" if done.seq else "nothing changed")
     return OK
 
 

@@ -6,18 +6,23 @@ A command is named as `module:function` and imported only when it is chosen.
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+from typing import Final
 
 from callboard import __version__
 from callboard.cli.exit_codes import EXPLAINED
+from callboard.cli.parser_drafts import add_drafts, add_layers
+from callboard.cli.parser_people import add_people, add_plans
+from callboard.cli.parsing import REFERENCE as _REFERENCE
+from callboard.cli.parsing import Commands
+from callboard.cli.parsing import command as _command
+from callboard.cli.parsing import exit_code as _exit_code
+from callboard.cli.parsing import group as _group
+from callboard.cli.parsing import why as _why
 
-_CLI: Final = "callboard.cli"
 ROOMS: Final = ("edge", "router", "connectors", "authsvc", "projections")
 # As `contracts.calls` has them; that is not imported, so that `--help` stays quick.
 OUTCOMES: Final = ("ok", "tool_error", "error", "refused", "timeout", "cancelled", "unknown")
-_REFERENCE: Final = "[ORG/]NAME"
 _WAIT: Final = "how long a request waits for an endpoint that is away (default: %(default)g)"
-Commands = Any  # argparse gives its sub-parsers no public type
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,38 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"callboard {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_run, _apply, _organisations, _playbooks, _drift, _mcp, _records, _access, _installation, _tools):
+    for add in (
+        _run, _apply, _organisations, _playbooks, add_drafts, add_layers, _drift, _mcp, _records, _access, add_people,
+        _installation, _tools,
+    ):  # fmt: skip
         add(commands)
     return parser
-
-
-def _command(commands: Commands, name: str, function: str, text: str, *, org: bool = False) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=EXPLAINED,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=f"{_CLI}.{function}", org=None)
-    parser.add_argument("--json", action="store_true", help="print data as JSON")
-    parser.add_argument("--data-dir", metavar="DIR", help="read DIR/admin.env instead of CALLBOARD_URL and _TOKEN")
-    if org:
-        parser.add_argument("--org", help="the organisation (default: CALLBOARD_ORG, or the only one)")
-    return parser
-
-
-def _group(commands: Commands, name: str, text: str) -> Commands:
-    parser = commands.add_parser(name, help=text)
-    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-
-def _why(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    parser.add_argument("-m", "--message", metavar="WHY", default="", required=required, help="why; kept in the log")
-
-
-def _exit_code(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--exit-code", action="store_true", help="exit with 4 when something changes (for CI)")
 
 
 def _run(commands: Commands) -> None:
@@ -92,12 +71,15 @@ def _run(commands: Commands) -> None:
 
 def _apply(commands: Commands) -> None:
     apply = _command(commands, "apply", "apply:apply", "make servers and playbooks look like a file")
-    apply.add_argument("-f", "--file", required=True, metavar="FILE", help="the file, or - for stdin")
+    which = apply.add_mutually_exclusive_group(required=True)
+    which.add_argument("-f", "--file", metavar="FILE", help="the file, or - for stdin")
+    which.add_argument("--watch", metavar="FILE", help="apply it now and whenever it changes, until Ctrl-C")
     _why(apply, required=False)
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     _exit_code(apply)
     apply.add_argument("--accept-drift", action="store_true", help="also show what servers changed since")
     apply.add_argument("--prune", action="store_true", help="retire what is not in the file")
+    apply.add_argument("--draft", action="store_true", help="put the playbooks into their drafts; publish nothing")
 
 
 def _organisations(commands: Commands) -> None:
@@ -106,6 +88,7 @@ def _organisations(commands: Commands) -> None:
     create = _command(org, "create", "organisations:create_organisation", "create an organisation")
     create.add_argument("name")
     create.add_argument("--title", default="")
+    add_plans(org)
     server = _group(commands, "server", "upstream MCP servers")
     _command(server, "ls", "organisations:list_servers", "list servers", org=True)
     retire = _command(server, "rm", "organisations:retire_server", "forget a server", org=True)
@@ -196,9 +179,10 @@ def _previews(group: Commands) -> None:
     preview.add_argument("--as", dest="client", required=True, metavar="CLIENT", help="the name on its tokens")
     preview.add_argument("--era", choices=("2026", "2025"), default="2026", help="revision of MCP (default: 2026)")
     preview.add_argument("--at", metavar="TIME", help="as it was then, servers included, like '14:05 last tuesday'")
-    explain = _command(group, "explain", "previews:explain", "say which rule shows, hides or renames a tool", org=True)
+    explain = _command(group, "explain", "previews:explain", "say which rule shows, hides or renames it", org=True)
     explain.add_argument("name", metavar=f"{_REFERENCE}[@N]")
-    explain.add_argument("tool", metavar="TOOL", help="the name that agents see, or its server's own")
+    thing = "a tool, prompt or resource: the name or URI that agents see, or its server's own"
+    explain.add_argument("tool", metavar="THING", help=thing)
 
 
 def _drift(commands: Commands) -> None:
@@ -259,8 +243,13 @@ def _records(commands: Commands) -> None:
     show.add_argument("call_id")
     show.add_argument("--definition", action="store_true", help="print the definition that answered the call")
     replay = _command(commands, "replay", "replay:replay", "run recorded calls again on another version", org=True)
-    replay.add_argument("call_id", nargs="*", metavar="CALL", help="ids of calls, as `calls ls` prints them")
-    replay.add_argument("--against", required=True, metavar=f"[{_REFERENCE}]@N", help="the version they run on")
+    what = "ids of calls, as `calls ls` prints them; with --last the playbook"
+    replay.add_argument("call_id", nargs="*", metavar="CALL", help=what)
+    against = replay.add_mutually_exclusive_group(required=True)
+    against.add_argument("--against", metavar=f"[{_REFERENCE}]@N", help="the version they run on")
+    candidate = "run them on what this file would publish; nothing is published"
+    against.add_argument("--against-file", metavar="FILE", help=candidate)
+    against.add_argument("--against-draft", metavar=_REFERENCE, help="run them on the draft of this playbook")
     replay.add_argument("--last", type=int, metavar="N", help="the last N tool calls of the playbook instead")
     replay.add_argument("--playbook", default="", metavar="NAME[@N]", help="with --last: of this one")
     replay.add_argument("--since", default="7d", metavar="TIME", help="with --last: from then on (default: 7d)")
@@ -274,6 +263,8 @@ def _records(commands: Commands) -> None:
     log = _command(events, "ls", "events:list_events", "list events", org=True)
     log.add_argument("--after", type=int, default=0, metavar="SEQ")
     log.add_argument("--limit", type=int, default=200, metavar="N")
+    one = _command(events, "show", "events:show_event", "show one event with all that the log keeps of it", org=True)
+    one.add_argument("event", metavar="ID|[ORG:]SEQ", help="its id, or its number as `events ls` prints it")
     follow = _command(events, "tail", "events:tail_events", "follow events as they are published", org=True)
     follow.add_argument("--count", type=int, metavar="N", help="end after N events")
 
@@ -295,13 +286,19 @@ def _access(commands: Commands) -> None:
     token = _group(commands, "token", "client tokens")
     issue = _command(token, "issue", "access:issue_token", "issue a token; it is shown this once", org=True)
     issue.add_argument("client", help="who will use it")
-    issue.add_argument("--scope", action="append", choices=("use", "read", "manage"), help="default: use")
+    issue.add_argument("--scope", action="append", metavar="SCOPE", help="use (the default), read, operate, manage, …")
     issue.add_argument("--playbook", action="append", default=[], metavar="GLOB", help="limit to these playbooks")
     issue.add_argument("--expires", metavar="TIME", help="like 30d, 12h, 15m or 60s (default: never)")
+    person = "the client's name is a person's: keep it sealed, so that they can be erased"
+    issue.add_argument("--person", action="store_true", help=person)
     _command(token, "ls", "access:list_tokens", "list tokens", org=True)
+    rotate = _command(token, "rotate", "access:rotate_token", "replace a token; both work for a while", org=True)
+    rotate.add_argument("key_id")
+    rotate.add_argument("--overlap", default="1h", metavar="TIME", help="how long the old one works (default: 1h)")
     revoke = _command(token, "revoke", "access:revoke_token", "refuse a token from now on", org=True)
     revoke.add_argument("key_id")
     _why(revoke, required=False)
+    _persons(commands)
     secret = _group(commands, "secret", "the vault")
     store = _command(secret, "set", "access:store_secret", "store a secret; the value is read from stdin", org=True)
     store.add_argument("name")
@@ -315,6 +312,15 @@ def _access(commands: Commands) -> None:
     _command(consumer, "ls", "access:list_consumers", "list consumers", org=True)
     dismiss = _command(consumer, "rm", "access:dismiss_consumer", "refuse a consumer from now on", org=True)
     dismiss.add_argument("name")
+
+
+def _persons(commands: Commands) -> None:
+    person = _group(commands, "person", "persons with tokens of their own")
+    _command(person, "ls", "persons:list_persons", "list persons", org=True)
+    erase = _command(commands, "erase", "persons:erase_person", "destroy the key of a person: what names them is gone")
+    erase.add_argument("organisation", metavar="ORG")
+    erase.add_argument("person", metavar="PERSON", help="the id or the name, of a member also the e-mail address")
+    _why(erase)
 
 
 def _installation(commands: Commands) -> None:
@@ -331,8 +337,23 @@ def _installation(commands: Commands) -> None:
     backup.add_argument("--no-calls", action="store_true", help="leave the call records out")
     restore = _command(commands, "restore", "backup:restore", "fill an empty database from a backup")
     restore.add_argument("file", metavar="FILE")
+    restore.add_argument(
+        "--erasures", action="append", default=[], metavar="EXPORT", help="erase again whom this exported log erased"
+    )
     projection = _group(commands, "projection", "read models")
-    _command(projection, "ls", "installation:list_projections", "list projections with their lag")
+    _command(
+        projection,
+        "ls",
+        "installation:list_projections",
+        "list projections with their lag and the events that stop them",
+    )
+    skip = _command(projection, "skip", "installation:skip_event", "pass over an event that one cannot fold")
+    retry = _command(projection, "retry", "installation:retry_event", "try such an event again, now")
+    for parser in (skip, retry):
+        parser.add_argument("name")
+        parser.add_argument("event", metavar="ORG:SEQ", help="as `projection ls` prints it")
+    _why(skip)
+    _why(retry, required=False)
     rebuild = _command(projection, "rebuild", "installation:rebuild_projection", "fold the log from zero and switch")
     rebuild.add_argument("name")
 

@@ -12,7 +12,7 @@ from callboard.cli.exit_codes import OK
 from callboard.cli.moments import moment_of
 from callboard.cli.output import Output
 from callboard.cli.target import connect, reference_of
-from callboard.contracts.previews import ExplainedTool, Hidden, Preview
+from callboard.contracts.previews import ExplainedThing, ExplainedTool, Hidden, Preview, Rule
 
 _NAME: Final = {"tools": "name", "prompts": "name", "resources": "uri", "resourceTemplates": "uriTemplate"}
 _KIND: Final = {"tools": "tool", "prompts": "prompt", "resources": "resource", "resourceTemplates": "template"}
@@ -55,12 +55,12 @@ def _described(item: dict[str, Any]) -> str:
 
 
 def _hidden(hidden: Hidden) -> str:
-    of = "" if hidden.kind == "server" else f" of {hidden.server or 'the playbook'}"
+    of = "" if hidden.kind == "server" or hidden.reason == "left_out" else f" of {hidden.server or 'the playbook'}"
     return f"{hidden.kind} {hidden.name}{of} is hidden, {hidden.reason.replace('_', ' ')} ({hidden.rule})"
 
 
 def explain(args: Namespace, out: Output) -> int:
-    """`playbook explain NAME[@N] TOOL`."""
+    """`playbook explain NAME[@N] THING`."""
     with connect(args) as callboard:
         organisation, name, version = reference_of(args.name, args, callboard)
         found = callboard.explain(organisation, name, args.tool, version)
@@ -69,9 +69,23 @@ def explain(args: Namespace, out: Output) -> int:
         return OK
     for tool in found.tools:
         out.text(_headline(tool))
-        for rule in tool.rules:
-            out.text(f"  {rule.where + ': ' if rule.where else ''}{rule.effect}")
+        _print_rules(tool.rules, out)
+    for thing in found.things:
+        out.text(_headline_of_thing(thing))
+        _print_rules(thing.rules, out)
+    for layer in found.outdated:
+        out.text(f"the layer {layer} has changed since version {found.version}: `callboard publish` takes it over")
     return OK
+
+
+def _print_rules(rules: tuple[Rule, ...], out: Output) -> None:
+    for rule in rules:
+        out.text(f"  {rule.where + ': ' if rule.where else ''}{rule.effect}")
+
+
+def _headline_of_thing(thing: ExplainedThing) -> str:
+    source = thing.server or (f"the layer {thing.layer}" if thing.layer else "the playbook")
+    return f"{thing.kind} {thing.name} of {source} is {'shown' if thing.hidden is None else 'hidden'}"
 
 
 def _headline(tool: ExplainedTool) -> str:

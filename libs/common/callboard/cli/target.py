@@ -39,7 +39,7 @@ def connect(args: Namespace) -> Callboard:
     # Imported here: commands that speak to no Callboard start without a HTTP client.
     from callboard.client import Callboard
 
-    url, token = _address(args)
+    url, token = address(args)
     return Callboard(url, token)
 
 
@@ -55,7 +55,8 @@ def address_of(data_dir: Path) -> tuple[str, str] | None:
     return values.get("CALLBOARD_URL", ""), values.get("CALLBOARD_TOKEN", "")
 
 
-def _address(args: Namespace) -> tuple[str, str]:
+def address(args: Namespace) -> tuple[str, str]:
+    """URL and token that the command line and the environment name."""
     if args.data_dir is not None:
         found = address_of(Path(args.data_dir))
         if found is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from callboard.client.routes import API, SLOW_SECONDS, Routes, organisation_path, part_of, playbook_path
+from callboard.client.layering import Layering
+from callboard.client.routes import API, SLOW_SECONDS, organisation_path, part_of, playbook_path
 from callboard.contracts.assignments import Pins
 from callboard.contracts.drift import DriftChoice, DriftDecided, HeldThings
 from callboard.contracts.management import (
@@ -18,7 +19,7 @@ from callboard.contracts.playbooks import Done
 from callboard.contracts.previews import Explanation, Preview
 
 
-class Assignments(Routes):
+class Assignments(Layering):
     """The routes about who is served which version of a playbook."""
 
     def pins(self, organisation: str, playbook: str = "") -> Pins:

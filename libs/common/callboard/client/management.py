@@ -7,6 +7,7 @@ from datetime import datetime
 
 from callboard.client.assignments import Assignments
 from callboard.client.mcp import McpEndpoint
+from callboard.client.people import People
 from callboard.client.routes import API, SLOW_SECONDS, organisation_path, part_of, playbook_path
 from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, TokenIssued, Tokens
 from callboard.contracts.audit import Anchor, AuditVerdict, LogRows, Witness
@@ -14,18 +15,20 @@ from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import PublishedEvent
 from callboard.contracts.management import (
+    Comment,
     Import,
     NewConsumer,
     NewOrganisation,
     NewToken,
+    Poison,
     ReplayCall,
     RollBack,
-    Scope,
     SecretValue,
     SystemStatus,
     WantedState,
     WhichChain,
 )
+from callboard.contracts.personal import Persons
 from callboard.contracts.playbooks import Applied, Done, ExportedPlaybook, ImportedPlaybook, RolledBack
 from callboard.contracts.records import (
     Calls,
@@ -33,8 +36,10 @@ from callboard.contracts.records import (
     Diff,
     Events,
     History,
+    LoggedEvent,
     Organisations,
     Playbooks,
+    PoisonDecided,
     Rebuilt,
     Replayed,
     Servers,
@@ -42,7 +47,7 @@ from callboard.contracts.records import (
 )
 
 
-class Callboard(Assignments):
+class Callboard(Assignments, People):
     """A Callboard at `url`. Every method raises `Problem` when refused and `Unreachable` when nobody answers."""
 
     def playbook_endpoint(self, organisation: str, playbook: str) -> McpEndpoint:
@@ -152,6 +157,10 @@ class Callboard(Assignments):
         """The log after `after`, oldest first."""
         return self._get(f"{organisation_path(organisation)}/events", Events, {"after": after, "limit": limit})
 
+    def event(self, organisation: str, event: str | int) -> LoggedEvent:
+        """One event of the log, by its number or its id."""
+        return self._get(f"{organisation_path(organisation)}/events/{part_of(str(event))}", LoggedEvent)
+
     def calls(self, organisation: str, **filters: object) -> Calls:
         """Calls, newest first, of the last 24 hours unless told otherwise; `filters` are the fields of `AskCalls`."""
         query = {
@@ -188,22 +197,34 @@ class Callboard(Assignments):
         self,
         organisation: str,
         client: str,
-        scopes: Sequence[Scope] = ("use",),
+        scopes: Sequence[str] = ("use",),
         playbooks: Sequence[str] = (),
         expires_in_seconds: int | None = None,
+        *,
+        person: bool = False,
     ) -> TokenIssued:
-        """A new client token; its value is shown this once."""
+        """A new client token; its value is shown this once. `person`: the client's name is one, to be sealed."""
         body = NewToken(
             client=client,
             scopes=tuple(scopes),
             playbooks=tuple(playbooks),
             expires_in_seconds=expires_in_seconds,
+            person=person,
         )
         return self._post(f"{organisation_path(organisation)}/tokens", body, TokenIssued)
 
     def revoke_token(self, organisation: str, key_id: str, comment: str = "") -> Done:
         """Refuse a token from now on."""
         return self._delete(f"{organisation_path(organisation)}/tokens/{part_of(key_id)}", comment=comment)
+
+    def persons(self, organisation: str) -> Persons:
+        """Persons who have or had a token of their own."""
+        return self._get(f"{organisation_path(organisation)}/persons", Persons)
+
+    def erase_person(self, organisation: str, person: str, comment: str) -> Done:
+        """Destroy the key of a person, by id or name, and refuse their tokens."""
+        path = f"{organisation_path(organisation)}/persons/{part_of(person)}/erase"
+        return self._post(path, Comment(comment=comment), Done)
 
     def secrets(self, organisation: str) -> Secrets:
         """Names of the secrets."""
@@ -254,6 +275,19 @@ class Callboard(Assignments):
     def rebuild_projection(self, projection: str) -> Rebuilt:
         """Begin to rebuild a read model."""
         return self._transport.ask("POST", f"{API}/projections/{part_of(projection)}/rebuild", Rebuilt)
+
+    def skip_event(self, projection: str, organisation: str, seq: int, comment: str) -> PoisonDecided:
+        """Have a read model pass over the event at which it stopped."""
+        return self._decide(projection, "skip", organisation, seq, comment)
+
+    def retry_event(self, projection: str, organisation: str, seq: int, comment: str = "") -> PoisonDecided:
+        """Have a read model try that event now, or at its next rebuild when it was skipped."""
+        return self._decide(projection, "retry", organisation, seq, comment)
+
+    def _decide(self, projection: str, verb: str, organisation: str, seq: int, comment: str) -> PoisonDecided:
+        body = Poison(organisation=organisation, seq=seq, comment=comment)
+        path = f"{API}/projections/{part_of(projection)}/{verb}"
+        return self._transport.ask("POST", path, PoisonDecided, body=body)
 
     def rebuild_state(self, projection: str) -> Rebuilt:
         """How far a rebuild is."""

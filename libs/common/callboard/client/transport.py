@@ -60,7 +60,19 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Answer:
-        """One request of the management API. Raises `Problem` or `Unreachable`.
+        """One request of the management API. Raises `Problem` or `Unreachable`."""
+        return decoded(self.answer(method, path, body, query, headers, timeout), answer)
+
+    def answer(
+        self,
+        method: str,
+        path: str,
+        body: msgspec.Struct | None = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> httpx2.Response:
+        """The response to a request that was not refused.
 
         While a service restarts (503) it tries again for some seconds: reads are safe, and a change carries an
         idempotency key.
@@ -74,10 +86,7 @@ class Transport:
             time.sleep(pause or 0.0)
         if response.status_code >= 400:
             raise self.problem_of(response)
-        try:
-            return msgspec.json.decode(response.content, type=answer)
-        except msgspec.DecodeError as error:
-            raise Unreachable(f"{response.url} did not answer like Callboard: {error}") from None
+        return response
 
     def _send(
         self,
@@ -126,6 +135,14 @@ class Transport:
 
     def _unreachable(self, error: httpx2.HTTPError) -> Unreachable:
         return Unreachable(f"{self.url} does not answer: {error or type(error).__name__}")
+
+
+def decoded(response: httpx2.Response, answer: type[Answer]) -> Answer:
+    """The body of a response; `Unreachable` when it is nothing of ours."""
+    try:
+        return msgspec.json.decode(response.content, type=answer)
+    except msgspec.DecodeError as error:
+        raise Unreachable(f"{response.url} did not answer like Callboard: {error}") from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,6 +10,8 @@ from datetime import datetime
 
 import msgspec
 
+from callboard.contracts.personal import Personal
+
 
 class CreateOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.create", tag_field="type"):
     """Create an organisation; asking again for one that exists answers `Done` with seq 0."""
@@ -21,7 +23,12 @@ class CreateOrganisation(msgspec.Struct, frozen=True, kw_only=True, tag="organis
 
 
 class IssueToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.issue", tag_field="type"):
-    """Issue a client token. `playbooks` are globs (none: every playbook); scopes: use, read, manage."""
+    """Issue a client token. `playbooks` are globs (none: every playbook); scopes: `kernel.permissions.SCOPES`.
+
+    `by` is the key of whoever asks, set by the edge like `actor`: the token never allows more than that one's member
+    may do at the moment, and ends with the membership. A token for a service account is bound by the account instead.
+    `person`: the client's name is a person's, to be sealed from now on.
+    """
 
     command_id: str
     organisation: str
@@ -30,6 +37,8 @@ class IssueToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.issue", t
     playbooks: tuple[str, ...] = ()
     expires_in_seconds: int | None = None
     actor: str = ""
+    person: bool = False
+    by: str = ""
 
 
 class TokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="token.issued", tag_field="type"):
@@ -37,7 +46,7 @@ class TokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="token.issued",
 
     token: str
     key_id: str
-    client: str
+    client: Personal
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...]
     expires_at: datetime | None = None
@@ -47,13 +56,25 @@ class TokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="token.issued",
 
 
 class RevokeToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.revoke", tag_field="type"):
-    """Refuse a token from now on; edges are told at once."""
+    """Refuse a token from now on; edges are told at once. `by` as in `IssueToken`."""
 
     command_id: str
     organisation: str
     key_id: str
     comment: str = ""
     actor: str = ""
+    by: str = ""
+
+
+class RotateToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.rotate", tag_field="type"):
+    """Issue a token that allows what this one allows; the old one goes on working for `overlap_seconds`."""
+
+    command_id: str
+    organisation: str
+    key_id: str
+    overlap_seconds: int = 3600
+    actor: str = ""
+    by: str = ""
 
 
 class AskTokens(msgspec.Struct, frozen=True, kw_only=True, tag="tokens?", tag_field="type"):
@@ -63,15 +84,18 @@ class AskTokens(msgspec.Struct, frozen=True, kw_only=True, tag="tokens?", tag_fi
 
 
 class TokenLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One token as listed."""
+    """One token as listed. `member`: who stands behind it; `used_at`: the last use, to about half a minute."""
 
     key_id: str
-    client: str
+    client: Personal
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...]
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    member: str = ""
+    used_at: datetime | None = None
+    replaced_by: str = ""
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, tag="tokens", tag_field="type"):
@@ -91,21 +115,36 @@ class VerifyToken(msgspec.Struct, frozen=True, kw_only=True, tag="token.verify",
 
 ANONYMOUS_KEY = "anonymous"
 """The `key_id` of whoever comes without a token."""
+EVERY_ORGANISATION = "*"
+"""The `organisation` of administrators of the installation."""
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_field="type"):
-    """Who is asking. `organisation` "*" is the local administrator, who may enter every organisation."""
+    """Who is asking. `organisation` "*" is an administrator, who may enter every organisation.
+
+    `member`: the person or service account behind it; `grants`: organisation > what the member may do there now, as
+    its role and permissions (see `kernel.permissions`). Without a member it is None, and the scopes alone count.
+    A signed-in person belongs to no single organisation: `organisation` is empty.
+    """
 
     key_id: str
-    client: str
+    client: Personal
     organisation: str
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...] = ()
     expires_at: datetime | None = None
+    member: str = ""
+    grants: dict[str, tuple[str, ...]] | None = None
 
 
 class TokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="token.revoked", tag_field="type"):
     """authsvc > edges on `cb.push.token_revoked`: drop what you have cached of this key."""
+
+    key_id: str
+
+
+class RightsChanged(msgspec.Struct, frozen=True, kw_only=True, tag="rights.changed", tag_field="type"):
+    """authsvc > edges on `cb.push.rights_changed`: whoever has this key may do something else now; ask again."""
 
     key_id: str
 

@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from callboard.contracts.personal import Personal
+
 
 class PinClient(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.pin", tag_field="type"):
     """Serve a client this version from now on. Answered with `Done`."""
@@ -47,9 +49,9 @@ class PinLine(msgspec.Struct, frozen=True, kw_only=True):
     """One pin: who is served what, who said so, why and when."""
 
     playbook: str
-    client: str
+    client: Personal
     version: int
-    pinned_by: str
+    pinned_by: Personal
     comment: str
     pinned_at: datetime
 
@@ -108,6 +110,6 @@ class CanaryLine(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
     condition: str
     min_calls: int
-    started_by: str
+    started_by: Personal
     comment: str
     started_at: datetime

@@ -13,6 +13,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from callboard.contracts.personal import Personal
+
 Outcome = Literal["ok", "tool_error", "error", "refused", "timeout", "cancelled", "unknown"]
 
 MODERN = "2026-07-28"
@@ -238,7 +240,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     tool: str
     upstream_name: str
     digest: str
-    client: str
+    client: Personal
     principal: str
     era: str
     upstream_era: str = ""

@@ -118,6 +118,45 @@ class StoredPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     arguments: tuple[PromptArgument, ...] = ()
 
 
+class StoredResource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A resource that lives in the playbook, under its URI: either `text` or base64 in `blob`."""
+
+    text: str | None = None
+    blob: str | None = None
+    mime_type: str = ""
+    name: str = ""
+    title: str = ""
+    description: str = ""
+
+
+LayerScope = Literal["system", "organisation", "project"]
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What playbooks get without saying so: of the installation, of an organisation, or of one of its projects.
+
+    What is narrower shadows what is broader, name by name and URI by URI: system < organisation < project < playbook.
+    """
+
+    instructions: str = ""
+    prompts: dict[str, StoredPrompt] = {}
+    resources: dict[str, StoredResource] = {}
+
+
+class HeldLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer as it was when a version was published, with the digest of its content."""
+
+    scope: LayerScope
+    digest: str
+    layer: Layer
+    project: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its name for people: `system`, `organisation` or `project web`."""
+        return f"project {self.project}" if self.project else self.scope
+
+
 class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a playbook keeps of its calls. What looks like a secret is always taken out, `redact` takes out more.
 
@@ -134,7 +173,8 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What becomes of a tool or prompt that its server changes, adds or removes after a version pinned it.
 
-    "hold" hides it until somebody approves; with `approver`, the name of a client, only that one may.
+    "hold" hides it until somebody approves; with `approver`, the name of a client or the id of a person, only that one
+    may.
     """
 
     changed: Literal["hold", "accept"] = "hold"
@@ -144,7 +184,12 @@ class DriftPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a person writes of a playbook: servers by name, filters, stored prompts, who may connect, what is kept."""
+    """What a person writes of a playbook: servers by name, filters, stored prompts, who may connect, what is kept.
+
+    `comments`: whether a publish or rollback must say why. What the current version says counts, or for the first
+    publish the definition itself. `project` names the layer between the organisation's and the playbook; `leave_out`
+    are globs of names and URIs that are not taken from any layer.
+    """
 
     title: str = ""
     description: str = ""
@@ -154,6 +199,10 @@ class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     prompts: dict[str, StoredPrompt] = {}
     record: Recording | None = None
     drift: DriftPolicy | None = None
+    comments: Literal["required", "optional"] = "required"
+    project: str = ""
+    resources: dict[str, StoredResource] = {}
+    leave_out: tuple[str, ...] = ()
 
     @property
     def drift_policy(self) -> DriftPolicy:
@@ -161,7 +210,7 @@ class PlaybookDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         return self.drift or DriftPolicy()
 
 
-class Exposed(msgspec.Struct, frozen=True, kw_only=True):
+class Exposed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing that a version exposes: whose it is, its name there, and the SHA-256 of its definition."""
 
     server: str
@@ -172,7 +221,8 @@ class Exposed(msgspec.Struct, frozen=True, kw_only=True):
 class PlaybookContent(msgspec.Struct, frozen=True, kw_only=True):
     """A whole version: the definition and the digest of every tool, prompt, resource and template it exposes.
 
-    Keys of the four maps are the names that agents see (for resources: the URI, for templates: theirs).
+    Keys of the four maps are the names that agents see (for resources: the URI, for templates: theirs). `layers` are
+    those that it stands on, the broadest first, whole: a version shows the same whatever becomes of them.
     """
 
     definition: PlaybookDefinition
@@ -180,9 +230,10 @@ class PlaybookContent(msgspec.Struct, frozen=True, kw_only=True):
     prompts: dict[str, Exposed] = {}
     resources: dict[str, Exposed] = {}
     templates: dict[str, Exposed] | msgspec.UnsetType = msgspec.UNSET
+    layers: tuple[HeldLayer, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
-class CatalogueItem(msgspec.Struct, frozen=True, kw_only=True):
+class CatalogueItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tool, prompt, resource or template as the upstream said it (`raw`), with its canonical digest.
 
     `problem` is set when the definition is not valid: the item is then quarantined, the others are not.

@@ -11,8 +11,31 @@ from typing import Literal
 
 import msgspec
 
-from callboard.contracts.definitions import Catalogue, PlaybookContent, ServerDefinition
+from callboard.contracts.definitions import (
+    Catalogue,
+    Layer,
+    LayerScope,
+    PlaybookContent,
+    PlaybookDefinition,
+    ServerDefinition,
+)
 from callboard.contracts.drift import Drift
+from callboard.contracts.people_events import (
+    InvitationWithdrawn,
+    MemberInvited,
+    MemberJoined,
+    MemberProvisioned,
+    MemberRemoved,
+    MemberRoleGiven,
+    OrganisationPlanChosen,
+    PlaybookAssigned,
+    PlaybookUnassigned,
+    ProjectCreated,
+    ProjectRemoved,
+    ProjectRetitled,
+    ServiceAccountCreated,
+)
+from callboard.contracts.personal import Personal
 
 
 class OrganisationCreated(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.created", tag_field="type"):
@@ -85,7 +108,7 @@ class PlaybookVersionImported(
     content_digest: str
     origin: str
     reason: str
-    actor: str
+    actor: Personal
     comment: str
     made_at: datetime
     rolled_back_to: int | None = None
@@ -123,11 +146,45 @@ class PlaybookRetired(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.r
     playbook: str
 
 
+class DraftEdited(msgspec.Struct, frozen=True, kw_only=True, tag="draft.edited", tag_field="type"):
+    """Revision `revision` of the draft is this; it is to follow version `base`, whatever that shows."""
+
+    playbook: str
+    revision: int
+    base: int
+    definition: PlaybookDefinition
+
+
+class DraftDiscarded(msgspec.Struct, frozen=True, kw_only=True, tag="draft.discarded", tag_field="type"):
+    """The draft was thrown away at this revision."""
+
+    playbook: str
+    revision: int
+
+
+class DraftPublished(msgspec.Struct, frozen=True, kw_only=True, tag="draft.published", tag_field="type"):
+    """The draft at this revision has become version `version`, or had the content of that version already."""
+
+    playbook: str
+    revision: int
+    version: int
+
+
+class LayerPublished(msgspec.Struct, frozen=True, kw_only=True, tag="layer.published", tag_field="type"):
+    """Version `version` of a layer is this; playbooks that are published from here on stand on it."""
+
+    scope: LayerScope
+    version: int
+    layer: Layer
+    digest: str
+    project: str = ""
+
+
 class ClientPinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.client_pinned", tag_field="type"):
     """The client is served this version from here on, whichever is the current one."""
 
     playbook: str
-    client: str
+    client: Personal
     version: int
 
 
@@ -135,7 +192,7 @@ class ClientUnpinned(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.cl
     """The client is served what everybody is served again."""
 
     playbook: str
-    client: str
+    client: Personal
 
 
 class CanaryStarted(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canary_started", tag_field="type"):
@@ -178,20 +235,33 @@ class CanaryEnded(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canar
 
 
 class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_issued", tag_field="type"):
-    """A client got a token; only its id is here, the verifier is in the vault's table."""
+    """A client got a token; only its id is here, the verifier is in the vault's table.
 
-    client: str
+    `member`: who stands behind it; absent where nobody does.
+    """
+
+    client: Personal
     key_id: str
     scopes: tuple[str, ...]
     playbooks: tuple[str, ...] = ()
     expires_at: datetime | None = None
+    member: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ClientTokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_revoked", tag_field="type"):
     """The token is refused from here on."""
 
-    client: str
+    client: Personal
     key_id: str
+
+
+class ClientTokenRotated(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_rotated", tag_field="type"):
+    """The token is refused from `until` on; `replaced_by` allows the same."""
+
+    client: Personal
+    key_id: str
+    replaced_by: str
+    until: datetime
 
 
 class SecretStored(msgspec.Struct, frozen=True, kw_only=True, tag="secret.stored", tag_field="type"):
@@ -221,6 +291,15 @@ class ConsumerDismissed(msgspec.Struct, frozen=True, kw_only=True, tag="consumer
     public_key: str
 
 
+class PersonErased(msgspec.Struct, frozen=True, kw_only=True, tag="person.erased", tag_field="type"):
+    """The key of this person was destroyed: what it sealed is `[erased]`, and their tokens are refused.
+
+    Of a member: the account is gone, unless another organisation has the person. Only the opaque id stands here.
+    """
+
+    person: str
+
+
 Event = (
     OrganisationCreated
     | ServerRegistered
@@ -234,6 +313,10 @@ Event = (
     | PlaybookDriftApproved
     | PlaybookDriftRejected
     | PlaybookRetired
+    | DraftEdited
+    | DraftDiscarded
+    | DraftPublished
+    | LayerPublished
     | ClientPinned
     | ClientUnpinned
     | CanaryStarted
@@ -241,17 +324,32 @@ Event = (
     | CanaryEnded
     | ClientTokenIssued
     | ClientTokenRevoked
+    | ClientTokenRotated
+    | MemberInvited
+    | InvitationWithdrawn
+    | MemberJoined
+    | MemberProvisioned
+    | ServiceAccountCreated
+    | MemberRoleGiven
+    | MemberRemoved
+    | ProjectCreated
+    | ProjectRetitled
+    | PlaybookAssigned
+    | PlaybookUnassigned
+    | ProjectRemoved
+    | OrganisationPlanChosen
     | SecretStored
     | SecretDestroyed
     | ConsumerAdmitted
     | ConsumerDismissed
+    | PersonErased
 )
 
 
-class EventMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EventMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who, why and through what: stored beside every event and part of the hash chain."""
 
-    actor: str
+    actor: Personal
     comment: str = ""
     correlation: str = ""
     causation: str = ""
@@ -283,7 +381,7 @@ class PublishedEvent(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     version: int
     recorded_at: datetime
-    actor: str
+    actor: Personal
     comment: str
     event: Event
 

@@ -6,17 +6,15 @@ Most answers are the answers of the bus, from `playbooks`, `access`, `records` a
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
 from callboard.contracts.audit import Witness
-from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+from callboard.contracts.definitions import Layer, PlaybookDefinition, ServerDefinition
+from callboard.contracts.drafts import DraftStep, Prefer
 from callboard.contracts.drift import DriftChoice
 from callboard.contracts.playbooks import ExportedPlaybook
 from callboard.contracts.status import InstanceStatus
-
-Scope = Literal["use", "read", "manage"]
 
 
 class NewOrganisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +45,53 @@ class RollBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     expected: int | None = None
     dry_run: bool = False
     command_id: str | None = None
+
+
+class DraftEdits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/playbooks/{name}/draft`. `expected` is the revision that was edited; 0: there was no draft."""
+
+    edits: tuple[DraftStep, ...]
+    expected: int | None = None
+    comment: str = ""
+    command_id: str | None = None
+
+
+class DraftRebase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/playbooks/{name}/draft/rebase`; `prefer` says which side wins where both changed a thing."""
+
+    expected: int | None = None
+    prefer: Prefer = ""
+    comment: str = ""
+    command_id: str | None = None
+
+
+class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/playbooks/{name}/publish`. What is expected is what the caller looked at."""
+
+    comment: str = ""
+    expected_version: int | None = None
+    expected_revision: int | None = None
+    accept_drift: bool = False
+    dry_run: bool = False
+    command_id: str | None = None
+
+
+class NewLayer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/layer`. `expected` is the version that this one is to follow."""
+
+    layer: Layer
+    comment: str = ""
+    expected: int | None = None
+    dry_run: bool = False
+    command_id: str | None = None
+
+
+class Poison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /projections/{name}/skip` and `…/retry`: the event, and why."""
+
+    organisation: str
+    seq: int
+    comment: str = ""
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +126,7 @@ class ReplayCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `unsafe` names tools that may run although they are not marked read-only. `ignore` are patterns of places, as in
     `definitions.Recording`, like `/structuredContent/took`; `ignore_times` takes any two times for equal.
+    `candidate`: run it on what the playbook would be with this definition instead; nothing is published.
     """
 
     call_id: str
@@ -88,6 +134,7 @@ class ReplayCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     unsafe: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     ignore_times: bool = False
+    candidate: PlaybookDefinition | None = None
 
 
 class DecideDrift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,13 +155,17 @@ class Import(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of `POST …/tokens`. `playbooks` are globs; none means every playbook."""
+    """Body of `POST …/tokens`. `playbooks` are globs; none means every playbook. Scopes: `kernel.permissions`.
+
+    `person`: seal the client's name, which is a person's.
+    """
 
     client: str
-    scopes: tuple[Scope, ...] = ("use",)
+    scopes: tuple[str, ...] = ("use",)
     playbooks: tuple[str, ...] = ()
     expires_in_seconds: int | None = None
     command_id: str | None = None
+    person: bool = False
 
 
 class SecretValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from callboard.contracts.connected import AffectedClient
 from callboard.contracts.definitions import Catalogue, PlaybookContent, PlaybookDefinition, ServerDefinition
 
 
@@ -94,7 +95,10 @@ class RollBackPlaybook(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.
 
 
 class RolledBack(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.roll_back_done", tag_field="type"):
-    """Answer to `RollBackPlaybook`: the version that is current now; in a dry run what would be, and what of it."""
+    """Answer to `RollBackPlaybook`: the version that is current now; in a dry run what would be, and what of it.
+
+    `clients`: in a dry run, those that are connected now or called in the last minutes, and would be served it.
+    """
 
     playbook: str
     version: int
@@ -103,6 +107,7 @@ class RolledBack(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.roll_b
     seq: int
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
+    clients: tuple[AffectedClient, ...] = ()
 
 
 EXPORT_FORMAT = "callboard-playbook-1"
@@ -227,7 +232,7 @@ class WatchResources(msgspec.Struct, frozen=True, kw_only=True, tag="resources.w
 
 
 class ResourceOwner(msgspec.Struct, frozen=True, kw_only=True, tag="resource.owner", tag_field="type"):
-    """router > edge, answer to the method `callboard/owner`: whose resource a URI is."""
+    """router > edge, answer to the method `callboard/owner`: whose resource a URI is; "" for the playbook's own."""
 
     server: str
 

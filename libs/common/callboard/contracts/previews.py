@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
-HiddenReason = Literal["denied", "not_allowed", "disabled", "not_reached", "quarantined", "collision", "held"]
+HiddenReason = Literal[
+    "denied", "not_allowed", "disabled", "not_reached", "quarantined", "collision", "held", "left_out"
+]
 
 
 class Hidden(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +58,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.preview",
 
 
 class AskExplanation(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.explanation?", tag_field="type"):
-    """Why a tool is shown, hidden or renamed; `tool` is the name that agents see, or its server's own."""
+    """Why a tool, prompt or resource is shown, hidden or renamed; `tool` is the name (or URI) that agents see, or its
+    server's own."""
 
     organisation: str
     playbook: str
@@ -81,9 +84,30 @@ class ExplainedTool(msgspec.Struct, frozen=True, kw_only=True):
     hidden: HiddenReason | None = None
 
 
+class ExplainedThing(msgspec.Struct, frozen=True, kw_only=True):
+    """One prompt or resource: where it comes from (a server, or the playbook or a layer that stores it), and why.
+
+    `layer` is "" for the playbook itself, "system", "organisation" or "project NAME"; `shadows` are the broader ones
+    that have something under the same name.
+    """
+
+    kind: Literal["prompt", "resource", "template"]
+    name: str
+    server: str
+    layer: str
+    shadows: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    hidden: HiddenReason | None = None
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.explanation", tag_field="type"):
-    """Answer to `AskExplanation`: every tool that has this name, here or at its server."""
+    """Answer to `AskExplanation`: everything that has this name, here or at its server.
+
+    `outdated`: the layers that have changed since this version was published, when it is the current one.
+    """
 
     playbook: str
     version: int
     tools: tuple[ExplainedTool, ...]
+    things: tuple[ExplainedThing, ...] = ()
+    outdated: tuple[str, ...] = ()

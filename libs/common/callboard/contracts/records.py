@@ -15,6 +15,7 @@ from callboard.contracts.assignments import CanaryLine, PinLine
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
 from callboard.contracts.events import PublishedEvent
+from callboard.contracts.personal import Personal
 from callboard.contracts.playbooks import Caller, Change, ExportedPlaybook
 
 
@@ -53,7 +54,7 @@ class PlaybookLine(msgspec.Struct, frozen=True, kw_only=True):
     servers: tuple[str, ...]
     tools: int
     changed_at: datetime
-    changed_by: str
+    changed_by: Personal
     retired: bool = False
     canary: CanaryLine | None = None
 
@@ -76,7 +77,7 @@ class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     reason: str
-    actor: str
+    actor: Personal
     comment: str
     recorded_at: datetime
     content_digest: str
@@ -217,6 +218,28 @@ class Events(msgspec.Struct, frozen=True, kw_only=True, tag="events", tag_field=
     events: tuple[PublishedEvent, ...]
 
 
+class AskEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event?", tag_field="type"):
+    """One event of an organisation: by its `seq`, or by its `event_id` when `seq` is 0."""
+
+    organisation: str
+    seq: int = 0
+    event_id: str = ""
+
+
+class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event", tag_field="type"):
+    """Answer to `AskEvent`: the event with all that the log keeps beside it. The hashes are hexadecimal."""
+
+    event: PublishedEvent
+    event_type: str
+    schema_version: int
+    command_id: str
+    correlation: str
+    causation: str
+    producer: str
+    prev_hash: str
+    hash: str
+
+
 class AskCalls(msgspec.Struct, frozen=True, kw_only=True, tag="calls?", tag_field="type"):
     """Call records of an organisation, newest first; every filter that is not empty has to match.
 
@@ -295,6 +318,36 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuilt
     checksum_before: str = ""
     checksum_after: str = ""
     problem: str = ""
+
+
+class SkipEvent(msgspec.Struct, frozen=True, kw_only=True, tag="projection.skip", tag_field="type"):
+    """Have a projection pass over the event at which it stopped, also when it is rebuilt."""
+
+    projection: str
+    organisation: str
+    seq: int
+    actor: str
+    comment: str
+
+
+class RetryEvent(msgspec.Struct, frozen=True, kw_only=True, tag="projection.retry", tag_field="type"):
+    """Have a projection try the event at which it stopped, now; one that was skipped, at the next rebuild."""
+
+    projection: str
+    organisation: str
+    seq: int
+    actor: str
+    comment: str = ""
+
+
+class PoisonDecided(msgspec.Struct, frozen=True, kw_only=True, tag="projection.decided", tag_field="type"):
+    """Answer to `SkipEvent` and `RetryEvent`. `at`: how far the projection has folded this organisation now."""
+
+    projection: str
+    organisation: str
+    seq: int
+    state: Literal["stopped", "skipped", "due"]
+    at: int
 
 
 class AskRebuild(msgspec.Struct, frozen=True, kw_only=True, tag="projection.rebuild?", tag_field="type"):

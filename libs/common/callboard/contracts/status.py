@@ -6,6 +6,7 @@ A command is imperative and carries `command_id`: the same id gives the same ans
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -40,6 +41,24 @@ class HeldStatus(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class PoisonEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that a projection could not fold. `reason` is the kind of error.
+
+    `stopped`: the projection stands before it in this organisation, and tries again by itself. `skipped`: an operator
+    had it passed over. `due`: it was skipped, and the next rebuild tries it again.
+    """
+
+    organisation: str
+    seq: int
+    event_type: str
+    reason: str
+    state: Literal["stopped", "skipped", "due"]
+    attempts: int
+    first_at: datetime
+    actor: str = ""
+    comment: str = ""
+
+
 class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One projection: `lag` is the number of events of the log it has not folded yet."""
 
@@ -48,6 +67,7 @@ class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     tables: str = ""
     problem: str = ""
+    poison: tuple[PoisonEvent, ...] = ()
 
 
 class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True, tag="status", tag_field="type"):

@@ -18,6 +18,7 @@ HELD = "cb.held"  # cb.held.<worker>                  router > the connector tha
 WATCH = "cb.watch"  # cb.watch.<organisation>.<server>  edge > connectors
 UPDATED = "cb.updated"  # cb.updated.<organisation>.<server>  connector > edges
 REPLAY = "cb.replay"  # cb.replay.<organisation>.<session>.<stream>  edge > JetStream (CB_REPLAY) and edges
+CONNECTED = "cb.ask.edge.connected"  # broadcast        router > edges
 COLLECTING = "cb.ask.edge.collecting"  # cb.ask.edge.collecting.<edge>  edge > the edge that collects an answer
 NEWS = "cb.ask.edge.news"  # cb.ask.edge.news.<edge>  edge > the edge that held a session's own stream
 
@@ -25,6 +26,15 @@ NEWS = "cb.ask.edge.news"  # cb.ask.edge.news.<edge>  edge > the edge that held 
 APPLY = "cb.cmd.organisation.apply"
 ROLL_BACK = "cb.cmd.playbook.roll_back"
 IMPORT_PLAYBOOK = "cb.cmd.playbook.import"
+PUBLISH_DRAFT = "cb.cmd.playbook.publish"
+EDIT_DRAFT = "cb.cmd.draft.edit"
+REBASE_DRAFT = "cb.cmd.draft.rebase"
+DISCARD_DRAFT = "cb.cmd.draft.discard"
+DRAFT = "cb.ask.router.draft"
+DRAFTS = "cb.ask.router.drafts"
+PUBLISH_LAYER = "cb.cmd.layer.publish"
+LAYER = "cb.ask.router.layer"
+LAYERS = "cb.ask.router.layers"
 APPROVE_DRIFT = "cb.cmd.playbook.approve_drift"
 REJECT_DRIFT = "cb.cmd.playbook.reject_drift"
 DRIFT = "cb.ask.router.drift"
@@ -39,16 +49,43 @@ RECORD_CATALOGUE = "cb.cmd.server.record_catalogue"
 PROBE = "cb.ask.connectors.probe"
 PLACE = "cb.ask.connectors.place"
 CREATE_ORGANISATION = "cb.cmd.organisation.create"
+CHOOSE_PLAN = "cb.cmd.organisation.choose_plan"
 ISSUE_TOKEN = "cb.cmd.token.issue"
 REVOKE_TOKEN = "cb.cmd.token.revoke"
+ROTATE_TOKEN = "cb.cmd.token.rotate"
+INVITE_MEMBER = "cb.cmd.member.invite"
+WITHDRAW_INVITATION = "cb.cmd.member.withdraw"
+ACCEPT_INVITATION = "cb.cmd.member.accept"
+CHANGE_ROLE = "cb.cmd.member.change_role"
+REMOVE_MEMBER = "cb.cmd.member.remove"
+CREATE_SERVICE_ACCOUNT = "cb.cmd.member.create_account"
+CREATE_PROJECT = "cb.cmd.project.create"
+ASSIGN_PLAYBOOK = "cb.cmd.project.assign_playbook"
+REMOVE_PROJECT = "cb.cmd.project.remove"
+SIGN_IN = "cb.cmd.person.sign_in"
+REGISTER = "cb.cmd.person.register"
+START_EXTERNAL = "cb.cmd.person.start_external"
+FINISH_EXTERNAL = "cb.cmd.person.finish_external"
+RENEW_SESSION = "cb.cmd.person.renew_session"
+SIGN_OUT = "cb.cmd.person.sign_out"
+CHANGE_PASSWORD = "cb.cmd.person.change_password"
+OFFER_RESET = "cb.cmd.person.offer_reset"
+RESET_PASSWORD = "cb.cmd.person.reset_password"
 STORE_SECRET = "cb.cmd.secret.store"
 DESTROY_SECRET = "cb.cmd.secret.destroy"
 ADMIT_CONSUMER = "cb.cmd.consumer.admit"
 DISMISS_CONSUMER = "cb.cmd.consumer.dismiss"
+ERASE_PERSON = "cb.cmd.person.erase"
+PERSONS = "cb.ask.authsvc.persons"
+OPEN_PERSONAL = "cb.ask.authsvc.open_personal"
 TOKENS = "cb.ask.authsvc.tokens"
 SECRETS = "cb.ask.authsvc.secrets"
 CONSUMERS = "cb.ask.authsvc.consumers"
 VERIFY_TOKEN = "cb.ask.authsvc.verify_token"
+SESSION = "cb.ask.authsvc.session"
+EXTERNAL = "cb.ask.authsvc.external"
+MEMBERS = "cb.ask.authsvc.members"
+PROJECTS = "cb.ask.authsvc.projects"
 OPEN_SECRETS = "cb.ask.vault.open"
 TASK_KEY = "cb.ask.vault.task_key"
 ORGANISATIONS = "cb.ask.projections.organisations"
@@ -58,17 +95,23 @@ VERSION = "cb.ask.projections.version"
 DIFF = "cb.ask.projections.diff"
 PREVIEW = "cb.ask.router.preview"
 EXPLAIN = "cb.ask.router.explain"
+CANDIDATE = "cb.ask.router.candidate"  # broadcast, every router answers
+USAGE = "cb.ask.router.usage"
 PINS = "cb.ask.projections.pins"
 EXPORT_PLAYBOOK = "cb.ask.projections.export"
+RECENT_CLIENTS = "cb.ask.projections.recent_clients"
 CALLERS = "cb.ask.projections.callers"
 DEFINITION = "cb.ask.projections.definition"
 SERVERS = "cb.ask.projections.servers"
 EVENTS_ASKED = "cb.ask.projections.events"
+EVENT_ASKED = "cb.ask.projections.event"
 CALLS_ASKED = "cb.ask.projections.calls"
 VERIFY_AUDIT = "cb.ask.projections.verify_audit"
 LOG_ROWS = "cb.ask.projections.log_rows"
 SIGN_ANCHOR = "cb.ask.authsvc.sign_anchor"
 REBUILD = "cb.cmd.projection.rebuild"
+SKIP_EVENT = "cb.cmd.projection.skip"
+RETRY_EVENT = "cb.cmd.projection.retry"
 REBUILD_STATE = "cb.ask.projections.rebuild"
 STATUS = "cb.ask.status"  # broadcast, every room answers
 
@@ -76,6 +119,7 @@ STATUS = "cb.ask.status"  # broadcast, every room answers
 HINT = "cb.hint"  # cb.hint.<organisation>              whoever appended > everybody who follows the log
 CHANGED = "cb.changed"  # cb.changed.<organisation>.<playbook>  router > edges
 TOKEN_REVOKED = "cb.push.token_revoked"
+RIGHTS_CHANGED = "cb.push.rights_changed"
 SESSION_ENDED = "cb.push.session_ended"
 SESSION_CHANGED = "cb.push.session_changed"
 STREAM_OPENED = "cb.push.stream_opened"
@@ -200,10 +244,16 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{WATCH}.>",
             "cb.cmd.organisation.>",
             "cb.cmd.playbook.>",
+            "cb.cmd.draft.>",
+            "cb.cmd.layer.>",
             RETIRE_SERVER,
             "cb.cmd.token.>",
+            "cb.cmd.member.>",
+            "cb.cmd.project.>",
+            "cb.cmd.person.>",
             "cb.cmd.secret.>",
             "cb.cmd.consumer.>",
+            ERASE_PERSON,
             "cb.cmd.projection.>",
             "cb.ask.authsvc.>",
             "cb.ask.projections.>",
@@ -238,6 +288,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             PROBE,
             PLACE,
             CALLERS,
+            RECENT_CLIENTS,
+            CONNECTED,
             f"{HINT}.>",
             f"{CHANGED}.>",
             f"{RECORD}.>",
@@ -247,6 +299,8 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{RPC}.>",
             "cb.cmd.organisation.apply",
             "cb.cmd.playbook.>",
+            "cb.cmd.draft.>",
+            "cb.cmd.layer.>",
             "cb.cmd.server.>",
             "cb.ask.router.>",
             f"{HINT}.>",
@@ -294,9 +348,14 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         (
             CREATE_ORGANISATION,
+            CHOOSE_PLAN,
             "cb.cmd.token.>",
+            "cb.cmd.member.>",
+            "cb.cmd.project.>",
+            "cb.cmd.person.>",
             "cb.cmd.secret.>",
             "cb.cmd.consumer.>",
+            ERASE_PERSON,
             "cb.ask.authsvc.>",
             "cb.ask.vault.>",
             f"{HINT}.>",
@@ -321,57 +380,3 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
 }
-
-
-CONSUMER_DOMAIN = "callboard"
-"""JetStream domain by which a consumer can also reach its durables (clients that ask for their state first do)."""
-_CONSUMER_STREAMS = (STREAM_EVENTS, STREAM_CALLS)
-CONSUMER_SERVICES: dict[str, str] = {
-    subject: answers
-    for stream in _CONSUMER_STREAMS
-    for subject, answers in (
-        (f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*", "Stream"),
-        (f"$JS.API.CONSUMER.INFO.{stream}.*", "Singleton"),
-        (f"$JS.ACK.{stream}.>", "Singleton"),
-    )
-}
-"""What the main account answers to accounts of consumers, each of which imports its own durables only."""
-CONSUMER_FEEDS = (f"{EVENT}.>", f"{RECORD}.>")
-"""What they can hear live, each the subjects of its organisation only."""
-
-
-def consumer_inbox(organisation: str, consumer: str) -> str:
-    """Inbox prefix of one analytics consumer."""
-    return f"{INBOX}.consumer.{organisation}.{consumer}"
-
-
-def consumer_feeds(organisation: str) -> tuple[str, ...]:
-    """The live subjects of an organisation."""
-    return f"{EVENT}.{organisation}.>", f"{RECORD}.{organisation}.>"
-
-
-def consumer_services(durables: dict[str, str]) -> dict[str, str]:
-    """Subject in a consumer's account -> subject in ours. `durables`: stream -> durable name.
-
-    Only reading of its own durables, which authsvc makes.
-    """
-    services: dict[str, str] = {}
-    for stream, durable in durables.items():
-        pull, state = f"CONSUMER.MSG.NEXT.{stream}.{durable}", f"CONSUMER.INFO.{stream}.{durable}"
-        services[f"$JS.API.{pull}"] = f"$JS.API.{pull}"
-        services[f"$JS.{CONSUMER_DOMAIN}.API.{pull}"] = f"$JS.API.{pull}"
-        # Not under `$JS.API.` too: there the server answers itself, that this account has no JetStream.
-        services[f"$JS.{CONSUMER_DOMAIN}.API.{state}"] = f"$JS.API.{state}"
-        services[f"$JS.ACK.{stream}.{durable}.>"] = f"$JS.ACK.{stream}.{durable}.>"
-    return services
-
-
-def consumer_permissions(
-    organisation: str, consumer: str, durables: dict[str, str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What an analytics consumer may publish and subscribe to, in its own account.
-
-    `cb.evt.>` there is only what the account imports: the events of its organisation.
-    """
-    subscribe = (*CONSUMER_FEEDS, f"{consumer_inbox(organisation, consumer)}.>")
-    return tuple(consumer_services(durables)), subscribe

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from callboard.contracts.definitions import (
     Deadlines,
+    Layer,
     PlaybookDefinition,
     PlaybookServer,
     Recording,
@@ -24,6 +26,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,64}")
 _PREFIX = re.compile(r"[A-Za-z0-9_./-]{1,48}")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _OUR_HEADERS = frozenset(
     {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "upgrade"}
 )
@@ -121,17 +124,44 @@ def playbook_faults(name: str, definition: PlaybookDefinition, known_servers: Co
     at = ("playbooks", name)
     if not is_slug(name):
         yield Fault(at, f"playbook name {name!r}: use lower-case letters, digits, - and _ (at most 63)")
-    if not definition.servers and not definition.prompts:
-        yield Fault(at, f"playbook {name!r} needs at least one server or prompt")
+    if not definition.servers and not definition.prompts and not definition.resources:
+        yield Fault(at, f"playbook {name!r} needs at least one server, prompt or resource")
+    if definition.project and not is_slug(definition.project):
+        yield Fault((*at, "project"), f"project {definition.project!r}: use lower-case letters, digits, - and _")
     for server, use in definition.servers.items():
         where = (*at, "servers", server)
         if server not in known_servers:
             yield Fault(where, f"playbook {name!r} uses server {server!r}, which is not registered")
         yield from _use_faults(where, use)
-    for prompt, stored in definition.prompts.items():
-        yield from _prompt_faults((*at, "prompts", prompt), prompt, stored)
+    yield from _stored_faults(at, definition)
     if definition.record is not None:
         yield from _recording_faults((*at, "record"), definition.record)
+
+
+def layer_faults(layer: Layer) -> Iterator[Fault]:
+    """Why this layer cannot be accepted."""
+    yield from _stored_faults((), layer)
+
+
+def _stored_faults(at: tuple[str, ...], holder: PlaybookDefinition | Layer) -> Iterator[Fault]:
+    for name, prompt in holder.prompts.items():
+        yield from _prompt_faults((*at, "prompts", name), name, prompt)
+    for uri, resource in holder.resources.items():
+        where = (*at, "resources", uri)
+        if not _URI.fullmatch(uri):
+            yield Fault(where, f"resource {uri!r} is no URI: begin with a scheme, like doc://handbook")
+        if (resource.text is None) == (resource.blob is None):
+            yield Fault(where, f"resource {uri!r} needs either `text` or `blob`")
+        if resource.blob is not None and not _is_base64(resource.blob):
+            yield Fault((*where, "blob"), f"`blob` of resource {uri!r} is not base64")
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _recording_faults(at: tuple[str, ...], recording: Recording) -> Iterator[Fault]:

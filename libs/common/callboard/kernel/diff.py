@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from callboard.contracts.definitions import Exposed, PlaybookContent, PlaybookDefinition
+from callboard.contracts.definitions import Exposed, HeldLayer, PlaybookContent, PlaybookDefinition
 from callboard.contracts.playbooks import Caller, Change
 from callboard.kernel.definition_diff import definition_changes
 from callboard.kernel.text_faults import text_faults
@@ -28,7 +28,8 @@ def changes_between(
             *_exposed("prompt", old.prompts, after.prompts, known),
             *_exposed("resource", old.resources, after.resources, known),
             *_exposed("template", old.templates or {}, after.templates or {}, known),
-            *_definition(old.definition, after.definition),
+            *written_changes(old.definition, after.definition),
+            *layer_changes(old.layers or (), after.layers or ()),
         ]
     )
 
@@ -93,12 +94,21 @@ def _redefined(path: str, old: Exposed, new: Exposed, definitions: Definitions) 
         yield Change(kind="changed", path=path, before=old.digest, after=new.digest)
 
 
-def _definition(old: PlaybookDefinition, new: PlaybookDefinition) -> Iterator[Change]:
+def written_changes(old: PlaybookDefinition, new: PlaybookDefinition) -> Iterator[Change]:
+    """What is written otherwise in a definition; what agents see otherwise because of it is another matter."""
     before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
     for path, was, now in _leaves(before, after, ()):
         severity: Any = "breaking" if path[:1] == ("access",) else "notable"
         kind: Any = "added" if was is None else "removed" if now is None else "changed"
         yield Change(kind=kind, path=".".join(path), before=was, after=now, severity=severity)
+
+
+def layer_changes(old: Iterable[HeldLayer], new: Iterable[HeldLayer]) -> Iterator[Change]:
+    """What stands otherwise in the layers under a version; what they all shadow, too."""
+    before, after = ({held.called: msgspec.to_builtins(held.layer) for held in layers} for layers in (old, new))
+    for path, was, now in _leaves(before, after, ()):
+        kind: Any = "added" if was is None else "removed" if now is None else "changed"
+        yield Change(kind=kind, path=f"layers.{'.'.join(path)}", before=was, after=now)
 
 
 def _leaves(before: Any, after: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, Any]]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from callboard.contracts.audit import EXPORT_FORMAT, LogRow, Witness
+from callboard.contracts.events import PersonErased, decode_event
 from callboard.kernel.chain import Break, Chain, Head, Link
 
 
@@ -28,6 +29,7 @@ _encode = msgspec.json.Encoder().encode
 _first = msgspec.json.Decoder(_First).decode
 _row = msgspec.json.Decoder(LogRow).decode
 _last = msgspec.json.Decoder(_Last).decode
+_ERASED = b'"type":"person.erased"'
 
 
 class Checked(NamedTuple):
@@ -67,6 +69,23 @@ def check(lines: Iterable[bytes], witnesses: Iterable[Witness] = ()) -> Checked:
         streams = chain.versions
         chain.close(Head(seq=head.seq, hash=bytes.fromhex(head.hash), read_up_to=head.seq, streams=streams))
     return Checked(chain, chain.broken)
+
+
+def erased_in(lines: Iterable[bytes]) -> set[tuple[str, str]]:
+    """Whom the log erased, as (organisation, person); raises `NotAnExport`, also for a log that is not intact."""
+    kept: list[bytes] = []
+
+    def heard() -> Iterator[bytes]:
+        for line in lines:
+            if _ERASED in line:
+                kept.append(line)
+            yield line
+
+    chain, broken = check(heard())
+    if broken is not None:
+        raise NotAnExport(f"it is broken at event {broken.seq}: {broken.reason}")
+    events = [decode_event(_row(line).payload) for line in kept]
+    return {(chain.organisation, event.person) for event in events if isinstance(event, PersonErased)}
 
 
 def _organisation(line: bytes) -> str:

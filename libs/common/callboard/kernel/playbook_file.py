@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import yaml
 
-from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
+from callboard.contracts.definitions import Layer, PlaybookDefinition, ServerDefinition
 from callboard.kernel.definition_rules import all_faults
 from callboard.kernel.names import is_slug
 
@@ -119,7 +119,31 @@ def parse(text: str, name: str = "callboard.yaml") -> PlaybookFile:
     return parsed
 
 
-def _plain_data(reader: _Reader, text: str, name: str) -> dict[str, Any]:
+def parse_playbook(text: str, name: str) -> PlaybookDefinition:
+    """Parse one playbook, as it stands below `playbooks: NAME:` in a file; raises `FileRefused`."""
+    return _parse_one(text, name, PlaybookDefinition, "a playbook is a mapping, like `servers:` and `title:`")
+
+
+def parse_layer(text: str, name: str) -> Layer:
+    """Parse one layer; raises `FileRefused`."""
+    return _parse_one(text, name, Layer, "a layer is a mapping of `instructions`, `prompts` and `resources`")
+
+
+def _parse_one(text: str, name: str, kind: type[Struct], wanted: str) -> Struct:
+    reader = _Reader()
+    data = _plain_data(reader, text, name, wanted)
+    if reader.faults:
+        raise FileRefused(name, reader.faults)
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        path, message = _located(str(error), (), reader.lines)
+        raise FileRefused(name, [LineFault(reader.lines[path], message)]) from None
+
+
+def _plain_data(
+    reader: _Reader, text: str, name: str, wanted: str = "the file must be a mapping with `version: 1`"
+) -> dict[str, Any]:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = reader.read(root) if root is not None else None
@@ -129,7 +153,7 @@ def _plain_data(reader: _Reader, text: str, name: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise FileRefused(name, [LineFault(1, f"not valid YAML: {error}")]) from None
     if not isinstance(data, dict):
-        raise FileRefused(name, [LineFault(1, "the file must be a mapping with `version: 1`")])
+        raise FileRefused(name, [LineFault(1, wanted)])
     return data
 
 

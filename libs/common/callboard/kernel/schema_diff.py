@@ -31,6 +31,9 @@ _CONSTRAINTS: Final = (
     "pattern", "const", "not", "if", "then", "else", "contains", "propertyNames", "dependentRequired",
     "dependentSchemas", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef",
 )  # fmt: skip
+_BOUNDS: Final = (*_LOWER, *_UPPER)
+_BOUND_SET: Final = frozenset(_BOUNDS)
+_CONSTRAINT_SET: Final = frozenset(_CONSTRAINTS)
 _WORDS: Final = (
     "title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly", "format",
     "contentEncoding", "contentMediaType", "contentSchema", "$schema", "$id", "$anchor", "$dynamicAnchor",
@@ -50,17 +53,20 @@ class _Comparison:
     def __init__(self, before: Any, after: Any) -> None:
         self._before = before
         self._after = after
-        self._referring = b'"$ref"' in canonical(before) or b'"$ref"' in canonical(after)
+        # Asked of the text, which is quick; a value that looks like it costs time, not truth.
+        self._referring = "'$ref'" in repr(before) or "'$ref'" in repr(after)
         self._seen: set[tuple[bytes, bytes]] = set()
 
     def schemas(self, old: Any, new: Any, path: str, depth: int) -> Iterator[SchemaChange]:
         old, new = _resolved(old, self._before), _resolved(new, self._after)
-        pair = (canonical(old), canonical(new))
-        # Equal texts may refer to definitions that differ, and a definition may refer to itself.
-        if pair in self._seen or (pair[0] == pair[1] and not self._referring):
-            return
         if self._referring:
+            # Equal texts may refer to definitions that differ, and a definition may refer to itself.
+            pair = (canonical(old), canonical(new))
+            if pair in self._seen:
+                return
             self._seen.add(pair)
+        elif _same(old, new):
+            return
         if depth > _DEPTH:
             yield SchemaChange(path, "changed", old, new)
         elif isinstance(old, dict) and isinstance(new, dict):
@@ -71,6 +77,16 @@ class _Comparison:
 
 
 Rule = Callable[[_Comparison, dict[str, Any], dict[str, Any], str, int], Iterator[SchemaChange]]
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether two parsed texts mean the same; for Python alone 1, 1.0 and true would."""
+    return bool(old == new) and (repr(old) == repr(new) or canonical(old) == canonical(new))
+
+
+def _has(old: dict[str, Any], new: dict[str, Any], keywords: frozenset[str]) -> bool:
+    """Whether one of the keywords stands in either: most schemas have few."""
+    return not (keywords.isdisjoint(old) and keywords.isdisjoint(new))
 
 
 def _resolved(schema: Any, document: Any) -> Any:
@@ -235,7 +251,7 @@ def _unmatched(before: list[Any], after: list[Any]) -> tuple[list[Any], list[Any
 
 
 def _bounds(_: _Comparison, old: dict[str, Any], new: dict[str, Any], path: str, __: int) -> Iterator[SchemaChange]:
-    for keyword in (*_LOWER, *_UPPER):
+    for keyword in _BOUNDS if _has(old, new, _BOUND_SET) else ():
         before, after = old.get(keyword), new.get(keyword)
         if before == after:
             continue
@@ -270,7 +286,7 @@ def _unique(_: _Comparison, old: dict[str, Any], new: dict[str, Any], path: str,
 def _constraints(
     _: _Comparison, old: dict[str, Any], new: dict[str, Any], path: str, __: int
 ) -> Iterator[SchemaChange]:
-    for keyword in _CONSTRAINTS:
+    for keyword in _CONSTRAINTS if _has(old, new, _CONSTRAINT_SET) else ():
         yield from _constraint(old.get(keyword), new.get(keyword), f"{path}/{keyword}")
 
 

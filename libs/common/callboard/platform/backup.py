@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Final
@@ -32,7 +32,22 @@ _ROWS: Final = 500
 CALLS: Final = {"call": "call_", "call_content": "content_"}
 """The tables of call records -> how the partition of a day is called."""
 # In the order that a restore fills them. Positions of consumers and what is derived are left out on purpose.
-TABLES: Final = ("log_head", "stream", "command", "event", "data_key", "secret", "token", "consumer", *CALLS)
+TABLES: Final = (
+    "log_head",
+    "stream",
+    "command",
+    "event",
+    "data_key",
+    "secret",
+    "person_key",
+    "token",
+    "consumer",
+    "person",
+    "member",
+    "invitation",
+    "poison_event",
+    *CALLS,
+)
 Say = Callable[[str], None]
 
 
@@ -134,10 +149,11 @@ def read_manifest(archive: zipfile.ZipFile) -> Manifest:
     return found
 
 
-async def restore(dsn: str, path: Path, say: Say) -> Manifest:
+async def restore(dsn: str, path: Path, say: Say, erased: Collection[tuple[str, str]] = ()) -> Manifest:
     """Fill an empty, migrated database, check every chain, and only then commit.
 
-    Raises `BadBackup`, or `NotEmpty` when there is a log already.
+    `erased`: (organisation, person), erased after the backup was made; their keys are not brought back. Raises
+    `BadBackup`, or `NotEmpty` when there is a log already.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -149,6 +165,7 @@ async def restore(dsn: str, path: Path, say: Say) -> Manifest:
         try:
             async with connection.transaction():
                 await _fill(connection, archive, manifest, say)
+                await _erase(connection, erased, say)
                 await _check_chains(connection, manifest, say)
         finally:
             await connection.close()
@@ -179,6 +196,14 @@ async def _fill(connection: asyncpg.Connection, archive: zipfile.ZipFile, manife
         if digest.hexdigest() != table.sha256:
             raise BadBackup(f"{name}.copy is not what the manifest says")
         say(f"{name}: {table.bytes:,} bytes")
+
+
+async def _erase(connection: asyncpg.Connection, erased: Collection[tuple[str, str]], say: Say) -> None:
+    for organisation, person in sorted(erased):
+        for statement in ("restore_revoked", "restore_addresses", "restore_accounts"):
+            await connection.execute(sql(_HERE, statement), organisation, person)
+        if await connection.fetchval(sql(_HERE, "restore_erased"), organisation, person):
+            say(f"{organisation}: erased {person} again")
 
 
 async def _pieces(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import nkeys
 
-from callboard.contracts import subjects
+from callboard.contracts import consumer_subjects
 
 if TYPE_CHECKING:
     from nats.aio.client import RawCredentials
@@ -287,9 +287,9 @@ def _exports() -> list[dict[str, str]]:
     # Only an account signed by the operator can import them, and it says what (`consumer_account`).
     services = [
         {"name": subject, "subject": subject, "type": "service", "response_type": answers}
-        for subject, answers in subjects.CONSUMER_SERVICES.items()
+        for subject, answers in consumer_subjects.CONSUMER_SERVICES.items()
     ]
-    return services + [{"name": feed, "subject": feed, "type": "stream"} for feed in subjects.CONSUMER_FEEDS]
+    return services + [{"name": feed, "subject": feed, "type": "stream"} for feed in consumer_subjects.CONSUMER_FEEDS]
 
 
 def account_claims(jetstream: Mapping[str, int]) -> dict[str, Any]:

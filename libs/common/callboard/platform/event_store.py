@@ -1,6 +1,7 @@
 """The event store on Postgres: append to streams of one organisation, all or none, once per command id.
 
-Above: deciders' rooms (router, authsvc) append; everybody reads. Below: `migrations/0001_log.sql`.
+Above: deciders' rooms (router, authsvc) append; everybody reads. Below: `grouped_appends` and the functions of
+`migrations/`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from callboard.contracts.events import Event, EventMeta, PublishedEvent, Recorde
 from callboard.contracts.problems import Problem
 from callboard.contracts.upcasts import CURRENT, read_event
 from callboard.kernel.ids import command_uuid, uuid7
+from callboard.platform.grouped_appends import Append, GroupedAppends, arguments
 from callboard.platform.postgres import persist, sql
 
+_HERE = "callboard.platform"
 _read_meta = msgspec.json.Decoder(EventMeta).decode
 _write_meta = msgspec.json.Encoder().encode
 
@@ -63,7 +66,7 @@ def recorded_of(row: asyncpg.Record) -> Recorded:
     return Recorded(
         organisation=row["organisation"],
         seq=row["seq"],
-        event_id=str(row["event_id"]),
+        event_id=row["event_id"],
         stream=row["stream"],
         version=row["version"],
         type=row["type"],
@@ -71,7 +74,7 @@ def recorded_of(row: asyncpg.Record) -> Recorded:
         recorded_at=row["recorded_at"],
         meta=_read_meta(row["meta"]),
         event=read_event(row["type"], row["schema_version"], row["payload"]),
-        command_id=str(row["command_id"]),
+        command_id=row["command_id"],
     )
 
 
@@ -96,6 +99,7 @@ class EventStore:
     def __init__(self, pool: asyncpg.Pool, appended: Callable[[str, int], Awaitable[None]]) -> None:
         self.pool = pool
         self._appended = appended
+        self._grouped = GroupedAppends(self._append_group)
 
     async def append(
         self,
@@ -111,69 +115,40 @@ class EventStore:
         Retried while the database is away: the command id makes that safe. Raises `StreamMoved`, or
         `Problem("command.reused")`.
         """
-        arguments = self._arguments(organisation, command_id, request, meta, writes)
-        answer = await persist(lambda: self._append_once(arguments, within))
+        append = _append_of(organisation, command_id, request, meta, writes)
+        if within is None:
+            return _outcome(await self._grouped.submit(append))
+        answer = await persist(lambda: self._append_within(append, within))
         if not answer.replayed:
             await self._appended(organisation, answer.last_seq)
         return answer
 
-    async def _append_once(self, arguments: Sequence[object], within: Within | None) -> Appended:
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                row = await connection.fetchrow(sql("callboard.platform", "append"), *arguments)
-                assert row is not None
-                answer = Appended(row["first_seq"], row["last_seq"], row["replayed"])
-                if within is not None and not answer.replayed:
-                    await within(connection)
-                return answer
-        except asyncpg.PostgresError as error:
-            if error.sqlstate == "CB412":
-                stream, _, version = str(getattr(error, "detail", "")).rpartition(":")
-                raise StreamMoved(stream, int(version)) from None
-            if error.sqlstate == "CB409":
-                raise Problem("command.reused", "the command id was used for another request") from None
-            raise
+    async def _append_within(self, append: Append, within: Within) -> Appended:
+        async with self.pool.acquire() as connection, connection.transaction():
+            [row] = await connection.fetch(sql(_HERE, "append_many"), *arguments([append]))
+            answer = _outcome(row)
+            if not answer.replayed:
+                await within(connection)
+            return answer
 
-    def _arguments(
-        self,
-        organisation: str,
-        command_id: str,
-        request: msgspec.Struct,
-        meta: EventMeta,
-        writes: Sequence[Write],
-    ) -> Sequence[object]:
-        now = time.time_ns() // 1_000_000
-        events = [(write.stream, event) for write in writes for event in write.events]
-        payloads = [encode_event(event).decode() for _, event in events]
-        for (stream, _), payload in zip(events, payloads, strict=True):
-            if len(payload) > MAX_EVENT_BYTES:
-                size = len(payload) / 1e6
-                raise Problem(
-                    "payload.too_large",
-                    f"the event of {stream} would be {size:.1f} MB, more than the {MAX_EVENT_BYTES / 1e6:.0f} MB "
-                    "that consumers can be sent; use fewer tools",
-                )
-        meta_text = _write_meta(meta).decode()
-        return (
-            organisation,
-            command_uuid(command_id),
-            request_hash(request),
-            [write.stream for write in writes],
-            [write.expected for write in writes],
-            [uuid7(now, os.urandom(10)) for _ in events],
-            [stream for stream, _ in events],
-            [type_of(event) for _, event in events],
-            [CURRENT.get(type_of(event), 1) for _, event in events],
-            payloads,
-            [meta_text for _ in events],
-        )
+    async def _append_group(self, appends: Sequence[Append]) -> Sequence[asyncpg.Record]:
+        # Without a transaction around it the statement is one: one round trip, and the heads are locked no longer
+        # than the commit takes.
+        values = arguments(appends)
+        rows: list[asyncpg.Record] = await persist(lambda: self.pool.fetch(sql(_HERE, "append_many"), *values))
+        heads = {
+            append.organisation: row["last_seq"]  # the last of each is the highest
+            for append, row in zip(appends, rows, strict=True)
+            if row["outcome"] == "appended"
+        }
+        for organisation, last in heads.items():
+            await self._appended(organisation, last)
+        return rows
 
     async def seen(self, organisation: str, command_id: str, request: msgspec.Struct) -> list[Recorded] | None:
         """The events of a command that was handled before; None for a new one."""
         row = await persist(
-            lambda: self.pool.fetchrow(
-                sql("callboard.platform", "command_seen"), organisation, command_uuid(command_id)
-            )
+            lambda: self.pool.fetchrow(sql(_HERE, "command_seen"), organisation, command_uuid(command_id))
         )
         if row is None:
             return None
@@ -184,18 +159,59 @@ class EventStore:
 
     async def read(self, organisation: str, after: int, limit: int = 500) -> list[Recorded]:
         """Events with `seq` > after, in order, at most `limit`."""
-        rows = await self.pool.fetch(sql("callboard.platform", "read_log"), organisation, after, limit)
+        rows = await self.pool.fetch(sql(_HERE, "read_log"), organisation, after, limit)
         return [recorded_of(row) for row in rows]
 
     async def read_stream(self, organisation: str, stream: str, after: int = 0) -> list[Recorded]:
         """Events of one stream with version > after, in order."""
-        rows = await self.pool.fetch(sql("callboard.platform", "read_stream"), organisation, stream, after)
+        rows = await self.pool.fetch(sql(_HERE, "read_stream"), organisation, stream, after)
         return [recorded_of(row) for row in rows]
 
     async def heads(self) -> dict[str, int]:
         """Organisation -> height of its log."""
-        rows = await self.pool.fetch(sql("callboard.platform", "heads"))
+        rows = await self.pool.fetch(sql(_HERE, "heads"))
         return {row["organisation"]: row["seq"] for row in rows}
+
+
+def _append_of(
+    organisation: str, command_id: str, request: msgspec.Struct, meta: EventMeta, writes: Sequence[Write]
+) -> Append:
+    now = time.time_ns() // 1_000_000
+    return Append(
+        organisation=organisation,
+        command=command_uuid(command_id),
+        request_hash=request_hash(request),
+        streams=tuple((write.stream, write.expected) for write in writes),
+        events=tuple(
+            (uuid7(now, os.urandom(10)), write.stream, *_encoded(write.stream, event))
+            for write in writes
+            for event in write.events
+        ),
+        meta=_write_meta(meta).decode(),
+    )
+
+
+def _encoded(stream: str, event: Event) -> tuple[str, int, str]:
+    """Type, schema version and payload as they are stored."""
+    payload = encode_event(event).decode()
+    if len(payload) > MAX_EVENT_BYTES:
+        raise Problem(
+            "payload.too_large",
+            f"the event of {stream} would be {len(payload) / 1e6:.1f} MB, more than the {MAX_EVENT_BYTES / 1e6:.0f} MB "
+            "that consumers can be sent; use fewer tools",
+        )
+    tag = type_of(event)
+    return tag, CURRENT.get(tag, 1), payload
+
+
+def _outcome(row: asyncpg.Record) -> Appended:
+    match row["outcome"]:
+        case "moved":
+            stream, _, version = row["detail"].rpartition(":")
+            raise StreamMoved(stream, int(version))
+        case "reused":
+            raise Problem("command.reused", "the command id was used for another request")
+    return Appended(row["first_seq"], row["last_seq"], row["outcome"] == "replayed")
 
 
 def request_hash(request: msgspec.Struct) -> bytes:

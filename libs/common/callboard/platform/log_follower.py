@@ -83,7 +83,9 @@ class LogFollower:
             try:
                 await asyncio.wait_for(self._wake.wait(), SWEEP_SECONDS)
             except TimeoutError:
-                self._heads.update(await self._sweep())
+                for organisation, head in (await self._sweep()).items():
+                    # A hint that came meanwhile may know more than the sweep read.
+                    self._heads[organisation] = max(head, self._heads.get(organisation, 0))
             self._wake.clear()
 
     async def _round(self) -> None:

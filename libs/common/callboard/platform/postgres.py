@@ -52,6 +52,7 @@ async def open_pool(dsn: str, size: int, *, within: float = 60.0) -> asyncpg.Poo
                 max_size=size,
                 timeout=5,
                 command_timeout=60,
+                reset=_as_it_is,
                 server_settings={"synchronous_commit": "on", "application_name": "callboard"},
             )
         except UNREACHABLE as error:
@@ -59,6 +60,13 @@ async def open_pool(dsn: str, size: int, *, within: float = 60.0) -> asyncpg.Poo
                 raise Problem("database.unavailable", "Postgres did not answer in time") from error
             log.info("waiting_for_postgres", reason=type(error).__name__)
             await asyncio.sleep(0.1)
+
+
+async def _as_it_is(connection: asyncpg.Connection) -> None:
+    """Nothing to reset, which saves a round trip per use: no statement of ours leaves anything behind in a session.
+
+    Settings and advisory locks are those of a transaction, nobody listens, and asyncpg itself rolls back what is open.
+    """
 
 
 async def persist(work: Callable[[], Awaitable[Value]], *, within: float = 10.0) -> Value:

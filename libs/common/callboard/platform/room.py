@@ -6,6 +6,7 @@ A room's `app.py` builds its adapters and hands a `Room` to `run_room`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -88,12 +89,22 @@ async def _serve(room: Room) -> None:
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         starting.result()
+        settle()
         log.info("ready")
         await stopping
     else:
         starting.cancel()
     log.info("stopping")
     await asyncio.wait_for(room.stop(), 3.5)
+
+
+def settle() -> None:
+    """After the start: what is there lives as long as the room, and the collector need not walk through it again.
+
+    A router with ten thousand tools in memory would otherwise stand still for it, again and again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def run_room(name: str, load_settings: Callable[[], CommonSettings], build: Callable[[str], Room]) -> int:

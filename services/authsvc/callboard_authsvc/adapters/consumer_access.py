@@ -9,7 +9,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from callboard.contracts import subjects
+from callboard.contracts import consumer_subjects
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
 from callboard.platform.bus_identity import BusIdentityError, Permissions, Trust, UserCredentials
@@ -48,7 +48,9 @@ class ConsumerAccess:
 
     def mint(self, organisation: str, consumer: str) -> UserCredentials:
         """Credentials in a new account, which work when it was opened."""
-        publish, subscribe = subjects.consumer_permissions(organisation, consumer, _by_stream(organisation, consumer))
+        publish, subscribe = consumer_subjects.consumer_permissions(
+            organisation, consumer, _by_stream(organisation, consumer)
+        )
         return new_account(_name(organisation, consumer), Permissions(publish=publish, subscribe=subscribe))
 
     async def open(self, accounts: Sequence[Account]) -> None:
@@ -60,8 +62,8 @@ class ConsumerAccess:
                 _name(organisation, consumer),
                 public_key,
                 Access(
-                    services=subjects.consumer_services(_by_stream(organisation, consumer)),
-                    feeds=subjects.consumer_feeds(organisation),
+                    services=consumer_subjects.consumer_services(_by_stream(organisation, consumer)),
+                    feeds=consumer_subjects.consumer_feeds(organisation),
                 ),
             )
             for organisation, consumer, public_key in accounts

@@ -27,8 +27,10 @@ from callboard_authsvc.vault.sealing import KEY_BYTES, NONCE_BYTES, NotOpened, o
 SETTING = "CALLBOARD_AUTHSVC_KEY_FILE"
 PEPPER = "callboard token pepper v1"
 ANCHORS = "callboard audit anchors v1"
+CSRF = "callboard session csrf v1"
 FINGERPRINT = "callboard command fingerprint v1"
 TASK_ROOT = "callboard task ids v1"
+PERSON_NAMES = "callboard person names v1"
 _WRAPPING = "callboard data key wrapping v1"
 _IDENTITY = "callboard key file identity v1"
 

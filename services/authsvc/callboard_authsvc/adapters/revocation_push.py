@@ -1,4 +1,4 @@
-"""Tell the edges to drop a token from their caches, again and again until NATS has the message."""
+"""Tell the edges to drop a key from their caches, again and again until NATS has the message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import nats.errors
 import structlog
 
 from callboard.contracts import subjects
-from callboard.contracts.access import TokenRevoked
+from callboard.contracts.access import RightsChanged, TokenRevoked
 from callboard.platform.bus import Bus
 
 log = structlog.get_logger()
@@ -22,17 +22,23 @@ class RevocationPush:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._waiting: set[str] = set()
+        self._waiting: set[tuple[str, bool]] = set()
+        self._leaving: set[tuple[str, bool]] = set()
         self._wake = asyncio.Event()
 
     @property
     def waiting(self) -> int:
         """How many have not reached NATS yet."""
-        return len(self._waiting)
+        return len(self._waiting | self._leaving)
 
     def announce(self, key_id: str) -> None:
-        """Publish this one soon."""
-        self._waiting.add(key_id)
+        """Publish soon that this key is refused: whatever goes on with it ends."""
+        self._waiting.add((key_id, True))
+        self._wake.set()
+
+    def announce_change(self, key_id: str) -> None:
+        """Publish soon that whoever has this key may do something else now."""
+        self._waiting.add((key_id, False))
         self._wake.set()
 
     async def run(self) -> None:
@@ -41,19 +47,23 @@ class RevocationPush:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                batch = tuple(self._waiting)
-                if await self._publish(batch):
-                    self._waiting.difference_update(batch)
-                else:
+                # Taken out before it is sent: what is announced meanwhile has to be told after this.
+                self._leaving, self._waiting = self._waiting, set()
+                if not await self._publish(tuple(self._leaving)):
+                    self._waiting |= self._leaving
                     await asyncio.sleep(_PAUSE_SECONDS)
+                self._leaving = set()
 
-    async def _publish(self, key_ids: tuple[str, ...]) -> bool:
+    async def _publish(self, keys: tuple[tuple[str, bool], ...]) -> bool:
         try:
-            for key_id in key_ids:
-                await self._bus.tell(subjects.TOKEN_REVOKED, TokenRevoked(key_id=key_id))
+            for key_id, revoked in keys:
+                if revoked:
+                    await self._bus.tell(subjects.TOKEN_REVOKED, TokenRevoked(key_id=key_id))
+                else:
+                    await self._bus.tell(subjects.RIGHTS_CHANGED, RightsChanged(key_id=key_id))
             # The server's PONG says that it has read everything before the PING.
             await self._bus.client.flush(_FLUSH_SECONDS)
         except (nats.errors.Error, TimeoutError, OSError) as error:
-            log.warning("revocation_not_published_yet", keys=len(key_ids), reason=type(error).__name__)
+            log.warning("revocation_not_published_yet", keys=len(keys), reason=type(error).__name__)
             return False
         return True

@@ -14,7 +14,10 @@ _PACKAGE = "callboard_authsvc"
 
 
 class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One token as stored; `verifier` is 32 bytes."""
+    """One token as stored; `verifier` is 32 bytes.
+
+    `rights`: what the member behind it may do now; None when there is none (any more).
+    """
 
     key_id: str
     organisation: str
@@ -25,6 +28,11 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    person: str | None = None
+    member: str = ""
+    used_at: datetime | None = None
+    replaced_by: str = ""
+    rights: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"TokenRow(key_id={self.key_id!r}, organisation={self.organisation!r}, client={self.client!r})"
@@ -38,11 +46,17 @@ class TokenTable:
 
     async def insert(self, connection: Connection, row: TokenRow) -> None:
         """Add a client's token."""
-        await connection.execute(sql(_PACKAGE, "insert_token"), *_columns(row))
+        await connection.execute(sql(_PACKAGE, "insert_token"), *_columns(row), row.person)
 
     async def revoke(self, connection: Connection, organisation: str, key_id: str, now: datetime) -> None:
         """Mark a token as revoked; one that is already keeps its time."""
         await connection.execute(sql(_PACKAGE, "revoke_token"), organisation, key_id, now)
+
+    async def rotate(
+        self, connection: Connection, organisation: str, key_id: str, replaced_by: str, until: datetime
+    ) -> None:
+        """Another token takes over; this one ends at `until`, or when it would have ended before."""
+        await connection.execute(sql(_PACKAGE, "rotate_token"), organisation, key_id, replaced_by, until)
 
     async def find(self, key_id: str) -> TokenRow | None:
         """The token with this key id."""
@@ -86,6 +100,7 @@ def _columns(row: TokenRow) -> tuple[object, ...]:
         row.playbooks,
         row.created_at,
         row.expires_at,
+        row.member,
     )
 
 
@@ -100,4 +115,8 @@ def _row(row: asyncpg.Record) -> TokenRow:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
+        member=row["member"],
+        used_at=row["used_at"],
+        replaced_by=row["replaced_by"],
+        rights=None if row["role"] is None else (row["role"], *row["permissions"]),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts import subjects
+from callboard.contracts import consumer_subjects
 from callboard.contracts.access import AdmitConsumer, ConsumerAdmission
 from callboard.contracts.problems import Problem
 from callboard.platform.bus_identity import UserCredentials
@@ -48,7 +48,7 @@ async def _admit(command: AdmitConsumer, use: ConsumerDependencies) -> ConsumerA
         credentials=credentials.text,
         subjects=tuple(durable.subject for durable in durables),
         durables={durable.subject: (durable.stream, durable.name) for durable in durables},
-        inbox_prefix=subjects.consumer_inbox(command.organisation, command.consumer),
+        inbox_prefix=consumer_subjects.consumer_inbox(command.organisation, command.consumer),
     )
 
 

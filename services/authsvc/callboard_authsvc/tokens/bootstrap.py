@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from callboard.contracts.access import EVERY_ORGANISATION
 from callboard.kernel.tokens import key_id_of
 from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.token_table import TokenRow
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.domain import ADMINISTER
 
-EVERY_ORGANISATION = "*"
 ADMINISTRATOR = "administrator"
 RECENT = timedelta(minutes=10)
 """Longer than an edge keeps what it knows of a token."""

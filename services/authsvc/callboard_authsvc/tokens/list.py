@@ -20,6 +20,9 @@ async def list_tokens(question: AskTokens, use: TokenDependencies) -> Tokens:
                 created_at=row.created_at,
                 expires_at=row.expires_at,
                 revoked_at=row.revoked_at,
+                member=row.member,
+                used_at=row.used_at,
+                replaced_by=row.replaced_by,
             )
             for row in rows
         )

@@ -7,14 +7,16 @@ from callboard.contracts.playbooks import Done
 from callboard.platform.event_store import Connection
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.domain import CLIENT, KEY_ID, Revoke, TokenEvent, stream_of, unknown
+from callboard_authsvc.tokens.hold import require_hold
 
 
 async def revoke_token(command: RevokeToken, use: TokenDependencies) -> Done:
-    """Raises `organisation.unknown` or `token.unknown`. One that is revoked already: `Done` with seq 0."""
+    """Raises `organisation.unknown`, `token.unknown` or `auth.forbidden`. One that is revoked already: seq 0."""
     await use.organisations.require(command.organisation)
     row = await use.table.find(command.key_id) if KEY_ID.fullmatch(command.key_id) else None
     if row is None or row.organisation != command.organisation:
         raise unknown(command.key_id)
+    await require_hold(command.by, row, use)
 
     async def mark(connection: Connection, events: tuple[TokenEvent, ...]) -> None:
         await use.table.revoke(connection, command.organisation, command.key_id, use.clock())

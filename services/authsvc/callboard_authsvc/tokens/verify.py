@@ -7,6 +7,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.tokens import key_id_of
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.domain import is_live
+from callboard_authsvc.tokens.principal import principal_of_token
 
 
 async def verify_token(question: VerifyToken, use: TokenDependencies) -> Principal:
@@ -19,14 +20,11 @@ async def verify_token(question: VerifyToken, use: TokenDependencies) -> Princip
     genuine = use.verifier.fits(question.token, row.verifier if row is not None else None)
     if row is None or not genuine or not is_live(row.revoked_at, row.expires_at, use.clock()):
         raise _invalid()
-    return Principal(
-        key_id=row.key_id,
-        client=row.client,
-        organisation=row.organisation,
-        scopes=row.scopes,
-        playbooks=row.playbooks,
-        expires_at=row.expires_at,
-    )
+    principal = principal_of_token(row)
+    if principal is None:
+        raise _invalid()
+    use.last_use.note(row.key_id, use.clock())
+    return principal
 
 
 def _invalid() -> Problem:

@@ -11,6 +11,7 @@ from callboard.contracts.management import Comment, NewCanary, Pin
 from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
+from callboard_edge.api.names import Names
 
 _ALL = "/organisations/{organisation:str}/pins"
 _CANARY = "/organisations/{organisation:str}/playbooks/{name:str}/canary"
@@ -34,15 +35,15 @@ async def playbook_pins(bus: Bus, caller: Caller, organisation: str, name: str) 
 
 @put(_PINS + "/{client:str}", summary="Serve a client one version", status_code=200)
 async def pin_client(
-    bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, client: str, data: Pin
+    bus: Bus, caller: Caller, stamp: Stamp, names: Names, organisation: str, name: str, client: str, data: Pin
 ) -> Done:
     """From now on, until unpinned; `@n` in the URL still wins. `seq` 0: that is how it was."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:assign", organisation, name)
     command = PinClient(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
         playbook=name,
-        client=client,
+        client=await names.sealed(organisation, client),
         version=data.version,
         comment=data.comment,
         actor=caller.actor,
@@ -52,15 +53,15 @@ async def pin_client(
 
 @delete(_PINS + "/{client:str}", summary="Serve a client what everybody is served", status_code=200)
 async def unpin_client(
-    bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, client: str, comment: str
+    bus: Bus, caller: Caller, stamp: Stamp, names: Names, organisation: str, name: str, client: str, comment: str
 ) -> Done:
     """`seq` 0: the client was not pinned."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:assign", organisation, name)
     command = UnpinClient(
         command_id=stamp.command_id(),
         organisation=organisation,
         playbook=name,
-        client=client,
+        client=await names.sealed(organisation, client),
         comment=comment,
         actor=caller.actor,
     )
@@ -70,7 +71,7 @@ async def unpin_client(
 @post(_CANARY, summary="Try a version on a share of the callers", status_code=200)
 async def start_canary(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: NewCanary) -> Done:
     """Judged from the call records: promoted when its time is over, ended as soon as `condition` holds."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:assign", organisation, name)
     command = StartCanary(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
@@ -89,7 +90,7 @@ async def start_canary(bus: Bus, caller: Caller, stamp: Stamp, organisation: str
 @post(_CANARY + "/promote", summary="Publish what is tried now", status_code=200)
 async def promote_canary(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: Comment) -> Done:
     """The content of the version that is tried becomes the next version."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:assign", organisation, name)
     command = PromoteCanary(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
@@ -103,7 +104,7 @@ async def promote_canary(bus: Bus, caller: Caller, stamp: Stamp, organisation: s
 @post(_CANARY + "/stop", summary="Stop trying a version", status_code=200)
 async def stop_canary(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: Comment) -> Done:
     """Everybody is served the current version again."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:assign", organisation, name)
     command = EndCanary(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,

@@ -13,6 +13,7 @@ from callboard.contracts.management import WhichChain
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
+from callboard_edge.api.names import AS_STORED
 
 VERIFY_SECONDS: Final = 120.0
 _OF_ONE: Final = "/organisations/{organisation:str}/audit"
@@ -22,7 +23,7 @@ _OF_ONE: Final = "/organisations/{organisation:str}/audit"
 async def verify_audit(bus: Bus, caller: Caller, data: WhichChain) -> AuditVerdict:
     """Recomputed from the stored rows, and compared with what anchors say."""
     if data.organisation:
-        caller.require("read", data.organisation)
+        caller.require("event:read", data.organisation)
     else:
         caller.require_administrator()
         if data.witnesses:
@@ -31,7 +32,7 @@ async def verify_audit(bus: Bus, caller: Caller, data: WhichChain) -> AuditVerdi
     return await bus.ask(subjects.VERIFY_AUDIT, question, AuditVerdict, within=VERIFY_SECONDS)
 
 
-@get(_OF_ONE + "/rows", summary="Read the log as it was hashed")
+@get(_OF_ONE + "/rows", summary="Read the log as it was hashed", opt=AS_STORED)
 async def log_rows(
     bus: Bus,
     caller: Caller,
@@ -40,7 +41,7 @@ async def log_rows(
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 1000,
 ) -> LogRows:
     """Rows after `after`, and the head; ask again with the last `seq` until it is that of the head."""
-    caller.require("read", organisation)
+    caller.require("event:read", organisation)
     question = AskLogRows(organisation=organisation, after=after, limit=limit)
     return await bus.ask(subjects.LOG_ROWS, question, LogRows)
 
@@ -48,7 +49,7 @@ async def log_rows(
 @post(_OF_ONE + "/anchor", summary="Sign the head of the log", status_code=200)
 async def anchor(bus: Bus, caller: Caller, organisation: str) -> Anchor:
     """To be kept elsewhere: verifying against it finds a log that was rewritten as a whole."""
-    caller.require("read", organisation)
+    caller.require("event:read", organisation)
     return await bus.ask(subjects.SIGN_ANCHOR, SignAnchor(organisation=organisation), Anchor)
 
 

@@ -6,6 +6,7 @@ Above: the handlers, which get a `Caller` and a `Stamp` injected. Below: `kernel
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
@@ -13,22 +14,31 @@ import msgspec
 from litestar import Request
 from litestar.params import Parameter
 
-from callboard.contracts.access import Principal
+from callboard.contracts.access import EVERY_ORGANISATION, Principal
+from callboard.contracts.people import SignedIn
 from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_slug, matches
 from callboard.kernel.permissions import Action, can
 from callboard.platform.event_store import new_id
-
-Authenticate = Callable[[str | None], Awaitable[Principal]]
-"""Turns the Authorization header into a principal, or raises `Problem` `auth.required` or `auth.invalid`."""
+from callboard_edge.auth.logins import COOKIE, Logins, jwt_of, require_csrf
+from callboard_edge.auth.verify import Tokens
 
 MAX_COMMAND_ID = 200
 
 
+@dataclass(frozen=True)
+class Gatekeeper:
+    """The ways in which a request can say whose it is."""
+
+    tokens: Tokens
+    logins: Logins
+
+
 class Caller(msgspec.Struct, frozen=True):
-    """A verified principal."""
+    """A verified principal. `signed_in` is there when a browser session says who it is, and no token."""
 
     principal: Principal
+    signed_in: SignedIn | None = None
 
     @property
     def actor(self) -> str:
@@ -39,6 +49,17 @@ class Caller(msgspec.Struct, frozen=True):
     def administers(self) -> bool:
         """Whether this is the administrator of the installation."""
         return can(self.principal, "administer")
+
+    @property
+    def by(self) -> str:
+        """The key for which authsvc looks up what may be done at this moment."""
+        return self.principal.key_id
+
+    def organisations(self, action: Action) -> frozenset[str]:
+        """The organisations, other than by administration, in which the caller may do this."""
+        held = self.principal.grants
+        names = {self.principal.organisation} if held is None else set(held)
+        return frozenset(n for n in names - {"", EVERY_ORGANISATION} if can(self.principal, action, n))
 
     def require(self, action: Action, organisation: str, playbook: str | None = None) -> None:
         """Refuse with `auth.forbidden` unless the caller may do this.
@@ -79,13 +100,20 @@ class Stamp(msgspec.Struct, frozen=True):
         return chosen
 
 
-def provide_caller(authenticate: Authenticate) -> Callable[..., Awaitable[Caller]]:
-    """The dependency `caller` of every handler."""
+def provide_caller(gatekeeper: Gatekeeper) -> Callable[..., Awaitable[Caller]]:
+    """The dependency `caller` of every handler. A token wins over a cookie."""
 
     async def caller(request: Request[Any, Any, Any]) -> Caller:
         if b"\0" in unquote_to_bytes(request.scope["raw_path"] + b"?" + request.scope["query_string"]):
             raise Problem("argument.invalid", "a NUL character stands in the path or the query")
-        return Caller(await authenticate(request.headers.get("authorization")))
+        authorization = request.headers.get("authorization")
+        if (vouched := jwt_of(authorization)) is not None:
+            return Caller(await gatekeeper.logins.vouched(vouched))
+        if authorization is not None or COOKIE not in request.cookies:
+            return Caller(await gatekeeper.tokens.authenticate(authorization))
+        signed_in = await gatekeeper.logins.signed_in(request.cookies)
+        require_csrf(request.method, request.headers, signed_in)
+        return Caller(signed_in.principal, signed_in)
 
     return caller
 

@@ -35,7 +35,7 @@ async def approve_drift(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: DecideDrift
 ) -> DriftDecided:
     """The next version pins them; what has changed again since it was looked at is refused."""
-    caller.require("manage", organisation, name)
+    caller.require("drift:decide", organisation, name)
     command = ApproveDrift(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
@@ -52,7 +52,7 @@ async def reject_drift(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: DecideDrift
 ) -> DriftDecided:
     """They stay hidden until the server changes them again or says what was pinned."""
-    caller.require("manage", organisation, name)
+    caller.require("drift:decide", organisation, name)
     command = RejectDrift(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from litestar import get, post
+from litestar import get, post, put
 
 from callboard.contracts import subjects
 from callboard.contracts.access import CreateOrganisation
 from callboard.contracts.management import NewOrganisation, WantedState
+from callboard.contracts.plans import AskUsage, ChoosePlan, PlanOf, Usage
 from callboard.contracts.playbooks import Applied, ApplyOrganisation, Done
+from callboard.contracts.problems import Problem
 from callboard.contracts.records import AskOrganisations, Organisations
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
@@ -25,9 +27,10 @@ async def list_organisations(bus: Bus, caller: Caller) -> Organisations:
     found = await bus.ask(subjects.ORGANISATIONS, AskOrganisations(), Organisations)
     if caller.administers:
         return found
-    own = caller.principal.organisation
-    caller.require("read", own, "")
-    return msgspec.structs.replace(found, organisations=tuple(o for o in found.organisations if o.organisation == own))
+    own = caller.organisations("read")
+    if not own and caller.signed_in is None:
+        raise Problem("auth.forbidden", "the token does not allow `read` on any organisation")
+    return msgspec.structs.replace(found, organisations=tuple(o for o in found.organisations if o.organisation in own))
 
 
 @post("/organisations", summary="Create an organisation", status_code=200)
@@ -43,10 +46,32 @@ async def create_organisation(bus: Bus, caller: Caller, stamp: Stamp, data: NewO
     return await bus.ask(subjects.CREATE_ORGANISATION, command, Done)
 
 
+@get("/organisations/{organisation:str}", summary="Plan and usage of an organisation")
+async def show_organisation(bus: Bus, caller: Caller, organisation: str) -> Usage:
+    """What it has and uses, beside what its plan allows."""
+    caller.require("read", organisation)
+    return await bus.ask(subjects.USAGE, AskUsage(organisation=organisation), Usage)
+
+
+@put("/organisations/{organisation:str}/plan", summary="Give an organisation another plan")
+async def choose_plan(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, data: PlanOf) -> Done:
+    """What it has already stays, even where that is more than the plan allows."""
+    caller.require_administrator()
+    command = ChoosePlan(
+        command_id=stamp.command_id(data.command_id),
+        organisation=organisation,
+        plan=data.plan,
+        quotas=data.quotas,
+        comment=data.comment,
+        actor=caller.actor,
+    )
+    return await bus.ask(subjects.CHOOSE_PLAN, command, Done)
+
+
 @post("/organisations/{organisation:str}/apply", summary="Make servers and playbooks look like this", status_code=200)
 async def apply(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, data: WantedState) -> Applied:
     """All or nothing; the answer is the plan, carried out unless `dry_run`."""
-    caller.require("manage", organisation)
+    caller.require("playbook:publish", organisation)
     command = ApplyOrganisation(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
@@ -61,4 +86,4 @@ async def apply(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, data:
     return await bus.ask(subjects.APPLY, command, Applied, within=APPLY_SECONDS)
 
 
-ROUTES = [list_organisations, create_organisation, apply]
+ROUTES = [list_organisations, create_organisation, show_organisation, choose_plan, apply]

@@ -35,6 +35,7 @@ from callboard.contracts.records import (
 )
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
+from callboard_edge.api.names import AS_STORED
 
 _ALL = "/organisations/{organisation:str}/playbooks"
 _ONE = _ALL + "/{name:str}"
@@ -83,7 +84,7 @@ async def roll_back_playbook(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: RollBack
 ) -> RolledBack:
     """The content of version `to` becomes the next version; nothing is deleted. A dry run only says what would be."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:roll_back", organisation, name)
     command = RollBackPlaybook(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
@@ -97,7 +98,7 @@ async def roll_back_playbook(
     return await bus.ask(subjects.ROLL_BACK, command, RolledBack)
 
 
-@get(_ONE + "/export", summary="A playbook with its whole history")
+@get(_ONE + "/export", summary="A playbook with its whole history", opt=AS_STORED)
 async def export_playbook(bus: Bus, caller: Caller, organisation: str, name: str) -> ExportedPlaybook:
     """One document, which another installation can import and verify."""
     caller.require("read", organisation, name)
@@ -110,7 +111,7 @@ async def import_playbook(
     bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, data: Import
 ) -> ImportedPlaybook:
     """Under a name that never was one here; what does not have its digest is refused."""
-    caller.require("manage", organisation)
+    caller.require("playbook:publish", organisation)
     command = ImportPlaybook(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
@@ -126,7 +127,7 @@ async def import_playbook(
 @delete(_ONE, summary="Stop serving a playbook", status_code=200)
 async def retire_playbook(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, comment: str) -> Done:
     """Its versions stay readable."""
-    caller.require("manage", organisation, name)
+    caller.require("playbook:publish", organisation, name)
     command = RetirePlaybook(
         command_id=stamp.command_id(),
         organisation=organisation,

@@ -13,6 +13,7 @@ from callboard.contracts.previews import AskExplanation, AskPreview, Explanation
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
+from callboard_edge.api.names import Names
 
 _ONE = "/organisations/{organisation:str}/playbooks/{name:str}"
 _REVISIONS = {"2026": MODERN, "2025": LEGACY}
@@ -24,6 +25,7 @@ _SECONDS = 60.0
 async def preview_playbook(
     bus: Bus,
     caller: Caller,
+    names: Names,
     organisation: str,
     name: str,
     client: str,
@@ -36,7 +38,12 @@ async def preview_playbook(
     if at is not None and at.tzinfo is None:
         raise Problem("argument.invalid", "`at` needs its time zone, like 2026-11-20T14:05:00Z")
     question = AskPreview(
-        organisation=organisation, playbook=name, client=client, era=_REVISIONS[era], version=version, at=at
+        organisation=organisation,
+        playbook=name,
+        client=await names.sealed(organisation, client),
+        era=_REVISIONS[era],
+        version=version,
+        at=at,
     )
     return await bus.ask(subjects.PREVIEW, question, Preview, within=_SECONDS)
 

@@ -15,9 +15,19 @@ from nats.aio.msg import Msg
 from callboard.contracts import subjects
 from callboard.contracts.calls import Outcome
 from callboard.contracts.problems import Problem
-from callboard.contracts.records import AskCalls, AskDefinition, AskEvents, Calls, Definition, Events
+from callboard.contracts.records import (
+    AskCalls,
+    AskDefinition,
+    AskEvent,
+    AskEvents,
+    Calls,
+    Definition,
+    Events,
+    LoggedEvent,
+)
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
+from callboard_edge.api.names import Names
 from callboard_edge.api.tail import Tails
 
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
@@ -31,7 +41,7 @@ async def list_events(
     bus: Bus, caller: Caller, organisation: str, after: Annotated[int, Parameter(ge=0)] = 0, limit: Limit = 200
 ) -> Events:
     """Events after `after` (exclusive), oldest first."""
-    caller.require("read", organisation)
+    caller.require("event:read", organisation)
     question = AskEvents(organisation=organisation, after=after, limit=limit)
     return await bus.ask(subjects.EVENTS_ASKED, question, Events)
 
@@ -39,14 +49,24 @@ async def list_events(
 @get("/organisations/{organisation:str}/events/tail", summary="Follow the log", media_type="text/event-stream")
 async def tail_events(tails: Tails, caller: Caller, organisation: str) -> Stream:
     """Server-sent events, each a `PublishedEvent`."""
+    caller.require("event:read", organisation)
+    return tails.tail(f"{subjects.EVENT}.{organisation}.>", key_id=caller.by)
+
+
+@get("/organisations/{organisation:str}/events/{event:str}", summary="One event of the log")
+async def show_event(bus: Bus, caller: Caller, organisation: str, event: str) -> LoggedEvent:
+    """By its number or its id, with the command behind it and its link of the hash chain."""
     caller.require("read", organisation)
-    return tails.tail(f"{subjects.EVENT}.{organisation}.>")
+    number = int(event) if event.isdecimal() and len(event) < 19 else 0
+    question = AskEvent(organisation=organisation, seq=number, event_id="" if number else event)
+    return await bus.ask(subjects.EVENT_ASKED, question, LoggedEvent)
 
 
 @get("/organisations/{organisation:str}/calls", summary="Recent calls")
 async def list_calls(
     bus: Bus,
     caller: Caller,
+    names: Names,
     organisation: str,
     playbook: str = "",
     call_id: str = "",
@@ -66,11 +86,12 @@ async def list_calls(
     limit: Limit = 50,
 ) -> Calls:
     """Newest first; of the last 24 hours unless `since` says otherwise. `cursor` of an answer asks for more."""
-    caller.require("read", organisation, playbook)
+    caller.require("call:read", organisation, playbook)
     question = AskCalls(
         organisation=organisation, playbook=playbook, call_id=call_id, limit=limit, version=version, tool=tool,
-        server=server, client=client, principal=principal, era=era, outcome=outcome, digest=digest, trace_id=trace_id,
-        min_us=min_us, since=_zoned(since), until=_zoned(until), cursor=cursor,
+        server=server, client=await names.sealed(organisation, client), principal=principal, era=era,
+        outcome=outcome, digest=digest, trace_id=trace_id, min_us=min_us, since=_zoned(since),
+        until=_zoned(until), cursor=cursor,
     )  # fmt: skip
     found = await bus.ask(subjects.CALLS_ASKED, question, Calls, within=ASK_SECONDS)
     return msgspec.structs.replace(found, calls=tuple(c for c in found.calls if caller.sees(c.playbook)))
@@ -92,8 +113,8 @@ async def show_definition(bus: Bus, caller: Caller, organisation: str, digest: s
 @get("/organisations/{organisation:str}/calls/tail", summary="Follow calls", media_type="text/event-stream")
 async def tail_calls(tails: Tails, caller: Caller, organisation: str) -> Stream:
     """Server-sent events, each a `CallRecord`, as they happen."""
-    caller.require("read", organisation, "")
-    return tails.tail(f"{subjects.RECORD}.{organisation}.>", _visible_to(caller))
+    caller.require("call:read", organisation, "")
+    return tails.tail(f"{subjects.RECORD}.{organisation}.>", _visible_to(caller), caller.by)
 
 
 def _visible_to(caller: Caller) -> Callable[[Msg], bool]:
@@ -103,4 +124,4 @@ def _visible_to(caller: Caller) -> Callable[[Msg], bool]:
     return visible
 
 
-ROUTES = [list_events, tail_events, list_calls, show_definition, tail_calls]
+ROUTES = [list_events, tail_events, show_event, list_calls, show_definition, tail_calls]

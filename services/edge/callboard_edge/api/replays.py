@@ -17,9 +17,9 @@ async def replay_call(replays: Replays, caller: Caller, organisation: str, name:
 
     Read-only tools only, unless `unsafe` names the tool. The call is recorded as a replay and counts as no agent's.
     """
-    caller.require("manage", organisation, name)
+    caller.require("call:replay", organisation, name)
     record = await replays.recorded(organisation, data.call_id)
-    caller.require("manage", organisation, record.playbook)
+    caller.require("call:replay", organisation, record.playbook)
     place = Place(organisation, name, data.version)
     return await replays.run(caller.principal, place, record, data)
 

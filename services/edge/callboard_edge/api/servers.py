@@ -21,7 +21,7 @@ async def list_servers(bus: Bus, caller: Caller, organisation: str) -> Servers:
 @delete("/organisations/{organisation:str}/servers/{name:str}", summary="Retire a server", status_code=200)
 async def retire_server(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, name: str, comment: str) -> Done:
     """Refused while a playbook uses it."""
-    caller.require("manage", organisation)
+    caller.require("server:manage", organisation)
     command = RetireServer(
         command_id=stamp.command_id(),
         organisation=organisation,

@@ -26,7 +26,8 @@ def _everything(_message: Msg) -> bool:
 class _Backlog:
     """What came and was not yet read. `end` makes the stream end after it."""
 
-    def __init__(self, keep: Callable[[Msg], bool]) -> None:
+    def __init__(self, key_id: str, keep: Callable[[Msg], bool]) -> None:
+        self.key_id = key_id
         self._keep = keep
         self._waiting: deque[bytes] = deque(maxlen=BACKLOG)
         self._arrived = asyncio.Event()
@@ -71,12 +72,18 @@ class Tails:
         for backlog in self._open:
             backlog.end()
 
-    def tail(self, subject: str, keep: Callable[[Msg], bool] = _everything) -> Stream:
-        """A response that goes on until the reader leaves or the edge stops; then it unsubscribes."""
-        return Stream(self._follow(subject, keep), media_type="text/event-stream", headers=_HEADERS)
+    def close_key(self, key_id: str) -> None:
+        """End the streams of this key: it was revoked, or opens something else now. Who still may comes back."""
+        for backlog in self._open:
+            if backlog.key_id == key_id:
+                backlog.end()
 
-    async def _follow(self, subject: str, keep: Callable[[Msg], bool]) -> AsyncIterator[bytes]:
-        backlog = _Backlog(keep)
+    def tail(self, subject: str, keep: Callable[[Msg], bool] = _everything, key_id: str = "") -> Stream:
+        """A response that goes on until the reader leaves, its key ends or the edge stops; then it unsubscribes."""
+        return Stream(self._follow(subject, key_id, keep), media_type="text/event-stream", headers=_HEADERS)
+
+    async def _follow(self, subject: str, key_id: str, keep: Callable[[Msg], bool]) -> AsyncIterator[bytes]:
+        backlog = _Backlog(key_id, keep)
         self._open.add(backlog)
         subscription = await self._bus.listen(subject, backlog.put)
         try:

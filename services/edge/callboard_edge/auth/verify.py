@@ -38,6 +38,7 @@ class Tokens:
         self._soft = soft
         self._hard = hard
         self._known: dict[str, _Known] = {}
+        self._forgotten = 0
         self._refreshes: set[asyncio.Task[None]] = set()
 
     async def authenticate(self, authorization: str | None) -> Principal:
@@ -69,7 +70,12 @@ class Tokens:
     async def _verify(self, token: str) -> Principal:
         if key_id_of(token) is None:
             raise Problem("auth.invalid", "the token is not valid")
-        principal = await self._bus.ask(subjects.VERIFY_TOKEN, VerifyToken(token=token), Principal, 5.0)
+        while True:
+            before = self._forgotten
+            principal = await self._bus.ask(subjects.VERIFY_TOKEN, VerifyToken(token=token), Principal, 5.0)
+            # The answer may be older than what was pushed while it was on its way.
+            if before == self._forgotten:
+                break
         if len(self._known) >= MAX_KEPT:
             self._known.clear()
         self._known[token] = _Known(principal, time.monotonic())
@@ -84,10 +90,12 @@ class Tokens:
                 self._known.pop(token, None)
 
     def forget(self, key_id: str) -> None:
-        """A token was revoked."""
+        """A token was revoked, or whoever has it may do something else now."""
+        self._forgotten += 1
         for token in [t for t, known in self._known.items() if known.principal.key_id == key_id]:
             del self._known[token]
 
     async def doubt_all(self) -> None:
         """The bus was away, and a revocation may have been missed: verify every token again before its next use."""
+        self._forgotten += 1
         self._known.clear()

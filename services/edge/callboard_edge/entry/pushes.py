@@ -6,10 +6,12 @@ import msgspec
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.access import TokenRevoked
+from callboard.contracts.access import RightsChanged, TokenRevoked
 from callboard.contracts.playbooks import CatalogueChanged, ResourceUpdated
 from callboard.contracts.status import SessionChanged, SessionEnded, SessionTold, StreamOpened
 from callboard.platform.bus import Bus
+from callboard_edge.api.tail import Tails
+from callboard_edge.auth.logins import Logins
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.connections import Connections
@@ -21,6 +23,7 @@ from callboard_edge.mcp.watching import Watching
 
 _changed = msgspec.json.Decoder(CatalogueChanged).decode
 _revoked = msgspec.json.Decoder(TokenRevoked).decode
+_rights_changed = msgspec.json.Decoder(RightsChanged).decode
 _session_changed = msgspec.json.Decoder(SessionChanged).decode
 _updated = msgspec.json.Decoder(ResourceUpdated).decode
 _stream_opened = msgspec.json.Decoder(StreamOpened).decode
@@ -88,3 +91,22 @@ async def listen(
     bus.on_reconnect(tokens.doubt_all)
     bus.on_reconnect(connections.doubt_all)
     bus.on_reconnect(playbooks.refresh)
+
+
+async def listen_for_api(bus: Bus, tokens: Tokens, logins: Logins, tails: Tails) -> None:
+    """The same for what follows from who somebody is: what was cached of a key is forgotten, and its tails end."""
+
+    async def rights_changed(message: Msg) -> None:
+        key_id = _rights_changed(message.data).key_id
+        tokens.forget(key_id)
+        logins.forget(key_id)
+        tails.close_key(key_id)
+
+    async def key_ended(message: Msg) -> None:
+        key_id = _revoked(message.data).key_id
+        logins.forget(key_id)
+        tails.close_key(key_id)
+
+    await bus.listen(subjects.RIGHTS_CHANGED, rights_changed)
+    await bus.listen(subjects.TOKEN_REVOKED, key_ended)
+    bus.on_reconnect(logins.doubt_all)

@@ -137,6 +137,10 @@ class Calls:
         """Number of calls waiting for an answer."""
         return len(self._calls)
 
+    def all(self) -> Iterator[Call]:
+        """Every call that waits for an answer."""
+        yield from self._calls.values()
+
     def new_id(self, now_us: int) -> str:
         """A call id: milliseconds, this process, a number; sorts by time."""
         return new_call_id(now_us, self._process, next(self._keys))

@@ -23,6 +23,10 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
+    def all(self) -> Iterator[Connection]:
+        """Every open connection."""
+        yield from self._open
+
     def check_open(self) -> None:
         """Raise while the edge stops."""
         if self._draining:

@@ -148,6 +148,7 @@ class Handshake:
             capabilities=wanted.capabilities,
             client_info=wanted.client_info,
             etags=opened.etags,
+            client=principal.client,
         )
         return session, _initialized(protocol, opened)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 
 import msgspec
 import nats.errors
@@ -43,6 +44,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     etags: dict[str, str] = {}
     subscriptions: dict[str, str] = {}
     written: float = 0.0
+    client: str = ""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -107,6 +109,11 @@ class Sessions:
         except _AWAY as error:
             raise _unavailable(error) from None
         await self._bus.tell(subjects.SESSION_ENDED, SessionEnded(session=session.id))
+
+    def used_lately(self, within: float) -> Iterator[Session]:
+        """The sessions that this edge served in the last `within` seconds (give or take those it is kept fresh)."""
+        now = time.monotonic()
+        yield from (session for session, at in self._kept.values() if now - at < within)
 
     def forget(self, id: str) -> None:
         """Another edge deleted it."""

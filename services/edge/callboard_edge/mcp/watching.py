@@ -48,5 +48,6 @@ class Watching:
         found: dict[tuple[str, str], set[str]] = defaultdict(set)
         for listener in self._playbooks.listeners():
             for uri, server in listener.watched.items():
-                found[(listener.place.organisation, server)].add(uri)
+                if server:  # what a playbook stores itself changes with its versions only
+                    found[(listener.place.organisation, server)].add(uri)
         return found

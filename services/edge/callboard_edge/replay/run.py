@@ -19,6 +19,7 @@ from callboard.platform.bus import Bus
 from callboard.platform.telemetry import new_traceparent
 from callboard_edge.mcp.calls import Calls as InFlight
 from callboard_edge.mcp.gate import Place
+from callboard_edge.replay.candidates import Candidates
 from callboard_edge.replay.domain import Tool, check_safe, mirrored, recorded_arguments
 
 
@@ -59,6 +60,7 @@ class Replays:
         self._bus = bus
         self._calls = calls
         self._deadline = int(deadline * 1000)
+        self._candidates = Candidates(bus)
 
     async def recorded(self, organisation: str, call_id: str) -> CallRecord:
         """The call that is meant; raises `call.unknown`."""
@@ -68,7 +70,20 @@ class Replays:
         return found.calls[0]
 
     async def run(self, principal: Principal, place: Place, record: CallRecord, wish: ReplayCall) -> Replayed:
-        """Run it on that version and compare; raises `call.not_replayable` and why."""
+        """Run it on that version, or on the candidate, and compare; raises `call.not_replayable` and why."""
+        if wish.candidate is None:
+            return await self._run_at(principal, place, record, wish)
+        tried = await self._candidates.place_of(principal, place, wish.candidate)
+        try:
+            return await self._run_at(principal, tried, record, wish)
+        except Problem as problem:
+            if problem.code != "playbook.version_unknown":
+                raise
+            # A router that has started since, or servers that changed: it did not run, so it may be sent once more.
+            tried = await self._candidates.place_of(principal, place, wish.candidate, anew=True)
+            return await self._run_at(principal, tried, record, wish)
+
+    async def _run_at(self, principal: Principal, place: Place, record: CallRecord, wish: ReplayCall) -> Replayed:
         arguments = recorded_arguments(record)
         tool, served = await self._tool(principal, place, record)
         place = place._replace(version=served)
@@ -79,6 +94,8 @@ class Replays:
         params = msgspec.json.encode({"name": record.tool, "arguments": arguments})
         headers = mirrored(record, tool, arguments)
         ended = await self._ask(principal, place, record.era, "tools/call", params, record.call_id, headers)
+        if ended.outcome == "playbook.version_unknown":
+            raise Problem(ended.outcome, ended.said)
         return await self._compared(record, place, ended, wish)
 
     async def _tool(self, principal: Principal, place: Place, record: CallRecord) -> tuple[Tool | None, int]:

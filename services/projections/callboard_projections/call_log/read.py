@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from callboard.contracts.calls import CallContent, CallRecord
+from callboard.contracts.connected import RecentClient, RecentClients
 from callboard.contracts.problems import Problem
 from callboard.contracts.records import AskCalls, Calls
 from callboard.kernel.call_ids import time_of_call
@@ -43,6 +44,12 @@ class CallReads:
             ) from None
         found = tuple(record_of(row) for row in rows)
         return Calls(calls=found, cursor=cursor_after(found[-1]) if len(found) == limit else "")
+
+    async def recent_clients(self, organisation: str, playbook: str, minutes: int) -> RecentClients:
+        """Who called anything of a playbook in the last `minutes` (at most a day's), by version."""
+        values = (organisation, playbook, max(0, min(minutes, 1440)))
+        rows = await persist(lambda: self._pool.fetch(sql(_HERE, "ask_recent_clients"), *values))
+        return RecentClients(clients=tuple(RecentClient(**dict(row)) for row in rows))
 
     async def _page(self, question: AskCalls, limit: int) -> list[asyncpg.Record]:
         until = question.until or datetime.max.replace(tzinfo=UTC)

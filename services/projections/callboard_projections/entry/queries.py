@@ -7,11 +7,13 @@ import asyncpg
 from callboard.contracts import subjects
 from callboard.contracts.assignments import AskPins, Pins
 from callboard.contracts.audit import AskLogRows, AuditVerdict, LogRows, VerifyAudit
+from callboard.contracts.connected import AskRecentClients, RecentClients
 from callboard.contracts.records import (
     AskCallers,
     AskCalls,
     AskDefinition,
     AskDiff,
+    AskEvent,
     AskEvents,
     AskExport,
     AskHistory,
@@ -27,6 +29,7 @@ from callboard.contracts.records import (
     Events,
     Exported,
     History,
+    LoggedEvent,
     Organisations,
     Playbooks,
     Rebuilt,
@@ -76,9 +79,6 @@ def register_history(bus: Bus, reads: Reads) -> None:
     async def servers(question: AskServers) -> Servers:
         return await reads.servers(question.organisation)
 
-    async def events(question: AskEvents) -> Events:
-        return await reads.events(question.organisation, question.after, question.limit)
-
     register(bus, subjects.ORGANISATIONS, organisations)
     register(bus, subjects.PLAYBOOKS, playbooks)
     register(bus, subjects.HISTORY, history)
@@ -89,7 +89,19 @@ def register_history(bus: Bus, reads: Reads) -> None:
     register(bus, subjects.EXPORT_PLAYBOOK, export)
     register(bus, subjects.DEFINITION, definition)
     register(bus, subjects.SERVERS, servers)
+
+
+def register_log(bus: Bus, reads: Reads) -> None:
+    """Subscribe the questions about the log itself."""
+
+    async def events(question: AskEvents) -> Events:
+        return await reads.events(question.organisation, question.after, question.limit)
+
+    async def event(question: AskEvent) -> LoggedEvent:
+        return await reads.event(question.organisation, question.seq, question.event_id)
+
     register(bus, subjects.EVENTS_ASKED, events)
+    register(bus, subjects.EVENT_ASKED, event)
 
 
 def register_records(bus: Bus, pool: asyncpg.Pool, reads: CallReads, rebuilds: Rebuilds) -> None:
@@ -97,6 +109,9 @@ def register_records(bus: Bus, pool: asyncpg.Pool, reads: CallReads, rebuilds: R
 
     async def calls(question: AskCalls) -> Calls:
         return await reads.calls(question)
+
+    async def recent_clients(question: AskRecentClients) -> RecentClients:
+        return await reads.recent_clients(question.organisation, question.playbook, question.minutes)
 
     async def verify_audit(question: VerifyAudit) -> AuditVerdict:
         return await verify(pool, question.organisation, question.witnesses)
@@ -108,6 +123,7 @@ def register_records(bus: Bus, pool: asyncpg.Pool, reads: CallReads, rebuilds: R
         return await rebuilds.state(question.projection)
 
     register(bus, subjects.CALLS_ASKED, calls)
+    register(bus, subjects.RECENT_CLIENTS, recent_clients)
     register(bus, subjects.VERIFY_AUDIT, verify_audit, workers=2)
     register(bus, subjects.LOG_ROWS, rows)
     register(bus, subjects.REBUILD_STATE, rebuild_state)

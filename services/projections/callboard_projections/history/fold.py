@@ -17,10 +17,16 @@ import structlog
 from callboard.platform.event_store import Connection, recorded_of
 from callboard.platform.postgres import UNREACHABLE, sql
 from callboard_projections.history.projection import PACKAGE, Projection
+from callboard_projections.poison.record import record
 
 log = structlog.get_logger()
 
-BATCH = 500
+BATCH = 1000
+"""Events of the log that a projection looks at in one transaction."""
+BATCH_BYTES = 16_000_000
+"""And about how many bytes of those that it folds: one event may have 24 MB."""
+SPAN = 50_000
+"""How far it looks for the next event of its kinds when there is none among these."""
 SWEEP_SECONDS = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -80,7 +86,16 @@ async def fold_batch(
     upto = min(head, at + limit)
     if upto <= at:
         return Folded(at, head)
-    rows = await connection.fetch(sql(PACKAGE, "read_kinds"), organisation, at, upto, list(projection.kinds))
+    kinds = list(projection.kinds)
+    rows = await connection.fetch(
+        sql(PACKAGE, "read_kinds"), organisation, at, upto, kinds, BATCH_BYTES, projection.name
+    )
+    if rows and rows[-1]["bytes"] >= BATCH_BYTES:
+        upto = rows[-1]["seq"]
+    if not rows and upto < head:
+        last = min(head, at + SPAN)
+        found = await connection.fetchval(sql(PACKAGE, "next_of_kinds"), organisation, upto, last, kinds)
+        upto = last if found is None else found - 1
     await projection.apply(connection, [recorded_of(row) for row in rows], suffix)
     await connection.execute(sql(PACKAGE, "advance"), consumer, organisation, upto)
     return Folded(upto, head)
@@ -126,6 +141,12 @@ class Folder:
             for organisation, stuck in sorted(self._stuck.items())
         )
 
+    def try_now(self, organisation: str) -> None:
+        """Whatever it stopped at there: do not wait before the next try."""
+        stuck = self._stuck.get(organisation)
+        if stuck is not None:
+            self._stuck[organisation] = stuck._replace(again_at=0.0)
+
     async def catch_up(self, organisation: str) -> int | None:
         """Fold what is committed now; returns the head of the log, None for an unknown organisation.
 
@@ -141,7 +162,12 @@ class Folder:
 
     async def catch_up_all(self) -> None:
         """The same for every organisation."""
-        for row in await self._pool.fetch(sql(PACKAGE, "behind"), self.projection.name):
+        rows = await self._pool.fetch(sql(PACKAGE, "behind"), self.projection.name)
+        behind = {row["organisation"]: row["at"] for row in rows}
+        for organisation, stuck in list(self._stuck.items()):
+            if behind.get(organisation, stuck.seq) >= stuck.seq:
+                del self._stuck[organisation]  # another instance got past it
+        for row in rows:
             await self._fold_to(row["organisation"], row["head"])
 
     async def run(self) -> None:
@@ -170,7 +196,7 @@ class Folder:
                 self._stuck.pop(organisation, None)
                 self._foreign = False
             except FoldRefused as refused:
-                self._stop_at(refused)
+                await self._stop_at(refused)
             except OtherLayout:
                 self._foreign = True
 
@@ -199,7 +225,7 @@ class Folder:
         suffix: int = live["suffix"]
         return suffix
 
-    def _stop_at(self, refused: FoldRefused) -> None:
+    async def _stop_at(self, refused: FoldRefused) -> None:
         before = self._stuck.get(refused.organisation)
         pause = min(before.pause * 2, LONGEST_PAUSE) if before is not None else FIRST_PAUSE
         again_at = asyncio.get_running_loop().time() + pause
@@ -211,3 +237,4 @@ class Folder:
             seq=refused.seq,
             exc_info=refused.__cause__,
         )
+        await record(self._pool, self.projection.name, refused.organisation, refused.seq, refused.reason)

@@ -16,6 +16,20 @@ from callboard.contracts.events import (
 from callboard_projections.history.projection import Effect, Projection, storable
 
 _json = msgspec.json.Encoder().encode
+_VERSION = (
+    "organisation",
+    "playbook",
+    "version",
+    "reason",
+    "actor",
+    "comment",
+    "recorded_at",
+    "content_digest",
+    "tools",
+    "rolled_back_to",
+    "seq",
+    "content",
+)
 
 
 def _effects(recorded: Recorded) -> list[Effect]:
@@ -73,7 +87,7 @@ def _new_version(
         storable(recorded.meta.actor),
     )
     return [
-        Effect("playbook_version_recorded", version, ("version", event.playbook, str(event.version))),
+        Effect("playbook_version", version, ("version", event.playbook, str(event.version))),
         Effect("playbook_current", current, ("playbook", event.playbook), "none"),
     ]
 
@@ -91,4 +105,5 @@ PLAYBOOKS = Projection(
         "playbook.retired",
     ),
     effects=_effects,
+    copied={"playbook_version": _VERSION},
 )

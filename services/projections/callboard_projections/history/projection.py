@@ -6,7 +6,7 @@ The tables of a projection are `rm.<table>_<suffix>`, read through the view `rm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ PACKAGE = "callboard_projections"
 
 
 class Effect(NamedTuple):
-    """One statement (a file in `sql/`) with its arguments, on the row `row` (its table and key).
+    """One statement (a file in `sql/`, or a table to copy to) with its arguments, on the row `row` (its table and key).
 
     Effects on different rows can be exchanged. `after`: what the effects before it in the same batch, on the same row,
     still mean. "all": they come first. "none": this one leaves nothing of them. "only": this one changes nothing when
@@ -42,6 +42,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 
     `kinds`: the tags of the events it folds; others are not even decoded. `effects` must not fail for an event
     of these kinds: what it cannot store is a fault that stops the projection until it is repaired.
+    `copied`: table -> its columns; an effect that names such a table is a new row of it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[str, ...]
     kinds: tuple[str, ...]
     effects: Callable[[Recorded], Sequence[Effect]]
+    copied: Mapping[str, tuple[str, ...]] = {}
 
     async def make_tables(self, connection: Connection, suffix: int) -> None:
         """Create empty tables with this suffix."""
@@ -62,7 +64,12 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
         """Fold events, in their order, into the tables with this suffix."""
         for wave in _waves(effect for event in events for effect in self.effects(event)):
             for statement, values in wave.items():
-                await connection.executemany(suffixed(statement, suffix), values)
+                if statement in self.copied:
+                    await connection.copy_records_to_table(
+                        f"{statement}_{suffix}", schema_name="rm", columns=self.copied[statement], records=values
+                    )
+                else:
+                    await connection.executemany(suffixed(statement, suffix), values)
 
     async def checksum(self, connection: Connection, suffix: int) -> str:
         """`sha256:<hex>` over all rows of all tables, whatever their physical order."""

@@ -6,6 +6,7 @@ nothing is new it costs one look at two rows.
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 
 import asyncpg
@@ -23,6 +24,7 @@ from callboard.contracts.records import (
     Events,
     Exported,
     History,
+    LoggedEvent,
     OrganisationLine,
     Organisations,
     PlaybookLine,
@@ -34,7 +36,7 @@ from callboard.contracts.records import (
 )
 from callboard.kernel.diff import changed_digests, changes_between, named_tool, with_callers
 from callboard.kernel.playbook_export import digests_of
-from callboard.platform.event_store import EventStore, published_of
+from callboard.platform.event_store import EventStore, is_uuid, published_of, recorded_of
 from callboard.platform.postgres import persist, sql
 from callboard_projections.history.fold import Folder
 
@@ -196,6 +198,27 @@ class Reads:
                 break
             events.append(event)
         return Events(events=tuple(events))
+
+    async def event(self, organisation: str, seq: int, event_id: str) -> LoggedEvent:
+        """One event with what the log keeps beside it; raises `event.unknown`."""
+        await self._known(organisation)
+        wanted = uuid.UUID(event_id) if is_uuid(event_id) else None
+        rows = await self._fetch("ask_event", organisation, seq if 0 < seq <= _INT8 else None, wanted)
+        if not rows:
+            named = f"number {seq}" if seq else f"id {event_id!r}"
+            raise Problem("event.unknown", f"{organisation} has no event with the {named}")
+        recorded = recorded_of(rows[0])
+        return LoggedEvent(
+            event=published_of(recorded),
+            event_type=recorded.type,
+            schema_version=recorded.schema_version,
+            command_id=recorded.command_id,
+            correlation=recorded.meta.correlation,
+            causation=recorded.meta.causation,
+            producer=recorded.meta.producer,
+            prev_hash=rows[0]["prev_hash"],
+            hash=rows[0]["hash"],
+        )
 
     async def _version(self, organisation: str, playbook: str, version: int) -> Version:
         if 0 <= version <= _INT8:

@@ -20,6 +20,7 @@ from callboard.platform.postgres import UNREACHABLE, sql
 from callboard.platform.room import cancel_all
 from callboard_projections.history.fold import BATCH, DATABASE_TROUBLE, REFUSALS, fold_batch, is_refusal
 from callboard_projections.history.projection import PACKAGE, Projection
+from callboard_projections.poison.record import folded_by_rebuild
 from callboard_projections.rebuild.claim import Claim, ClaimLost, claim, fail, finish, is_finished, read, touch
 
 log = structlog.get_logger()
@@ -161,6 +162,7 @@ class _Rebuild:
             await connection.execute(sql(PACKAGE, "cursor_rename"), held.consumer, projection.name)
             await connection.execute(sql(PACKAGE, "set_live"), projection.name, held.suffix, projection.layout)
             differ = "the tables before held something else" if before and before != after else ""
+            await folded_by_rebuild(connection, projection.name)
             await touch(connection, held, events, events)
             await finish(connection, held, before, after, differ)
 

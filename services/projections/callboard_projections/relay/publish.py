@@ -66,7 +66,7 @@ def public_form(row: asyncpg.Record) -> bytes:
         _Published(
             organisation=row["organisation"],
             seq=row["seq"],
-            event_id=str(row["event_id"]),
+            event_id=row["event_id"],
             stream=row["stream"],
             version=row["version"],
             recorded_at=row["recorded_at"],

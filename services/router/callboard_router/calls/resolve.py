@@ -69,9 +69,7 @@ def resolve(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
         if method == "prompts/get":
             return _prompt(head, params, playbook)
         if method == "resources/read":
-            read = uri_params(params)
-            server, digest = playbook.resource_server(read.uri)
-            return Target(server, read.uri, read.uri, digest, playbook.limits(server), _holder(read.state))
+            return _resource(head.era, params, playbook)
         if method == "completion/complete":
             return _completion(head.era, params, playbook)
         if method in TASK_METHODS:
@@ -149,6 +147,15 @@ def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target 
     return Answer(msgspec.json.encode(result))
 
 
+def _resource(era: str, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
+    read = uri_params(params)
+    stored = playbook.stored.get(read.uri)
+    if stored is not None:
+        return Answer(stored.result(era))
+    server, digest = playbook.resource_server(read.uri)
+    return Target(server, read.uri, read.uri, digest, playbook.limits(server), _holder(read.state))
+
+
 def _completion(era: str, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
     reference = complete_params(params).ref
     if reference.type == "ref/prompt":
@@ -157,13 +164,19 @@ def _completion(era: str, params: bytes, playbook: CompiledPlaybook) -> Target |
             refuse_held("prompt", reference.name, playbook.held)
             raise Problem("prompt.unknown", f"Unknown prompt: {reference.name}", prompt=reference.name)
         if entry.stored is not None:
-            tail = b',"resultType":"complete"}' if era == MODERN else b"}"
-            return Answer(b'{"completion":{"values":[],"total":0,"hasMore":false}' + tail)
+            return _no_completion(era)
         return Target(entry.server, entry.item.name, entry.wire, entry.item.digest, playbook.limits(entry.server))
     if reference.type == "ref/resource":
         owner = playbook.template_owner(reference.uri) or playbook.resource_owner(reference.uri)
+        if owner.resource is not None:
+            return _no_completion(era)
         return Target(owner.server, reference.uri, reference.uri, owner.item.digest, playbook.limits(owner.server))
     raise Problem("argument.invalid", f"`ref.type` {reference.type!r} is neither ref/prompt nor ref/resource")
+
+
+def _no_completion(era: str) -> Answer:
+    tail = b',"resultType":"complete"}' if era == MODERN else b"}"
+    return Answer(b'{"completion":{"values":[],"total":0,"hasMore":false}' + tail)
 
 
 def _about_task(head: RpcHead, id: str, playbook: CompiledPlaybook) -> Target:

@@ -13,6 +13,7 @@ from callboard.contracts.definitions import Catalogue, Deadlines, PlaybookConten
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.extensions import TASKS
+from callboard.kernel.layers import instructions_of
 from callboard.kernel.overrides import filling_of
 from callboard.kernel.param_headers import ANNOTATION, mirror_fault
 from callboard.kernel.plain_json import plain
@@ -24,6 +25,7 @@ from callboard_router.catalogue.domain import Collision, Entry, app_of, expose, 
 from callboard_router.catalogue.drift import Definitions, differences, held_of, without
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
+from callboard_router.catalogue.stored import readings, stored_etag
 
 DEFAULT_LIMITS = Limits(60_000, 3_600_000)
 
@@ -106,12 +108,14 @@ class CompiledPlaybook:
         self._deadlines = deadlines or {}
         self._limits = {name: limits_of(None, said, defaults) for name, said in self._deadlines.items()}
         self.definition = content.definition
+        self.layers = content.layers or ()
         # Travels with each call, so that a connector need not know playbooks.
         self.recording = msgspec.msgpack.encode(content.definition.record) if content.definition.record else b""
         self.collisions: tuple[Collision, ...] = exposure.collisions
         self.tools = {name: ToolRoute(entry, self._tool_limits(entry)) for name, entry in exposure.tools.items()}
         self.prompts = exposure.prompts
         self._resources = exposure.resources
+        self.stored = readings(exposure.resources)
         self._templates: list[tuple[re.Pattern[str], Entry]] = [
             (template_pattern(uri), entry) for uri, entry in exposure.templates.items()
         ]
@@ -135,10 +139,11 @@ class CompiledPlaybook:
             )
             for method, (kind, key, entries) in shown.items()
         }  # fmt: skip
+        resources = self.lists["resources/list"].etag + self.lists["resources/templates/list"].etag
         self.etags = {
             "tools": self.lists["tools/list"].etag,
             "prompts": self.lists["prompts/list"].etag,
-            "resources": self.lists["resources/list"].etag + self.lists["resources/templates/list"].etag,
+            "resources": resources + stored_etag(exposure.resources),
         }
         self.opened = msgspec.json.encode(self._opened(content, catalogues, declared))
 
@@ -147,7 +152,7 @@ class CompiledPlaybook:
     ) -> Opened:
         definition = content.definition
         said = [catalogues[s].instructions for s in definition.servers if s in catalogues]
-        parts = [definition.instructions or definition.description, *said]
+        parts = [instructions_of(definition, self.layers), *said]
         capabilities, tasks = capabilities_of(declared), tasks_of(declared, catalogues)
         self.makes_tasks = bool(tasks) or TASKS in capabilities.get("extensions", ())
         return Opened(

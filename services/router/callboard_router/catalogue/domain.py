@@ -6,7 +6,7 @@ Pure: the same function answers a publish, a dry run and the compilation of what
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -15,14 +15,17 @@ from callboard.contracts.definitions import (
     Catalogue,
     CatalogueItem,
     Exposed,
+    HeldLayer,
     PlaybookContent,
     PlaybookDefinition,
     PlaybookServer,
     StoredPrompt,
+    StoredResource,
     ToolOverride,
 )
 from callboard.contracts.previews import Hidden, HiddenReason
 from callboard.kernel.digest import digest_of_struct
+from callboard.kernel.layers import left_out, prompts_of, resources_of
 from callboard.kernel.names import first_match, prefix_of, wire_name
 from callboard.kernel.overrides import override_of
 
@@ -38,6 +41,7 @@ class Entry(msgspec.Struct, frozen=True):
     item: CatalogueItem
     override: ToolOverride | None = None
     stored: StoredPrompt | None = None
+    resource: StoredResource | None = None
 
     @property
     def exposed(self) -> Exposed:
@@ -82,18 +86,22 @@ class Exposure(msgspec.Struct, frozen=True):
 
 
 def expose(
-    definition: PlaybookDefinition, catalogues: Mapping[str, Catalogue], pinned: PlaybookContent | None = None
+    definition: PlaybookDefinition,
+    catalogues: Mapping[str, Catalogue],
+    pinned: PlaybookContent | None = None,
+    layers: Sequence[HeldLayer] = (),
 ) -> Exposure:
-    """What this definition shows of these catalogues. Of two that collide the first keeps the name.
+    """What this definition shows of these catalogues and layers. Of two that collide the first keeps the name.
 
     With the content of a published version each name stays with whom it was published for: what a server offers later
-    under the name of another one's tool is hidden, even when that tool is gone.
+    under the name of another one's tool is hidden, even when that tool is gone. The layers are then those it holds.
     """
     pins = pinned or PlaybookContent(definition=definition)
+    standing = layers if pinned is None else pinned.layers or ()
     collisions: list[Collision] = []
-    hidden = [*_unused(definition, catalogues)]
-    prompts = [*_stored_prompts(definition), *_named("prompts", definition, catalogues, hidden)]
-    resources = _verbatim("resources", definition, catalogues, hidden)
+    hidden = [*_unused(definition, catalogues), *_left_out(definition, standing)]
+    prompts = [*_stored_prompts(definition, standing), *_named("prompts", definition, catalogues, hidden)]
+    resources = [*_stored_resources(definition, standing), *_verbatim("resources", definition, catalogues, hidden)]
     templates = _verbatim("templates", definition, catalogues, hidden)
     return Exposure(
         tools=_unique("tool", _named("tools", definition, catalogues, hidden), pins.tools, collisions),
@@ -105,8 +113,8 @@ def expose(
     )
 
 
-def content_of(definition: PlaybookDefinition, exposure: Exposure) -> PlaybookContent:
-    """The whole version: the definition and the digests of what it exposes."""
+def content_of(definition: PlaybookDefinition, exposure: Exposure, layers: Sequence[HeldLayer] = ()) -> PlaybookContent:
+    """The whole version: the definition, the layers it stands on and the digests of what it exposes."""
     templates = {name: entry.exposed for name, entry in exposure.templates.items()}
     return PlaybookContent(
         definition=definition,
@@ -114,6 +122,7 @@ def content_of(definition: PlaybookDefinition, exposure: Exposure) -> PlaybookCo
         prompts={name: entry.exposed for name, entry in exposure.prompts.items()},
         resources={name: entry.exposed for name, entry in exposure.resources.items()},
         templates=templates or msgspec.UNSET,
+        layers=tuple(layers) or msgspec.UNSET,
     )
 
 
@@ -213,18 +222,36 @@ def _verbatim(
                 hidden.append(_quarantined(kind, server, item))
 
 
-def _stored_prompts(definition: PlaybookDefinition) -> Iterator[Entry]:
-    for name, prompt in definition.prompts.items():
-        shown: dict[str, object] = {"name": name}
-        if prompt.title:
-            shown["title"] = prompt.title
-        if prompt.description:
-            shown["description"] = prompt.description
+def _left_out(definition: PlaybookDefinition, layers: Sequence[HeldLayer]) -> Iterator[Hidden]:
+    for one in left_out(definition, layers):
+        rule = f"leave_out: {one.pattern}; the layer {one.layer} has it"
+        yield Hidden(kind=one.kind, server=STORED, name=one.name, reason="left_out", rule=rule)
+
+
+def _stored_prompts(definition: PlaybookDefinition, layers: Sequence[HeldLayer]) -> Iterator[Entry]:
+    for name, found in prompts_of(definition, layers).items():
+        prompt = found.thing
+        shown = _told(name=name, title=prompt.title, description=prompt.description)
         if prompt.arguments:
             shown["arguments"] = [msgspec.to_builtins(argument) for argument in prompt.arguments]
-        raw = msgspec.Raw(msgspec.json.encode(shown))
-        item = CatalogueItem(name=name, digest=digest_of_struct(prompt), raw=raw)
-        yield Entry(name, STORED, item, stored=prompt)
+        yield Entry(name, STORED, _stored(name, prompt, shown), stored=prompt)
+
+
+def _stored_resources(definition: PlaybookDefinition, layers: Sequence[HeldLayer]) -> Iterator[Entry]:
+    for uri, found in resources_of(definition, layers).items():
+        kept = found.thing
+        shown = _told(
+            uri=uri, name=kept.name or uri, title=kept.title, description=kept.description, mimeType=kept.mime_type
+        )
+        yield Entry(uri, STORED, _stored(uri, kept, shown), resource=kept)
+
+
+def _told(**members: str) -> dict[str, object]:
+    return {name: value for name, value in members.items() if value}
+
+
+def _stored(name: str, thing: msgspec.Struct, shown: dict[str, object]) -> CatalogueItem:
+    return CatalogueItem(name=name, digest=digest_of_struct(thing), raw=msgspec.Raw(msgspec.json.encode(shown)))
 
 
 class _Ui(msgspec.Struct, rename="camel"):

@@ -1,20 +1,80 @@
-"""By which rules a playbook shows, hides or renames a tool, and where they stand. Pure."""
+"""By which rules a playbook shows, hides or renames a thing, and where they stand. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from callboard.contracts.definitions import PlaybookServer, ToolOverride
-from callboard.contracts.previews import ExplainedTool, Hidden, Rule
+from callboard.contracts.previews import ExplainedThing, ExplainedTool, Hidden, Rule
+from callboard.kernel.layers import OWN, left_out, prompts_of, resources_of
 from callboard.kernel.names import prefix_of, wire_name
 from callboard.kernel.overrides import override_of
 from callboard_router.catalogue.compiled import CompiledPlaybook
-from callboard_router.catalogue.domain import filter_rule
+from callboard_router.catalogue.domain import STORED, filter_rule
 
 
 def explain(compiled: CompiledPlaybook, tool: str) -> tuple[ExplainedTool, ...]:
     """Every tool that agents or its server know by this name; nothing when there is none."""
     return (*_shown(compiled, tool), *_hidden(compiled, tool))
+
+
+def explain_things(compiled: CompiledPlaybook, name: str) -> tuple[ExplainedThing, ...]:
+    """Every prompt and resource that agents or its server know by this name; nothing when there is none."""
+    return (*_prompts(compiled, name), *_resources(compiled, name), *_left_out(compiled, name))
+
+
+def _prompts(compiled: CompiledPlaybook, name: str) -> Iterator[ExplainedThing]:
+    own = prompts_of(compiled.definition, compiled.layers)
+    for entry in compiled.exposure.prompts.values():
+        if name not in (entry.wire, entry.item.name):
+            continue
+        if entry.server == STORED:
+            yield _stored("prompt", compiled, name, own[name].layer, own[name].shadows)
+        else:
+            use = compiled.definition.servers[entry.server]
+            base = f"playbooks.{compiled.name}.servers.{entry.server}"
+            rules = tuple(_prefixing(base, entry.server, use, entry.item.name))
+            yield _of_server("prompt", entry.wire, entry.server, rules)
+
+
+def _resources(compiled: CompiledPlaybook, name: str) -> Iterator[ExplainedThing]:
+    own = resources_of(compiled.definition, compiled.layers)
+    entry = compiled.exposure.resources.get(name)
+    if entry is not None and entry.server == STORED:
+        yield _stored("resource", compiled, name, own[name].layer, own[name].shadows)
+    elif entry is not None:
+        yield _of_server("resource", name, entry.server, ())
+    template = compiled.exposure.templates.get(name)
+    if template is not None:
+        yield _of_server("template", name, template.server, ())
+
+
+def _left_out(compiled: CompiledPlaybook, name: str) -> Iterator[ExplainedThing]:
+    where = f"playbooks.{compiled.name}.leave_out"
+    for one in left_out(compiled.definition, compiled.layers):
+        if one.name == name:
+            rules = (Rule(where=where, effect=f"not taken from the layer: the pattern {one.pattern}"),)
+            yield ExplainedThing(
+                kind=one.kind, name=name, server="", layer=one.layer, shadows=(), rules=rules, hidden="left_out"
+            )
+
+
+def _stored(
+    kind: Literal["prompt", "resource"], compiled: CompiledPlaybook, name: str, layer: str, shadows: tuple[str, ...]
+) -> ExplainedThing:
+    if layer == OWN:
+        rule = Rule(where=f"playbooks.{compiled.name}.{kind}s.{name}", effect="the playbook's own")
+    else:
+        rule = Rule(where="", effect=f"from the layer {layer}: nothing narrower has one of this name")
+    rules = (rule, *(Rule(where="", effect=f"shadows the one of the layer {one}") for one in shadows))
+    return ExplainedThing(kind=kind, name=name, server="", layer=layer, shadows=shadows, rules=rules)
+
+
+def _of_server(
+    kind: Literal["prompt", "resource", "template"], name: str, server: str, rules: tuple[Rule, ...]
+) -> ExplainedThing:
+    return ExplainedThing(kind=kind, name=name, server=server, layer="", shadows=(), rules=rules)
 
 
 def _shown(compiled: CompiledPlaybook, tool: str) -> Iterator[ExplainedTool]:

@@ -11,6 +11,7 @@ from callboard_router.catalogue.combined import CombinedPlaybooks, Part
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.deadlines import Limits, of_server
 from callboard_router.catalogue.division import Division
+from callboard_router.layers.under import outdated
 from callboard_router.state import Organisation, RouterState
 
 
@@ -25,6 +26,8 @@ def catalogues_of(organisation: Organisation) -> dict[str, Catalogue]:
 
 MAX_SELECTIONS = 256
 """Selections of one organisation that are kept compiled; tokens with the same playbooks share one."""
+MAX_CANDIDATES = 16
+"""Candidates that are kept compiled; whoever offered one that had to go offers it again."""
 
 
 class Served:
@@ -97,6 +100,19 @@ class Served:
             self._pinned[key] = compiled if division is None else compiled.divided_by(division)
         return self._pinned[key]
 
+    def try_out(self, organisation: str, playbook: str, number: int, content: PlaybookContent) -> None:
+        """Serve a candidate under its negative number, until the playbook or a server of it changes."""
+        if (organisation, playbook) not in self._current:
+            raise Problem("playbook.unknown", f"there is no playbook {organisation}/{playbook}")
+        key = (organisation, playbook, number)
+        if key in self._pinned:
+            return
+        candidates = [kept for kept in self._pinned if kept[2] < 0]
+        for oldest in candidates[: len(candidates) + 1 - MAX_CANDIDATES] if len(candidates) >= MAX_CANDIDATES else ():
+            del self._pinned[oldest]
+        owner = self._state.organisation(organisation)
+        self._pinned[key] = self._compiled(organisation, playbook, number, content, owner)
+
     def _compiled(
         self, organisation: str, playbook: str, version: int, content: PlaybookContent, owner: Organisation
     ) -> CompiledPlaybook:
@@ -115,6 +131,13 @@ class Served:
             f"{organisation}/{playbook}",
             owner.definitions,
         )
+
+    def outdated(self, organisation: str, playbook: str, version: int) -> tuple[str, ...]:
+        """The layers that have changed since the current version was published; nothing for an older one."""
+        owner = self._state.organisation(organisation)
+        content = owner.playbook(playbook).content()
+        current = owner.playbook(playbook).current
+        return outdated(content, owner) if content is not None and version == current else ()
 
     def is_registered(self, organisation: str, server: str) -> bool:
         """Whether the organisation has this server now, in whatever playbook."""

@@ -20,6 +20,7 @@ from callboard_router.calls.refuse import error_body, refusal_record
 from callboard_router.calls.resolve import Answer, Target, resolve, unknown_task
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.served import Served
+from callboard_router.quotas.meters import Meters
 
 log = structlog.get_logger()
 _CATCH_UP_SECONDS = 2.0
@@ -28,10 +29,11 @@ _CATCH_UP_SECONDS = 2.0
 class RpcEntry:
     """Decode, resolve, then answer or forward."""
 
-    def __init__(self, bus: Bus, served: Served, follower: LogFollower, placement_wait: float) -> None:
+    def __init__(self, bus: Bus, served: Served, follower: LogFollower, meters: Meters, placement_wait: float) -> None:
         self._bus = bus
         self._served = served
         self._follower = follower
+        self._meters = meters
         self.forwarder = Forwarder(bus, placement_wait, self.refuse_call)
         self.behind: set[asyncio.Task[None]] = set()
 
@@ -89,6 +91,8 @@ class RpcEntry:
             return
         if outcome.is_task and not self._served.is_registered(organisation, outcome.server):
             raise unknown_task()
+        if self._meters.limited and head.method == "tools/call" and not head.replay_of:
+            self._meters.take(organisation)
         call = _call_of(head, organisation, playbook, outcome, reply)
         await self.forwarder.forward(call, outcome.params or params, outcome.holder)
 

@@ -17,8 +17,10 @@ from callboard.contracts.playbooks import Applied, ApplyOrganisation, PlannedCha
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstreams import Probed
 from callboard_router.decisions import Decisions, Writes
+from callboard_router.playbooks.domain import refuse_stale
 from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.playbooks.plan import Plan, plan, refuse_faults, to_probe
+from callboard_router.quotas.domain import check_quotas
 from callboard_router.state import Organisation
 
 
@@ -31,6 +33,7 @@ class Apply:
 
     async def apply(self, command: ApplyOrganisation) -> Applied:
         """Answer with the plan; with `dry_run` nothing is written."""
+        await self._decisions.current_system()
         organisation = await self._decisions.current(command.organisation)
         if not command.dry_run:
             before = await self._decisions.seen(command.organisation, command.command_id, command)
@@ -40,18 +43,25 @@ class Apply:
         probes = await self._inquiries.probe(command.organisation, to_probe(command, organisation))
         planned = plan(command, organisation, probes)
         if command.dry_run:
+            check_quotas(organisation, planned.writes)
             lines = tuple([await self._told(command.organisation, line) for line in planned.lines])
             return Applied(organisation=command.organisation, plan=lines, changed=bool(planned.writes))
-        if planned.writes and not command.comment.strip():
+        if planned.needs_comment and not command.comment.strip():
             raise Problem("comment.required", "every change says why")
-        return await self._commit(command, probes)
+        looked_at = {name: organisation.playbook(name).current for name in command.playbooks}
+        return await self._commit(command, probes, looked_at)
 
-    async def _commit(self, command: ApplyOrganisation, probes: dict[str, Probed]) -> Applied:
+    async def _commit(
+        self, command: ApplyOrganisation, probes: dict[str, Probed], looked_at: dict[str, int]
+    ) -> Applied:
+        """`looked_at`: the versions that were current at the beginning; what was published since is not undone."""
         latest = Plan((), {})
 
         def decide(organisation: Organisation) -> Writes:
             nonlocal latest
             latest = plan(command, organisation, probes)
+            for name in latest.publishes:
+                refuse_stale(name, looked_at[name], organisation.playbook(name))
             return latest.writes
 
         seq = await self._decisions.commit(

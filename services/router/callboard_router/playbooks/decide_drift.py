@@ -12,6 +12,7 @@ from callboard.contracts.events import Event, PlaybookDriftApproved, PlaybookDri
 from callboard.contracts.problems import Problem
 from callboard.kernel.digest import digest_of_struct
 from callboard.kernel.overrides import misfits, override_of
+from callboard.kernel.personal import person_of
 from callboard_router.catalogue.schema import value_faults
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.playbooks.drift_found import held_in
@@ -114,7 +115,8 @@ def refuse_misfits(definition: PlaybookDefinition, drifts: Iterable[Drift]) -> N
 def refuse_other_approver(playbook: str, definition: PlaybookDefinition, actor: str) -> None:
     """`auth.forbidden` for everybody but the approver that the playbook names, if it names one."""
     approver = definition.drift_policy.approver
-    if approver and actor.partition("/")[0] != approver:
+    client = actor.partition("/")[0]
+    if approver and approver not in (client, person_of(client)):
         raise Problem("auth.forbidden", f"only {approver} may approve what playbook {playbook!r} holds back")
 
 

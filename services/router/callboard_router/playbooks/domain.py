@@ -25,8 +25,10 @@ from callboard.contracts.playbooks import ImportPlaybook, RetirePlaybook, RollBa
 from callboard.contracts.problems import Problem
 from callboard.kernel.canary import parse_condition
 from callboard.kernel.decider import Decider
+from callboard.kernel.diff import changes_between
 from callboard.kernel.digest import digest_of_struct
 from callboard.kernel.names import is_slug
+from callboard.kernel.personal import person_of
 from callboard.kernel.playbook_export import digests_of
 
 Event = (
@@ -43,12 +45,18 @@ Event = (
 )
 
 
+MOST_TOLD = 200
+"""So many changes at most stand in a refusal."""
+
+
 class PublishPlaybook(msgspec.Struct, frozen=True, kw_only=True):
     """The part of an apply that concerns one playbook."""
 
     playbook: str
     content: PlaybookContent
     comment: str
+    republish: bool = False
+    """Whether other layers under an equal definition make a version."""
 
 
 class Playbook(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,10 +143,12 @@ def _decide(command: Command, state: Playbook) -> Sequence[Event]:
 
 
 def _publish(command: PublishPlaybook, state: Playbook) -> Sequence[Event]:
-    newest = state.content()
-    if newest is not None and newest.definition == command.content.definition and not state.retired:
-        return []
-    _must_say_why(command.comment)
+    newest, wanted = state.content(), command.content
+    if newest is not None and not state.retired:
+        layers = newest.layers if not command.republish else wanted.layers
+        if (newest.definition, newest.layers) == (wanted.definition, layers):
+            return []
+    refuse_silence(command.comment, newest or wanted)
     return [
         PlaybookPublished(
             playbook=command.playbook,
@@ -151,13 +161,8 @@ def _publish(command: PublishPlaybook, state: Playbook) -> Sequence[Event]:
 
 def _roll_back(command: RollBackPlaybook, state: Playbook) -> Sequence[Event]:
     _must_be_served(command.playbook, state)
-    _must_say_why(command.comment)
-    if command.expected is not None and command.expected != state.current:
-        raise Problem(
-            "playbook.revision_stale",
-            f"playbook {command.playbook!r} is at version {state.current}, not {command.expected}",
-            current=state.current,
-        )
+    refuse_silence(command.comment, state.content())
+    refuse_stale(command.playbook, command.expected, state)
     content = _existing(command.playbook, command.to, state)
     if content == state.content():
         return []
@@ -202,7 +207,7 @@ def _import(command: ImportPlaybook, state: Playbook) -> Sequence[Event]:
 def _pin(command: PinClient, state: Playbook) -> Sequence[Event]:
     _must_be_served(command.playbook, state)
     _must_say_why(command.comment)
-    if not is_slug(command.client):
+    if not is_slug(command.client) and person_of(command.client) is None:
         raise Problem("argument.invalid", f"{command.client!r} is not the name of a client", argument="client")
     _existing(command.playbook, command.version, state)
     if state.pins.get(command.client) == command.version:
@@ -272,9 +277,29 @@ def _existing(playbook: str, version: int, state: Playbook) -> PlaybookContent:
     return content
 
 
+def refuse_stale(playbook: str, expected: int | None, state: Playbook) -> None:
+    """`playbook.revision_stale`, with what was published since, unless `expected` is the current version."""
+    if expected is None or expected == state.current:
+        return
+    before, now = state.content(expected) if expected else None, state.content()
+    changes = changes_between(before, now)[:MOST_TOLD] if now is not None else ()
+    raise Problem(
+        "playbook.revision_stale",
+        f"playbook {playbook!r} is at version {state.current}, not {expected}",
+        current=state.current,
+        changes=msgspec.to_builtins(changes),
+    )
+
+
 def _must_be_served(playbook: str, state: Playbook) -> None:
     if not state.served:
         raise Problem("playbook.unknown", f"there is no playbook {playbook!r}", playbook=playbook)
+
+
+def refuse_silence(comment: str, now: PlaybookContent | None) -> None:
+    """`comment.required` for a new version without a reason, unless what is current (`now`) waives it."""
+    if now is None or now.definition.comments == "required":
+        _must_say_why(comment)
 
 
 def _must_say_why(comment: str) -> None:

@@ -1,4 +1,4 @@
-"""What a rollback would do: the difference, and what has become of the servers since. Pure."""
+"""What a publish or rollback would do: the difference, and what has become of the servers since. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from callboard_router.catalogue.drift import held_of, why_held
 from callboard_router.catalogue.served import catalogues_of
 from callboard_router.playbooks.plan import definitions_of
 from callboard_router.state import Organisation
+
+_MOST_NAMES = 10
 
 
 def differences(now: PlaybookContent | None, then: PlaybookContent, organisation: Organisation) -> tuple[Change, ...]:
@@ -58,8 +60,27 @@ def _drift(kind: str, name: str, item: Exposed, digests: Mapping[str, str]) -> I
         yield f"{kind} {name}: server {item.server} has changed its definition since"
 
 
-def probe_notes(probes: Mapping[str, Probed]) -> Iterator[str]:
-    """The servers that do not answer now."""
+def probe_notes(probes: Mapping[str, Probed], organisation: Organisation) -> Iterator[str]:
+    """Which servers answer now, and what they say otherwise than at their last discovery."""
+    answering = sorted(name for name, probed in probes.items() if not probed.problem)
+    if answering:
+        yield f"server {', '.join(answering)} answer{'s' if len(answering) == 1 else ''} now"
     for name, probed in sorted(probes.items()):
         if probed.problem:
             yield f"server {name} does not answer now: {probed.problem}"
+        before = organisation.server(name).catalogue
+        if probed.catalogue is not None and before is not None:
+            yield from _news(name, before, probed.catalogue)
+
+
+def _news(server: str, before: Catalogue, now: Catalogue) -> Iterator[str]:
+    for kind in ("tool", "prompt", "resource"):
+        old, new = _digests(kind, before), _digests(kind, now)
+        for word, names in (
+            ("offers", new.keys() - old.keys()),
+            ("does not offer any more:", old.keys() - new.keys()),
+            ("has changed", {name for name in old.keys() & new.keys() if old[name] != new[name]}),
+        ):
+            if names:
+                shown = ", ".join(sorted(names)[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
+                yield f"server {server} {word} {kind} {shown}, and its next discovery will say so"

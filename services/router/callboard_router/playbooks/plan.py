@@ -17,8 +17,9 @@ from callboard.kernel.overrides import misfits
 from callboard_router.catalogue.domain import Exposure, content_of, expose
 from callboard_router.catalogue.schema import value_faults
 from callboard_router.catalogue.served import catalogues_of
+from callboard_router.layers.under import layers_under, outdated_notes
 from callboard_router.playbooks.decide_drift import refuse_other_policy
-from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook
+from callboard_router.playbooks.domain import PLAYBOOK, PublishPlaybook, refuse_silence
 from callboard_router.playbooks.drifted import Drifted
 from callboard_router.servers.domain import SERVER, DefineServer
 from callboard_router.state import Organisation
@@ -29,6 +30,16 @@ class Plan(msgspec.Struct, frozen=True):
 
     lines: tuple[PlannedChange, ...]
     writes: dict[str, tuple[Event, ...]]
+
+    @property
+    def publishes(self) -> list[str]:
+        """The playbooks that get another version."""
+        return [line.subject.partition(" ")[2] for line in self.lines if line.action == "publish"]
+
+    @property
+    def needs_comment(self) -> bool:
+        """Whether more changes than playbooks which may waive the comment; of those the decider knows."""
+        return any(line.action in ("register", "reconfigure", "retire") for line in self.lines)
 
 
 def refuse_faults(command: ApplyOrganisation, organisation: Organisation) -> None:
@@ -63,7 +74,7 @@ def plan(command: ApplyOrganisation, organisation: Organisation, probes: Mapping
         if events:
             writes[f"server-{name}"] = events
     for name, wanted in command.playbooks.items():
-        line, events = _playbook(command, name, wanted, organisation, catalogues, definitions)
+        line, events = plan_playbook(command, name, wanted, organisation, catalogues, definitions)
         lines.append(line)
         if events:
             writes[f"playbook-{name}"] = events
@@ -96,31 +107,37 @@ def _server(
     return line, events, seen if events else None
 
 
-def _playbook(
+def plan_playbook(
     command: ApplyOrganisation,
     name: str,
     wanted: PlaybookDefinition,
     organisation: Organisation,
     catalogues: Mapping[str, Catalogue],
     definitions: Definitions,
+    *,
+    republish: bool = False,
 ) -> tuple[PlannedChange, tuple[Event, ...]]:
+    """The line and the events of one playbook; `wanted` has no faults. `republish`: also for other layers only."""
     state = organisation.playbook(name)
-    exposure = expose(wanted, catalogues)
-    content = content_of(wanted, exposure)
+    layers = layers_under(wanted, organisation)
+    exposure = expose(wanted, catalogues, layers=layers)
+    content = content_of(wanted, exposure, layers)
     comment = command.comment if not command.dry_run else command.comment or "dry run"
     refuse_other_policy(name, state.content(), wanted, command.actor)
     drift = Drifted(organisation, name, catalogues)
     if not command.accept_drift:
         content = drift.approved_only(content, exposure)
-    publish = PublishPlaybook(playbook=name, content=content, comment=comment)
+    publish = PublishPlaybook(playbook=name, content=content, comment=comment, republish=republish)
     events: tuple[Event, ...] = tuple(PLAYBOOK.decide(publish, state))
     if command.accept_drift and drift.held:
         drift.refuse_other_approver(command.actor)
         if not events:
+            refuse_silence(comment, state.content())
             approval = drift.approval()
             events, content = (approval,), approval.content
     notes = drift.notes(content, exposure)
     if not events:
+        notes = (*notes, *outdated_notes(state.content(), organisation))
         return PlannedChange(subject=f"playbook {name}", action="unchanged", version=state.current, notes=notes), ()
     _refuse_collisions(name, exposure)
     _refuse_misfits(name, exposure, content, definitions)

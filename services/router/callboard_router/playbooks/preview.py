@@ -17,7 +17,7 @@ from callboard.platform.event_store import EventStore
 from callboard.platform.log_follower import LogFollower
 from callboard_router.calls.resolve import Answer, resolve
 from callboard_router.catalogue.compiled import CompiledPlaybook
-from callboard_router.catalogue.explain import explain
+from callboard_router.catalogue.explain import explain, explain_things
 from callboard_router.catalogue.served import Served
 from callboard_router.state import RouterState
 
@@ -62,16 +62,22 @@ class Previews:
         )
 
     async def explain(self, question: AskExplanation) -> Explanation:
-        """The rules behind a tool; `tool.unknown` when no server of the playbook has one of this name."""
+        """The rules behind a tool, prompt or resource; `tool.unknown` when the playbook has none of this name."""
         await self._follower.catch_up(question.organisation)
         head = RpcHead("", "", "", "", "", 0, 0, version=question.version)
         compiled = self._served.find(question.organisation, question.playbook, head)
-        tools = explain(compiled, question.tool)
-        if not tools:
+        tools, things = explain(compiled, question.tool), explain_things(compiled, question.tool)
+        if not tools and not things:
             unseen = sorted(hidden.name for hidden in compiled.exposure.hidden if hidden.kind == "server")
             more = f"; what {', '.join(unseen)} would offer is not known or not used" if unseen else ""
             raise Problem("tool.unknown", f"no server of {question.playbook!r} has a tool {question.tool!r}{more}")
-        return Explanation(playbook=question.playbook, version=compiled.version, tools=tools)
+        return Explanation(
+            playbook=question.playbook,
+            version=compiled.version,
+            tools=tools,
+            things=things,
+            outdated=self._served.outdated(question.organisation, question.playbook, compiled.version),
+        )
 
     async def _then(self, organisation: str, playbook: str, at: datetime) -> tuple[int, Served]:
         """The log folded up to a moment, and the playbook compiled of that; the position reached."""

@@ -36,14 +36,16 @@ class RollBack:
         before = await self._decisions.seen(command.organisation, command.command_id, command)
         if before is not None:
             return _as_before(command, before, state.playbook(command.playbook))
-        return await self._commit(command)
+        return await self._commit(command, state.playbook(command.playbook).current)
 
-    async def _commit(self, command: RollBackPlaybook) -> RolledBack:
+    async def _commit(self, command: RollBackPlaybook, looked_at: int) -> RolledBack:
+        """Refused when another version comes in between, also where the caller expects none."""
+        wanted = msgspec.structs.replace(command, expected=looked_at if command.expected is None else command.expected)
         answer = RolledBack(playbook=command.playbook, version=0, to_version=command.to, content_digest="", seq=0)
 
         def decide(organisation: Organisation) -> Writes:
             nonlocal answer
-            answer, events = _decided(command, organisation)
+            answer, events = _decided(wanted, organisation)
             return {f"playbook-{command.playbook}": events}
 
         seq = await self._decisions.commit(
@@ -61,9 +63,13 @@ class RollBack:
         changes = differences(playbook.content(), then, organisation)
         probes = await self._inquiries.probe(command.organisation, servers_of(then, organisation))
         told, notes = await self._inquiries.concerning(command.organisation, command.playbook, changes)
+        reached = await self._inquiries.affected(command.organisation, command.playbook, playbook)
         drift = (*drift_notes(then, catalogues_of(organisation)), *held_notes(then, organisation))
         return msgspec.structs.replace(
-            answer, changes=told, notes=(*probe_notes(probes), *drift, *ending_notes(events), *notes)
+            answer,
+            changes=told,
+            notes=(*probe_notes(probes, organisation), *drift, *ending_notes(events), *notes, *reached.notes),
+            clients=reached.clients if events else (),
         )
 
 

@@ -1,0 +1,1 @@
+"""Persons: how they prove who they are, and the sessions they then have."""

@@ -1,0 +1,1 @@
+"""Projects: playbooks of an organisation in groups."""

@@ -1,0 +1,1 @@
+select person from cb.external_identity where issuer = $1 and subject = $2

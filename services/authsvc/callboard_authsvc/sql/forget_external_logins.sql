@@ -1,0 +1,1 @@
+delete from cb.external_login where expires_at < $1

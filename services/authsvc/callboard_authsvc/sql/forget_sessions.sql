@@ -1,0 +1,1 @@
+delete from cb.login_session where expires_at < $1

@@ -1,0 +1,1 @@
+delete from cb.login_attempt where subject = $1

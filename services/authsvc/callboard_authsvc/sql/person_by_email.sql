@@ -1,0 +1,1 @@
+select person, email, name, password, administers from cb.person where email = $1

@@ -1,0 +1,1 @@
+update cb.person set password = $2 where person = $1

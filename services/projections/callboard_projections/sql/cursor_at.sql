@@ -1,0 +1,1 @@
+select seq from cb.cursor where consumer = $1 and organisation = $2

@@ -1,0 +1,1 @@
+"""Drafts of playbooks: edited, rebased, discarded, published."""

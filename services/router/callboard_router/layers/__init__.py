@@ -1,0 +1,1 @@
+"""Layers: what playbooks get from the installation, their organisation and their project."""

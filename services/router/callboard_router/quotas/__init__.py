@@ -1,0 +1,1 @@
+"""What the plan of an organisation allows it to have and to use."""
