@@ -84,7 +84,13 @@ class Length:
     def for_rate(cls, conc: int, rate: float, secs: float) -> Length:
         """Long enough for answers that wait in a queue: at `rate` calls/s all in flight take conc / rate seconds."""
         queue = conc / rate if rate else 0.0
-        return cls(max(0.3, min(queue, 6.0)), max(secs, min(1.5 * queue, 10.0)))
+        longest = cls.longest()
+        return cls(max(0.3, min(queue, longest.warmup)), max(secs, min(1.5 * queue, longest.secs)))
+
+    @classmethod
+    def longest(cls) -> Length:
+        """Nothing takes longer, however slow."""
+        return cls(6.0, 10.0)
 
 
 async def sample(

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from bench.gateways import say
 from bench.measure import Length, Noise, sample
 from bench.peers.callboard import callboard_up, playbooks
-from bench.peers.launch import answering
+from bench.peers.launch import answering, stop_like_ctrl_c
 from bench.peers.peer import Endpoint, Place, Upstream
 from bench.samples import Cell, Sample, machine, revision
 from bench.upstream import echo_upstream
@@ -96,10 +96,11 @@ async def running(root: Path, folder: Path, upstream: Upstream, kind: str, era: 
 
 
 async def _command(*words: str) -> str:
-    process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
-    printed, _ = await process.communicate()
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe)
+    printed, said = await process.communicate()
     if process.returncode:
-        raise RuntimeError(f"{' '.join(words)} ended with {process.returncode}")
+        raise RuntimeError(f"{' '.join(words[:3])} ended with {process.returncode}: {said.decode()[-300:]}")
     return printed.decode()
 
 
@@ -146,6 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--kind", default="http")
     parser.add_argument("--tries", type=int, default=2)
     options = parser.parse_args(argv)
+    stop_like_ctrl_c()
     try:
         with tempfile.TemporaryDirectory(prefix="cb-bench-") as name, worktree(options.base, Path(name)) as tree:
             print(f"base {revision(tree)}, here {revision(ROOT)}, {options.era} over {options.kind} at {options.conc}")

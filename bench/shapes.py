@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import sys
 import tempfile
@@ -36,7 +37,10 @@ _IDLE = 1000
 
 @dataclass(frozen=True)
 class Traffic:
-    """One line: what is sent, to which organisation's playbook, with how many in flight; `direct` as well or not."""
+    """One line: what is sent, to which organisation's playbook, with how many in flight; `direct` as well or not.
+
+    Meanwhile there are `idle` open streams, or one version after the other is published.
+    """
 
     name: str
     organisation: str
@@ -45,6 +49,7 @@ class Traffic:
     era: str = "2026"
     direct: bool = True
     idle: int = 0
+    publishing: bool = False
     where: str = CALLBOARD
 
 
@@ -65,6 +70,8 @@ TRAFFIC: tuple[Traffic, ...] = (
     Traffic("upstream takes 100 ms", "plain", 1000, Shape(tool="slow", arguments='{"seconds":0.1}')),
     Traffic("a session, one call, 2025-11-25", "plain", 16, Shape(per_session=1), "2025"),
     Traffic(f"echo beside {_IDLE:,} idle streams", "plain", 64, direct=False, idle=_IDLE),
+    Traffic("echo in 1,000 sessions, 2025-11-25", "plain", 1000, era="2025"),
+    Traffic("echo while versions are published", "plain", 64, direct=False, publishing=True),
     *_tools(10),
     *_tools(1000),
     *_tools(10000),
@@ -122,10 +129,31 @@ class Scene:
             self._endpoints[where, organisation] = await self._set_up(where, organisation)
         return self._endpoints[where, organisation]
 
+    @contextlib.asynccontextmanager
+    async def publishing(self, where: str, organisation: str) -> AsyncIterator[None]:
+        """One version after the other, each with another description of a tool."""
+        stack, upstream = self._callboards[where], await self.upstream()
+
+        async def publish() -> None:
+            for number in itertools.count():
+                content = content_of(organisation, lambda _: upstream.url)
+                described = {"describe": {"fail": f"Fails, version {number}"}}
+                content["playbooks"]["bench"]["servers"]["s"]["tools"] = described
+                await stack.apply(json.dumps(content), "under load")
+
+        task = asyncio.create_task(publish())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
     async def _set_up(self, where: str, organisation: str) -> Endpoint:
         if where not in self._callboards:
             self._say(f"starting {where}")
-            folder = self._folder / where.replace(" ", "-")
+            folder = self._folder / f"callboard-{len(self._callboards)}"
             folder.mkdir()
             started = callboard_up(folder, replicas=2 if where == TWICE else 1)
             self._callboards[where] = await self._stack.enter_async_context(started)
@@ -184,6 +212,8 @@ class Lines:
             if traffic.idle:
                 mib = await stack.enter_async_context(idle_streams(endpoint, traffic.idle))
                 self._run.notes = [f"{traffic.idle:,} idle streams hold {mib:.0f} MiB (PSS)"]
+            if traffic.publishing:
+                await stack.enter_async_context(self._scene.publishing(traffic.where, traffic.organisation))
             await self._one(Cell(traffic.where, traffic.name, traffic.era, traffic.conc), traffic, endpoint, number)
         if traffic.direct:
             cell = Cell(DIRECT, traffic.name, traffic.era, traffic.conc)
@@ -195,7 +225,8 @@ class Lines:
         upstream = self._scene.upstream_of(traffic.organisation).pid
         known = median(self._run.of(cell), "calls_per_s")
         length = Length.for_rate(cell.conc, known, self._options.secs)
-        taken = await sample(cell, endpoint, upstream, length, self._noise, traffic.shape)
+        noise = Noise(1) if traffic.publishing else self._noise  # who publishes is a disturbance that is meant
+        taken = await sample(cell, endpoint, upstream, length, noise, traffic.shape)
         taken.round = number
         self._run.samples.append(taken)
         self._store.save(self._run)

@@ -23,6 +23,11 @@ class NotStarted(Exception):
     """Why a gateway does not run or does not answer."""
 
 
+def stop_like_ctrl_c() -> None:
+    """SIGTERM ends a run as Ctrl-C does: by stopping everything that was started, children of children as well."""
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:

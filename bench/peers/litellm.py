@@ -9,25 +9,22 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from bench.peers.launch import answering, free_port, launched
-from bench.peers.peer import HANDSHAKE, HTTP, STDIO, Endpoint, Package, Peer, Place
-
-_NAMES = {HTTP: "overhttp", STDIO: "overstdio"}
+from bench.peers.peer import HANDSHAKE, HTTP, Endpoint, Package, Peer, Place
 
 
-def _servers(place: Place, kinds: Sequence[str]) -> dict[str, object]:
+def _server(place: Place, kind: str) -> dict[str, object]:
+    """One server only: a call looks at all of them."""
+    if kind == HTTP:
+        return {"transport": "http", "url": place.upstream.url, "allow_all_keys": True}
     command, *arguments = place.upstream.command
-    known = {
-        HTTP: {"transport": "http", "url": place.upstream.url, "allow_all_keys": True},
-        STDIO: {"transport": "stdio", "command": command, "args": arguments, "allow_all_keys": True},
-    }
-    return {_NAMES[kind]: known[kind] for kind in kinds}
+    return {"transport": "stdio", "command": command, "args": arguments, "allow_all_keys": True}
 
 
 @asynccontextmanager
 async def _start(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, Endpoint]]:
-    port, key = free_port(), f"sk-{secrets.token_hex(16)}"
+    port, key, (kind,) = free_port(), f"sk-{secrets.token_hex(16)}", kinds
     file = place.folder / "config.yaml"  # JSON is YAML
-    settings = {"mcp_servers": _servers(place, kinds), "general_settings": {"master_key": key}}
+    settings = {"mcp_servers": {"bench": _server(place, kind)}, "general_settings": {"master_key": key}}
     file.write_text(json.dumps(settings))
     programs = place.package / "venv" / "bin"
     workers = str(os.cpu_count() or 1)
@@ -36,17 +33,15 @@ async def _start(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, 
     environment = {
         "LITELLM_LOG": "ERROR",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_ENABLE_MCP_STDIO": "true",
+        "LITELLM_MCP_STDIO_EXTRA_COMMANDS": "env",
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     async with launched([*words, "--num_workers", workers], place.folder, environment) as process:
         headers = (f"x-litellm-api-key: Bearer {key}",)
-        endpoints = {
-            kind: Endpoint(f"http://127.0.0.1:{port}/mcp/", process.pid, f"{_NAMES[kind]}-echo", headers)
-            for kind in kinds
-        }
-        for endpoint in endpoints.values():
-            await answering(endpoint, HANDSHAKE, process, place.folder)
-        yield endpoints
+        endpoint = Endpoint(f"http://127.0.0.1:{port}/mcp/", process.pid, "bench-echo", headers)
+        await answering(endpoint, HANDSHAKE, process, place.folder)
+        yield {kind: endpoint}
 
 
 LITELLM = (
@@ -56,7 +51,6 @@ LITELLM = (
         start=_start,
         package=Package("pypi", "litellm[proxy]", "1.108.7"),
         full=True,
-        together=True,
         lacks={"2026": "it answers that it supports 2024-11-05 to 2025-11-25"},
     ),
 )
