@@ -24,6 +24,10 @@ from tests.authsvc.stack import Edge, Stack, new_id, refused
 from tests.support.databases import Databases, connected
 
 NAME = "ann-of-the-second-floor"
+GRANT = (
+    "insert into cb.upstream_grant (organisation, server, subject, version, sealed, issuer, scopes) "
+    "values ('acme', 'git', $1, 1, '', 'https://id', '{}')"
+)
 
 
 async def issued(edge: Edge, client: str = NAME, **rest: Any) -> tuple[TokenIssued, Principal]:
@@ -66,8 +70,12 @@ async def test_an_erased_person_is_erased_everywhere_and_the_chain_holds(stack: 
     token, principal = await issued(edge)
     _, bob = await issued(edge, "bob")
     pushed = await _revocations(stack)
+    for subject in (principal.client, bob.client):
+        await stack.rows(GRANT, subject)
 
     done = await erase(edge, NAME)
+
+    assert [row["subject"] for row in await stack.rows("select subject from cb.upstream_grant")] == [bob.client]
 
     person = person_of(principal.client)
     assert (await stack.events("acme"))[done.seq - 1] == "person.erased"
