@@ -24,6 +24,10 @@ from tests.authsvc.stack import Edge, Stack, new_id, refused
 from tests.support.databases import Databases, connected
 
 NAME = "ann-of-the-second-floor"
+GRANT = (
+    "insert into cb.upstream_grant (organisation, server, subject, version, sealed, issuer, scopes) "
+    "values ('acme', 'git', $1, 1, '', 'https://id', '{}')"
+)
 
 
 async def issued(edge: Edge, client: str = NAME, **rest: Any) -> tuple[TokenIssued, Principal]:
@@ -66,8 +70,12 @@ async def test_an_erased_person_is_erased_everywhere_and_the_chain_holds(stack: 
     token, principal = await issued(edge)
     _, bob = await issued(edge, "bob")
     pushed = await _revocations(stack)
+    for subject in (principal.client, bob.client):
+        await stack.rows(GRANT, subject)
 
     done = await erase(edge, NAME)
+
+    assert [row["subject"] for row in await stack.rows("select subject from cb.upstream_grant")] == [bob.client]
 
     person = person_of(principal.client)
     assert (await stack.events("acme"))[done.seq - 1] == "person.erased"
@@ -191,6 +199,7 @@ async def test_a_backup_from_before_is_restored_without_whom_a_later_log_erased(
     _, bob = await issued(edge, "bob")
     office = Office(edge)
     member, _ = await office.join("mary", "manager"), await office.join("olga", "owner")
+    await stack.rows(GRANT, ann.client)
     with open(tmp_path / "before", "wb") as file:
         await back_up(stack.dsn, file, str)
     await erase(edge, NAME)
@@ -222,6 +231,8 @@ async def _persons_restored(
     async with connected(dsn) as connection:
         known = [row["name"] for row in await connection.fetch("select name from cb.person order by name")]
         assert known == (["olga"] if erased or backup.name == "after" else ["mary", "olga"])
+        grants = await connection.fetchval("select count(*) from cb.upstream_grant")
+        assert grants == (0 if erased or backup.name == "after" else 1)
         rows = await connection.fetch(
             "select person, wrapped is not null as held, bool_and(revoked_at is not null) as refused "
             "from cb.person_key join cb.token using (organisation, person) group by organisation, person, held"

@@ -288,7 +288,8 @@ class ConsumerDismissed(msgspec.Struct, frozen=True, kw_only=True, tag="consumer
 
 
 class PersonErased(msgspec.Struct, frozen=True, kw_only=True, tag="person.erased", tag_field="type"):
-    """The key of this person was destroyed: what it sealed is `[erased]`, and their tokens are refused.
+    """The key of this person was destroyed: what it sealed is `[erased]`, their tokens are refused,
+    and what they signed in to at upstream servers is forgotten.
 
     Of a member: the account is gone, unless another organisation has the person. Only the opaque id stands here.
     """

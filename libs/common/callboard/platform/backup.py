@@ -203,7 +203,7 @@ async def _fill(connection: asyncpg.Connection, archive: zipfile.ZipFile, manife
 
 async def _erase(connection: asyncpg.Connection, erased: Collection[tuple[str, str]], say: Say) -> None:
     for organisation, person in sorted(erased):
-        for statement in ("restore_revoked", "restore_addresses", "restore_accounts"):
+        for statement in ("restore_revoked", "restore_grants", "restore_addresses", "restore_accounts"):
             await connection.execute(sql(_HERE, statement), organisation, person)
         if await connection.fetchval(sql(_HERE, "restore_erased"), organisation, person):
             say(f"{organisation}: erased {person} again")

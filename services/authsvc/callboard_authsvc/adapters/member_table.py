@@ -98,8 +98,8 @@ class MemberTable:
         return None if row is None else FormerMember(row["member"], row["active"])
 
     async def erase(self, connection: Connection, organisation: str, person: str) -> None:
-        """Delete the addresses of invitations, and the account unless another organisation has the person."""
-        for statement in ("erase_addresses", "erase_account"):
+        """Delete upstream grants, addresses of invitations, and the account unless another organisation has it."""
+        for statement in ("erase_grants", "erase_addresses", "erase_account"):
             await connection.execute(sql(_PACKAGE, statement), organisation, person)
 
     async def of_organisation(self, organisation: str) -> list[MemberRow]:

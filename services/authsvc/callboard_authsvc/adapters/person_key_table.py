@@ -55,7 +55,8 @@ class PersonKeyTable:
         return bool(await connection.fetchval(sql(_PACKAGE, "hold_person_key"), organisation, person))
 
     async def erase(self, connection: Connection, organisation: str, person: str, now: datetime) -> None:
-        """Destroy key and name, and revoke the tokens."""
+        """Destroy key and name, delete what they signed in to upstream, and revoke the tokens."""
+        await connection.execute(sql(_PACKAGE, "erase_grants"), organisation, person)
         for statement in ("erase_person_key", "revoke_tokens_of_person"):
             await connection.execute(sql(_PACKAGE, statement), organisation, person, now)
 
