@@ -1,6 +1,6 @@
 """`make bench`: tools/call through Callboard, through its peers and without any, interleaved in one run.
 
-    python -m bench [--secs 1.2] [--rounds 3] [--conc 1,16,64,256] [--era 2026,2025] [--kind http,stdio]
+    python -m bench [--secs 1] [--rounds 3] [--conc 1,16,64,256] [--era 2026,2025] [--kind http,stdio]
                     [--only WORD,...] [--tries 2] [--quick] [--shapes] [--out DIR] [--fresh]
 
 Ctrl-C stops it; the same command goes on where it stopped. DIR (.bench) gets results.json, table.md and plot.svg.
@@ -235,7 +235,7 @@ def write(run: Run, folder: Path) -> str:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--secs", type=float, default=1.2, help="seconds of a sample (default: %(default)s)")
+    parser.add_argument("--secs", type=float, default=1.0, help="seconds of a sample (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--conc", default="1,16,64,256", help="calls in flight")
     parser.add_argument("--era", default=",".join(ERAS))

@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CALLBOARD, TWICE, DIRECT = "Callboard", "Callboard, two of each", "direct"
 _SERVERS, _OWN_TOOLS = 50, 7
 _IDLE = 1000
+# By default a server has at most 512 calls in flight, and says that it is busy beyond that.
+_MANY_IN_FLIGHT = {"CALLBOARD_CONNECTORS_BULKHEAD": "4096"}
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class Scene:
             self._say(f"starting {where}")
             folder = self._folder / f"callboard-{len(self._callboards)}"
             folder.mkdir()
-            started = callboard_up(folder, replicas=2 if where == TWICE else 1)
+            started = callboard_up(folder, replicas=2 if where == TWICE else 1, settings=_MANY_IN_FLIGHT)
             self._callboards[where] = await self._stack.enter_async_context(started)
         stack = self._callboards[where]
         self._say(f"setting up {organisation}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -28,12 +28,14 @@ def playbooks(place: Place, kinds: Sequence[str]) -> str:
 
 
 @asynccontextmanager
-async def callboard_up(folder: Path, root: Path | None = None, replicas: int = 1) -> AsyncIterator[Stack]:
-    """A ready Callboard of the checkout at `root`, or of this one."""
+async def callboard_up(
+    folder: Path, root: Path | None = None, replicas: int = 1, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Stack]:
+    """A ready Callboard of the checkout at `root`, or of this one; `settings` are environment variables of rooms."""
     programs = root / ".venv" / "bin" if root else Path(sys.executable).parent
     port = free_ports(replicas)
     words = [str(programs / "callboard"), "up", "--port", str(port), "--data-dir", str(folder / "data")]
-    async with launched([*words, "--replicas", str(replicas), "--no-demo"], folder) as process:
+    async with launched([*words, "--replicas", str(replicas), "--no-demo"], folder, settings) as process:
         stack = Stack(folder / "data", port, replicas, process)
         try:
             await stack.ready(60)
