@@ -45,6 +45,7 @@ TABLES: Final = (
     "token",
     "consumer",
     "person",
+    "external_identity",
     "member",
     "invitation",
     "poison_event",
