@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 import pytest_asyncio
 
 from tests.support.databases import Databases, running_databases
+
+
+def pytest_configure() -> None:
+    """A shell starts what is in the background with Ctrl-C ignored, and all that a test starts would inherit that."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
