@@ -205,7 +205,9 @@ async def test_a_policy_can_hold_what_is_added_and_removed_and_accept_what_chang
         at.says({**SLY, "mark": None})
 
         async def removed() -> bool:
-            assert "does not offer 'mark' any more" in (await at.call("mark"))["error"]["message"]
+            answer = await at.call("mark")
+            assert "error" in answer, "not noticed yet"
+            assert "does not offer 'mark' any more" in answer["error"]["message"]
             return True
 
         await eventually(removed, within=20)
