@@ -6,6 +6,8 @@ BASE ?= HEAD
 BENCH_ARGS ?=
 CONFORMANCE_ARGS ?=
 PYTEST_ARGS ?=
+# One more than there are cores: many tests wait for a restart or a deadline.
+TEST_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SOAK_ARGS ?=
 BIN := .venv/bin
 
@@ -18,7 +20,7 @@ up: .venv/installed
 
 test: .venv/installed-dev
 	@$(BIN)/python -m tests.support.node_tools
-	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check
