@@ -206,9 +206,12 @@ async def test_a_token_of_one_playbook_can_draft_and_whoever_manages_the_organis
     await answered(admin, "POST", f"{at}/draft", edits=[step("description", "d")])
     again = await answered(limited, "POST", f"{at}/draft", **body)
     assert again == first, "the same command gets the same answer, whatever came after"
-    for more in ({"comment": "mine"}, {"dry_run": True}):
-        refused = await limited("POST", f"{at}/publish", json=more)
-        assert (refused.status_code, refused.json()["code"]) == (403, "auth.forbidden")
+    candidate = {"call_id": "any", "candidate": {"title": "T", "servers": {"other": {}}}, "unsafe": ["any"]}
+    for path, more in (("publish", {"comment": "mine"}), ("publish", {"dry_run": True}), ("replays", candidate)):
+        refused = await limited("POST", f"{at}/{path}", json=more)
+        assert (refused.status_code, refused.json()["code"]) == (403, "auth.forbidden"), path
+    deep = await admin("POST", f"{at}/draft", content=b"[" * 100_000, headers={"Content-Type": "application/json"})
+    assert (deep.status_code, deep.json()["code"]) == (400, "argument.invalid")
     wanted = {"client": "o", "scopes": ["operate"]}
     operator = api_of((await admin("POST", f"/organisations/{organisation}/tokens", json=wanted)).json()["token"])
     await answered(operator, "POST", f"{at}/draft", edits=[step("title", "By an operator")])

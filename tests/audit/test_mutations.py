@@ -88,7 +88,8 @@ def edited(lines: list[bytes], chance: random.Random) -> tuple[list[bytes], set[
     row: dict[str, Any] = json.loads(lines[seq])
     name = chance.choice((*TEXTS, *NUMBERS))
     row[name] = row[name] + chance.choice((-1, 1)) if name in NUMBERS else _another(row[name], name, chance)
-    return [*lines[:seq], json.dumps(row).encode() + b"\n", *lines[seq + 1 :]], {seq}
+    written = json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    return [*lines[:seq], written, *lines[seq + 1 :]], {seq}
 
 
 def _another(text: str, name: str, chance: random.Random) -> str:
@@ -207,6 +208,20 @@ def test_a_checker_that_does_not_look_at_content_is_caught(monkeypatch: pytest.M
     assert changed != lines
     assert found_by_callboard(changed) == 5
     assert found_by_script(module, changed) is None
+
+
+@pytest.mark.parametrize("more", [b'"payload":"evil",', b'"comment":"evil",', b'"meta":"{}",'])
+def test_what_no_hash_covers_is_not_taken_for_the_log(more: bytes) -> None:
+    """A member that is there twice, or besides: another reader may show it."""
+    lines = a_log()
+    added = [*lines[:7], lines[7].replace(b"{", b"{" + more, 1), *lines[8:]]
+    assert found_by_callboard(added) == 7
+    assert found_by_script(script(), added) == 7
+
+
+def test_a_line_that_is_nested_without_end_is_told_as_broken() -> None:
+    lines = a_log()
+    assert found_by_script(script(), [*lines[:7], b"[" * 100_000 + b"\n", *lines[8:]]) == 7
 
 
 def test_what_is_no_export_is_refused() -> None:

@@ -120,6 +120,7 @@ async def test_erasing_again_changes_nothing_and_whoever_comes_under_the_name_is
 async def test_what_is_refused(edge: Edge) -> None:
     _, principal = await issued(edge)
     await refused("comment.required", erase(edge, NAME, comment=" "))
+    await refused("argument.invalid", erase(edge, NAME, comment=f"{NAME.upper()} asked for it"))
     await refused("person.unknown", erase(edge, "nobody"))
     await refused("organisation.unknown", erase(edge, NAME, organisation="beta"))
     await refused("argument.invalid", edge.issue(client=principal.client))

@@ -11,6 +11,7 @@ import pytest
 
 from callboard.cli.arguments import tool_arguments
 from callboard.cli.main import main
+from callboard.cli.output import Output
 from callboard.cli.parser import OUTCOMES, build_parser
 from callboard.cli.refusals import WrongUsage
 from callboard.contracts.calls import Outcome
@@ -154,6 +155,18 @@ def test_applying_wants_a_reason_unless_every_playbook_of_the_file_waives_it(
     assert "-m WHY" in refused(capsys, 2, "apply", "-f", str(file))
     file.write_text(file.read_text().replace("{prompts", "{comments: optional, prompts"))
     assert "say which Callboard" in refused(capsys, 2, "apply", "-f", str(file))
+
+
+def test_what_acts_on_a_terminal_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b]0;pwn\x07 \u202eleft\u200b \r gone"
+    Output(False).text(evil)
+    Output(False).talk(evil)
+    Output(False).table(["name"], [[evil], ["größe 世界 🎉"]])
+    printed = capsys.readouterr()
+    for text in (printed.out, printed.err):
+        assert not {"\x1b", "\x07", "\u202e", "\u200b", "\r"} & set(text)
+        assert "\\u{1b}]0;pwn\\u{7}" in text
+    assert "größe 世界 🎉" in printed.out
 
 
 def test_version_is_data_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

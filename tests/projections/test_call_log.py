@@ -83,6 +83,7 @@ def test_a_record_under_the_subject_of_another_organisation_is_refused() -> None
         ({"started_at": NOW + timedelta(days=3)}, "its time is out of range"),
         ({"started_at": NOW.replace(tzinfo=None)}, "its time has no zone"),
         ({"started_at": NOW, "version": 2**31}, "a number of it is out of range"),
+        ({"started_at": NOW, "version": -(2**31)}, "a number of it is out of range"),
         ({"started_at": NOW, "total_us": 2**63}, "a number of it is out of range"),
     ],
 )

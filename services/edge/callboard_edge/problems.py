@@ -27,6 +27,8 @@ def api_problem(request: Request[Any, Any, Any], error: Exception) -> Response[b
         return _details(error, error.http_status)
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _details(_of_request(error), error.status_code, error.headers)
+    if isinstance(error, RecursionError):
+        return _details(Problem("argument.invalid", "the body is nested too deeply"), 400)
     log.error("api_failed", method=request.method, path=request.url.path, exc_info=error)
     return _details(Problem("internal.unexpected", _UNEXPECTED), 500)
 

@@ -14,6 +14,7 @@ from callboard.client import McpError, Unreachable
 from callboard.contracts.playbooks import Change
 from callboard.contracts.problems import Problem
 from callboard.kernel.playbook_file import FileRefused
+from callboard.kernel.text_faults import visible
 from callboard.local.process import LocalServerError
 from callboard.platform.bus_identity import BusIdentityError
 from callboard.platform.settings import SettingsRefused
@@ -39,7 +40,7 @@ def explain(error: Exception) -> int:
         case _:
             raise error
     for line in lines:
-        print(line, file=sys.stderr)
+        print(visible(line), file=sys.stderr)
     return code
 
 

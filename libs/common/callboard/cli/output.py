@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from callboard.kernel.text_faults import visible
+
 Cell = object
 
 
@@ -20,7 +22,7 @@ class Output:
 
     def talk(self, text: str) -> None:
         """A sentence for people; never part of the data."""
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
     def json(self, value: Any) -> None:
         """Data as one JSON document."""
@@ -31,8 +33,8 @@ class Output:
         print(msgspec.json.encode(value).decode(), flush=True)
 
     def text(self, text: str) -> None:
-        """Data as text."""
-        print(text, flush=True)
+        """Data as text. What names and comments contain is shown and never obeyed by a terminal."""
+        print(visible(text), flush=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str = "") -> None:
         """Data as a table; `empty` is said when there is no row."""
@@ -40,7 +42,7 @@ class Output:
             if empty:
                 self.talk(empty)
             return
-        texts = [[_text(cell) for cell in row] for row in rows]
+        texts = [[visible(_text(cell)) for cell in row] for row in rows]
         if sys.stdout.isatty():
             _rich_table(columns, texts)
         else:

@@ -93,7 +93,7 @@ def _organisation(line: bytes) -> str:
         found = _first(line)
     except msgspec.DecodeError:
         found = None
-    if found is None or found.format != EXPORT_FORMAT:
+    if found is None or found.format != EXPORT_FORMAT or _encode(found) != line.rstrip(b"\r\n"):
         raise NotAnExport(f"line 1: no exported log ({EXPORT_FORMAT}) begins like this")
     return found.organisation
 
@@ -106,14 +106,23 @@ def _follow(chain: Chain, lines: Iterator[bytes]) -> Witness | None:
             except msgspec.DecodeError:
                 raise NotAnExport(f"line {number}: the head is not readable") from None
         if chain.broken is None:
-            chain.extend([link_of(line, number, chain)])
+            link = link_of(line, number, chain)
+            if link is None:
+                chain.broken = Break(chain.seq + 1, "its line is not as an export writes it")
+            else:
+                chain.extend([link])
     return None
 
 
-def link_of(line: bytes, number: int, chain: Chain) -> Link:
-    """The row of a line; one that cannot be read stands for the event that must be there, edited."""
+def link_of(line: bytes, number: int, chain: Chain) -> Link | None:
+    """The row of a line; one that cannot be read stands for the event that must be there, edited.
+
+    None for a line that no export has: what stands in it twice, or besides, is covered by no hash.
+    """
     try:
         row = _row(line)
+        if _encode(row) != line.rstrip(b"\r\n"):
+            return None
         return Link(
             seq=row.seq,
             event_id=uuid.UUID(row.event_id),

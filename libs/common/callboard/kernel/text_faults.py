@@ -26,6 +26,16 @@ def text_faults(value: Any) -> list[str]:
     return list(found)
 
 
+def visible(text: str) -> str:
+    """The text as a terminal may show it: what acts on a terminal or on the eye stands there as `\\u{…}`.
+
+    Line ends and tabs stay, since commands write lines and tables.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(f"\\u{{{ord(one):x}}}" if one == "\r" or _fault_of(one) else one for one in text)
+
+
 def _texts(value: Any) -> Iterator[str]:
     pending = [value]
     while pending:

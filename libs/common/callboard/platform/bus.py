@@ -23,6 +23,7 @@ from nats.aio.subscription import Subscription
 
 from callboard.contracts import subjects
 from callboard.contracts.problems import Problem, ProblemBody
+from callboard.platform.postgres import UNREACHABLE
 from callboard.platform.settings import CommonSettings
 
 log = structlog.get_logger()
@@ -47,6 +48,10 @@ def _exceptions() -> ExceptionMiddleware:
 
     @middleware.add_handler(Exception, publish=True)
     async def unexpected(error: Exception) -> NatsResponse:
+        if isinstance(error, UNREACHABLE):
+            # Commands carry their id, so whoever asked may ask again.
+            log.info("database_away", reason=type(error).__name__)
+            return _problem_answer(Problem("database.unavailable", "Postgres is away for the moment"))
         # The detail stays in this process's log; the caller learns only that something went wrong.
         log.error("handler_failed", error=type(error).__name__, exc_info=error)
         return _problem_answer(Problem("internal.unexpected", "something went wrong inside Callboard"))

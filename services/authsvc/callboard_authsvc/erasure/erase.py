@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from callboard.contracts.events import PersonErased
 from callboard.contracts.personal import ErasePerson
 from callboard.contracts.playbooks import Done
+from callboard.contracts.problems import Problem
 from callboard.platform.event_store import Connection
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.domain import PERSON, Erase, stream_of
@@ -21,6 +22,9 @@ async def erase_person(command: ErasePerson, use: ErasureDependencies) -> Done:
     row = await use.keys.find(organisation, command.person)
     if row is None:
         return await erase_member(command, use)
+
+    if command.person != row.person and command.person.casefold() in command.comment.casefold():
+        raise Problem("argument.invalid", "comment: it names the person, and is kept", argument="comment")
 
     async def destroy(connection: Connection, events: tuple[PersonErased, ...]) -> None:
         await use.keys.table.erase(connection, organisation, row.person, use.clock())

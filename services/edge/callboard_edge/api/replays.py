@@ -18,6 +18,9 @@ async def replay_call(replays: Replays, caller: Caller, organisation: str, name:
     Read-only tools only, unless `unsafe` names the tool. The call is recorded as a replay and counts as no agent's.
     """
     caller.require("call:replay", organisation, name)
+    if data.candidate is not None:
+        # What is tried reaches servers as what is published does, whatever the playbook has now.
+        caller.require("playbook:publish", organisation)
     record = await replays.recorded(organisation, data.call_id)
     caller.require("call:replay", organisation, record.playbook)
     place = Place(organisation, name, data.version)

@@ -26,13 +26,17 @@ async def status(bus: Bus, caller: Caller) -> SystemStatus:
         raise Problem("auth.forbidden", "the token does not allow `status:read` on any organisation")
     answers = await bus.gather(subjects.STATUS, AskStatus(), InstanceStatus, within=STATUS_SECONDS)
     if not caller.administers:
-        answers = [_only(own, answer) for answer in answers]
+        answers = [of_organisations(own, answer) for answer in answers]
     return SystemStatus(instances=tuple(sorted(answers, key=lambda answer: (answer.room, answer.instance))))
 
 
-def _only(organisations: frozenset[str], answer: InstanceStatus) -> InstanceStatus:
+def of_organisations(organisations: frozenset[str], answer: InstanceStatus) -> InstanceStatus:
+    """What members of these may see of an instance."""
     servers = tuple(server for server in answer.servers if server.organisation in organisations)
-    return msgspec.structs.replace(answer, servers=servers, projections=(), figures={})
+    held = tuple(one for one in answer.held if one.playbook.partition("/")[0] in organisations)
+    # A problem is told in the words of the whole installation, which may name others.
+    problem = "there is a problem; an administrator sees which" if answer.problem else ""
+    return msgspec.structs.replace(answer, servers=servers, held=held, problem=problem, projections=(), figures={})
 
 
 @post("/projections/{name:str}/rebuild", summary="Rebuild a read model", status_code=202)

@@ -71,7 +71,8 @@ def read_record(subject: str, data: bytes, now: datetime, keep: timedelta) -> Ca
         raise RecordRefused("its time has no zone")
     if not now - keep <= record.started_at <= now + AHEAD:
         raise RecordRefused("its time is out of range")
-    if not (record.call_id and 0 <= record.version <= _INT4 and _fits(record)):
+    # The version of a candidate is negative.
+    if not (record.call_id and -_INT4 <= record.version <= _INT4 and _fits(record)):
         raise RecordRefused("a number of it is out of range")
     return record
 
