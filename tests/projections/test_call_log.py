@@ -65,6 +65,11 @@ def test_a_record_is_read_as_it_was_written() -> None:
     assert read_record("cb.calls.acme.start", encode_record(record), NOW, KEEP) == record
 
 
+def test_a_call_on_a_candidate_whose_version_is_negative_is_a_record_too() -> None:
+    record = call_record("c1", started_at=NOW, version=-237_139_733)
+    assert read_record("cb.calls.acme.start", encode_record(record), NOW, KEEP) == record
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"null", b"\xff", b'{"type":"call.v1"}', b'{"type":"other"}'])
 def test_what_is_no_record_is_refused(data: bytes) -> None:
     assert refusal(data) == "it is not a call record"
