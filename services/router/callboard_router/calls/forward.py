@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import structlog
-from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import TASK_METHODS, CallHead, frame
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstreams import PlaceServer
 from callboard.platform.bus import Bus
+from callboard.platform.bus_wire import NO_RESPONDERS
 
 log = structlog.get_logger()
 FORGET_AFTER = 5.0
-Refuse = Callable[[CallHead, int, Problem], Awaitable[None]]
+Refuse = Callable[[CallHead, int, Problem], None]
 
 
 class _Pending:
@@ -54,18 +54,18 @@ class Forwarder:
 
     async def start(self) -> None:
         """Listen for "no responders"."""
-        await self._bus.listen(f"{self._prefix}.*", self._returned)
+        await self._bus.hear(f"{self._prefix}.*", self._returned)
 
-    async def forward(self, head: CallHead, params: bytes, holder: str = "") -> None:
+    def forward(self, head: CallHead, params: bytes, holder: str = "") -> None:
         """Send one call; with a holder it goes on with the call which that worker holds."""
         pending = _Pending(head, frame(head, params), time.monotonic(), holder)
-        await self._send(pending)
+        self._send(pending)
 
-    async def _send(self, pending: _Pending) -> None:
+    def _send(self, pending: _Pending) -> None:
         key = self._next = self._next + 1
         self._pending[key] = pending
         self._forget(pending.sent)
-        await self._bus.client.publish(pending.subject, pending.payload, reply=f"{self._prefix}.{key}")
+        self._bus.send(pending.subject, pending.payload, f"{self._prefix}.{key}")
 
     def _forget(self, now: float) -> None:
         # "No responders" comes within milliseconds; what stayed silent has a connector. Keys only grow.
@@ -79,10 +79,10 @@ class Forwarder:
             oldest += 1
         self._oldest = oldest - 1
 
-    async def _returned(self, message: Msg) -> None:
-        if not message.headers or message.headers.get("Status") != "503":
+    def _returned(self, subject: str, _: str, data: bytes, headers: bytes) -> None:
+        if data or not headers.startswith(NO_RESPONDERS):
             return
-        pending = self._pending.pop(int(message.subject[self._cut :]), None)
+        pending = self._pending.pop(int(subject[self._cut :]), None)
         if pending is not None:
             task = asyncio.create_task(self._place_and_resend(pending))
             self._retries.add(task)
@@ -93,21 +93,21 @@ class Forwarder:
         if pending.holder and head.method in TASK_METHODS:
             # The server may still know the task, whoever asks.
             pending.holder, pending.subject = "", subjects.call(head.organisation, head.server)
-            await self._send(pending)
+            self._send(pending)
             return
         if pending.holder:
-            await self._refuse(head, len(pending.payload), holder_gone(head))
+            self._refuse(head, len(pending.payload), holder_gone(head))
             return
         waited = time.monotonic() - pending.started
         left = min(self._placement_wait - waited, head.deadline / 1000 - time.time())
         if left <= 0:
-            await self._refuse(head, len(pending.payload), nobody_holds(head))
+            self._refuse(head, len(pending.payload), nobody_holds(head))
             return
         await self._bus.tell(subjects.PLACE, PlaceServer(organisation=head.organisation, server=head.server))
         await asyncio.sleep(min(pending.pause, left))
         pending.pause = min(pending.pause * 2, 0.5)
         pending.sent = time.monotonic()
-        await self._send(pending)
+        self._send(pending)
 
 
 def holder_gone(head: CallHead) -> Problem:
