@@ -10,6 +10,8 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from callboard_edge.whole_answers import send_whole
+
 STALLED_SECONDS = 20.0
 """So long may a full buffer stay as full as it is."""
 
@@ -52,6 +54,12 @@ class _CutsStalled(asyncio.Protocol):
 
 class HttpProtocol(_CutsStalled, HttpToolsProtocol):
     """HTTP of the edge."""
+
+    def on_headers_complete(self) -> None:
+        """A request begins."""
+        super().on_headers_complete()
+        if self.cycle is not None and not self.cycle.response_started:
+            send_whole(self.cycle)
 
 
 class SocketProtocol(_CutsStalled, WebSocketsSansIOProtocol):

@@ -7,7 +7,6 @@ unexpectedly answers `internal.unexpected`, so that no caller waits for its time
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, get_type_hints
 
@@ -69,7 +68,7 @@ class Bus:
         self._settings = settings
         self._inbox = f"{subjects.inbox(room)}.{instance}"
         self._numbers = 0
-        self._flushing: set[asyncio.Task[None]] = set()
+        self._flushing: set[asyncio.Task[bool]] = set()
         self._reconnected: list[Callable[[], Awaitable[None]]] = []
         self.broker = NatsBroker(
             settings.nats_url,
@@ -197,18 +196,21 @@ class Bus:
         except (nats.errors.Error, OSError) as error:
             log.warning("not_sent", subject=subject, reason=type(error).__name__)
 
-    async def flush(self) -> None:
-        """Wait until the server has taken what was published; without a connection, for at most 10 s."""
+    async def flush(self) -> bool:
+        """Wait until the server has taken what was published; False when it did not within 10 s."""
         # nats-py stops reading when the answer to a flush comes and nobody waits for it any more: so one that is
         # cancelled goes on by itself.
         flushing = asyncio.create_task(self._flushed())
         self._flushing.add(flushing)
         flushing.add_done_callback(self._flushing.discard)
-        await asyncio.shield(flushing)
+        return await asyncio.shield(flushing)
 
-    async def _flushed(self) -> None:
-        with contextlib.suppress(nats.errors.Error):
+    async def _flushed(self) -> bool:
+        try:
             await self.client.flush()
+        except nats.errors.Error:
+            return False
+        return True
 
     async def gather(
         self,

@@ -21,12 +21,12 @@ from callboard.platform.bus import Bus
 from callboard.platform.bus_wire import NO_RESPONDERS
 
 log = structlog.get_logger()
-FORGET_AFTER = 5.0
+SWEEP_SECONDS = 0.25
 Refuse = Callable[[CallHead, int, Problem], None]
 
 
 class _Pending:
-    __slots__ = ("head", "holder", "pause", "payload", "sent", "started", "subject")
+    __slots__ = ("head", "holder", "pause", "payload", "started", "subject")
 
     def __init__(self, head: CallHead, payload: bytes, now: float, holder: str) -> None:
         self.head = head
@@ -34,7 +34,6 @@ class _Pending:
         self.subject = subjects.held(holder) if holder else subjects.call(head.organisation, head.server)
         self.payload = payload
         self.started = now
-        self.sent = now
         self.pause = 0.02
 
 
@@ -51,6 +50,7 @@ class Forwarder:
         self._pending: dict[int, _Pending] = {}
         self._retries: set[asyncio.Task[None]] = set()
         self._oldest = 0
+        self._sweep: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen for "no responders"."""
@@ -64,20 +64,24 @@ class Forwarder:
     def _send(self, pending: _Pending) -> None:
         key = self._next = self._next + 1
         self._pending[key] = pending
-        self._forget(pending.sent)
+        if self._sweep is None:
+            self._sweep = asyncio.create_task(self._forget_sent())
         self._bus.send(pending.subject, pending.payload, f"{self._prefix}.{key}")
 
-    def _forget(self, now: float) -> None:
-        # "No responders" comes within milliseconds; what stayed silent has a connector. Keys only grow.
-        oldest = self._oldest + 1
-        while oldest < self._next:
-            pending = self._pending.get(oldest)
-            if pending is not None:
-                if now - pending.sent < FORGET_AFTER:
-                    break
-                del self._pending[oldest]
-            oldest += 1
-        self._oldest = oldest - 1
+    async def _forget_sent(self) -> None:
+        """While there are calls: forget those that the server has dealt with, from which nothing comes back any more.
+
+        "No responders" comes before the answer to a flush that was sent after the call.
+        """
+        while self._pending:
+            await asyncio.sleep(SWEEP_SECONDS)
+            sent = self._next
+            # Twice: what is waiting to be written may be overtaken by the first, see `Bus.serve`.
+            if await self._bus.flush() and await self._bus.flush():
+                while self._oldest < sent:
+                    self._oldest += 1
+                    self._pending.pop(self._oldest, None)
+        self._sweep = None
 
     def _returned(self, subject: str, _: str, data: bytes, headers: bytes) -> None:
         if data or not headers.startswith(NO_RESPONDERS):
@@ -106,7 +110,6 @@ class Forwarder:
         await self._bus.tell(subjects.PLACE, PlaceServer(organisation=head.organisation, server=head.server))
         await asyncio.sleep(min(pending.pause, left))
         pending.pause = min(pending.pause * 2, 0.5)
-        pending.sent = time.monotonic()
         self._send(pending)
 
 
