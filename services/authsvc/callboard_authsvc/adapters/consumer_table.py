@@ -12,6 +12,7 @@ import msgspec
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import UNREACHABLE, persist, sql
+from callboard.platform.walls import across
 
 _PACKAGE = "callboard_authsvc"
 
@@ -30,6 +31,7 @@ class ConsumerTable:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._across = across(pool)  # the lock is that of the installation, as is what NATS knows
         self._here = asyncio.Lock()
 
     @contextlib.asynccontextmanager
@@ -46,14 +48,14 @@ class ConsumerTable:
                 # A lock of a connection that is gone is gone too.
                 with contextlib.suppress(*UNREACHABLE):
                     await connection.execute(sql(_PACKAGE, "unlock_consumers"))
-                await self._pool.release(connection)
+                await self._across.release(connection)
 
     async def _locked(self) -> asyncpg.pool.PoolConnectionProxy:
-        connection = await self._pool.acquire()
+        connection = await self._across.acquire()
         try:
             await connection.execute(sql(_PACKAGE, "lock_consumers"))
         except BaseException:
-            await self._pool.release(connection)
+            await self._across.release(connection)
             raise
         return connection
 
@@ -77,7 +79,7 @@ class ConsumerTable:
 
     async def all_active(self) -> list[ConsumerRow]:
         """The admitted ones of every organisation."""
-        return await self._rows("all_active_consumers")
+        return _consumers(await persist(lambda: self._across.fetch(sql(_PACKAGE, "all_active_consumers"))))
 
     async def dismissed(self, organisation: str, consumer: str) -> list[ConsumerRow]:
         """The admissions of this name that have ended."""
@@ -85,16 +87,19 @@ class ConsumerTable:
 
     async def all_dismissed(self) -> list[ConsumerRow]:
         """Every admission of every organisation that has ended."""
-        return await self._rows("all_dismissed_consumers")
+        return _consumers(await persist(lambda: self._across.fetch(sql(_PACKAGE, "all_dismissed_consumers"))))
 
     async def _rows(self, statement: str, *arguments: str) -> list[ConsumerRow]:
-        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, statement), *arguments))
-        return [
-            ConsumerRow(
-                organisation=row["organisation"],
-                consumer=row["consumer"],
-                public_key=row["public_key"],
-                admitted_at=row["admitted_at"],
-            )
-            for row in rows
-        ]
+        return _consumers(await persist(lambda: self._pool.fetch(sql(_PACKAGE, statement), *arguments)))
+
+
+def _consumers(rows: list[asyncpg.Record]) -> list[ConsumerRow]:
+    return [
+        ConsumerRow(
+            organisation=row["organisation"],
+            consumer=row["consumer"],
+            public_key=row["public_key"],
+            admitted_at=row["admitted_at"],
+        )
+        for row in rows
+    ]
