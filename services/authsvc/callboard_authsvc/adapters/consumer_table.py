@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -24,6 +25,15 @@ class ConsumerRow(msgspec.Struct, frozen=True, kw_only=True):
     consumer: str
     public_key: str
     admitted_at: datetime
+
+
+class Dependent(NamedTuple):
+    """A consumer that a member admitted; `rights`: role and permissions of that member, none when it left."""
+
+    organisation: str
+    consumer: str
+    public_key: str
+    rights: tuple[str, ...]
 
 
 class ConsumerTable:
@@ -60,10 +70,17 @@ class ConsumerTable:
         return connection
 
     async def insert(
-        self, connection: Connection, organisation: str, consumer: str, public_key: str, now: datetime
+        self,
+        connection: Connection,
+        organisation: str,
+        consumer: str,
+        public_key: str,
+        now: datetime,
+        admitted_by: str = "",
     ) -> None:
-        """Add an admitted consumer."""
-        await connection.execute(sql(_PACKAGE, "insert_consumer"), organisation, consumer, public_key, now)
+        """Add an admitted consumer. `admitted_by`: the member on whose right it depends, if any."""
+        row = (organisation, consumer, public_key, now, admitted_by)
+        await connection.execute(sql(_PACKAGE, "insert_consumer"), *row)
 
     async def dismiss(self, connection: Connection, organisation: str, consumer: str, now: datetime) -> None:
         """Mark the admitted one of this name as dismissed."""
@@ -80,6 +97,19 @@ class ConsumerTable:
     async def all_active(self) -> list[ConsumerRow]:
         """The admitted ones of every organisation."""
         return _consumers(await persist(lambda: self._across.fetch(sql(_PACKAGE, "all_active_consumers"))))
+
+    async def dependent(self) -> list[Dependent]:
+        """The admitted ones of every organisation that depend on a member, and what that one may do now."""
+        rows = await persist(lambda: self._across.fetch(sql(_PACKAGE, "dependent_consumers")))
+        return [
+            Dependent(
+                row["organisation"],
+                row["consumer"],
+                row["public_key"],
+                () if row["role"] is None else (row["role"], *row["permissions"]),
+            )
+            for row in rows
+        ]
 
     async def dismissed(self, organisation: str, consumer: str) -> list[ConsumerRow]:
         """The admissions of this name that have ended."""
