@@ -55,6 +55,7 @@ from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
+from callboard_authsvc.consumers.orphans import keep_dismissing
 from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
 from callboard_authsvc.entry.asks import (
     register_anchor_asks,
@@ -171,7 +172,7 @@ class Authsvc:
         await announce_recent_ends(people)
         await members.news.repeat_recent()
         vault = self._vault_dependencies(journal, organisations, secret_table)
-        consumers = self._consumer_dependencies(journal, organisations, self._pool)
+        consumers = self._consumer_dependencies(journal, members, self._pool)
         self._register(journal, tokens, vault, consumers)
         self._register_people(journal, members, people)
         self._register_erasure(
@@ -185,7 +186,7 @@ class Authsvc:
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
         work = (self._push.run(), consumers.upkeep.run(), last_use.run(), VaultUpkeep(vault, grants, person_keys).run())
-        self._tasks = [asyncio.create_task(each) for each in work]
+        self._tasks = [asyncio.create_task(each) for each in (*work, keep_dismissing(consumers))]
         await self.bus.serve()
         self._ready = True
 
@@ -356,7 +357,7 @@ class Authsvc:
         )
 
     def _consumer_dependencies(
-        self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool
+        self, journal: Journal, members: MemberDependencies, pool: asyncpg.Pool
     ) -> ConsumerDependencies:
         settings = self._materials.settings
         public_url = settings.consumer_nats_url or settings.nats_url
@@ -364,9 +365,10 @@ class Authsvc:
         table = ConsumerTable(pool)
         return ConsumerDependencies(
             journal=journal,
-            organisations=organisations,
+            organisations=members.organisations,
             table=table,
             access=access,
+            rights=members.rights,
             upkeep=ConsumerUpkeep(table, access),
             clock=self._clock,
         )

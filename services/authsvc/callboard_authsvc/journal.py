@@ -69,7 +69,16 @@ Command = (
     | ShredVault
     | NoteSignIn
 )
-_WITH_COMMENT = (ChoosePlan, RevokeToken, ErasePerson, ChangeRole, RemoveMember, RemoveProject, ShredVault)
+_WITH_COMMENT = (
+    ChoosePlan,
+    RevokeToken,
+    DismissConsumer,
+    ErasePerson,
+    ChangeRole,
+    RemoveMember,
+    RemoveProject,
+    ShredVault,
+)
 Order = TypeVar("Order")
 State = TypeVar("State")
 Fact = TypeVar("Fact", bound=Event)
