@@ -41,6 +41,7 @@ TABLES: Final = (
     "event",
     "data_key",
     "secret",
+    "webhook",
     "person_key",
     "token",
     "consumer",
