@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from callboard.contracts import calls, drift, events, vault_events
+from callboard.contracts import calls, drift, events, vault_events, webhook_events
 from callboard.contracts import definitions as d
 
 FOLDER = Path(__file__).parent / "golden"
@@ -131,6 +131,13 @@ def all_events() -> list[events.Event]:
         vault_events.UpstreamSignedIn(server="s", subject="c", issuer="https://i", scopes=("a",)),
         vault_events.UpstreamSignInLost(server="s", subject="c"),
         vault_events.UpstreamSignedOut(server="s", subject="c"),
+        webhook_events.WebhookRegistered(webhook="w", url="https://h/w", kinds=("playbook.*",)),
+        webhook_events.WebhookSecretRotated(webhook="w"),
+        webhook_events.WebhookPaused(webhook="w"),
+        webhook_events.WebhookResumed(webhook="w"),
+        webhook_events.WebhookDisabled(webhook="w", seq=7, reason="answered 500"),
+        webhook_events.WebhookReplayOrdered(webhook="w", first=1, last=7),
+        webhook_events.WebhookDeleted(webhook="w"),
         events.ConsumerAdmitted(consumer="a", public_key="U1"),
         events.ConsumerDismissed(consumer="a", public_key="U1"),
         events.PersonErased(person="p_aaaaaaaaaaaaaaaa"),

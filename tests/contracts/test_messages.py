@@ -30,6 +30,7 @@ from callboard.contracts import (
     upstream_sign_in,
     upstreams,
     vault,
+    webhooks,
 )
 from callboard.contracts.upcasts import read_event
 from tests.contracts.golden import GOLDEN_EVENTS, GOLDEN_HEADS, GOLDEN_RECORDS, all_events, all_heads, all_records
@@ -128,6 +129,7 @@ def test_every_command_and_answer_is_frozen_and_has_a_tag_of_its_own() -> None:
         upstream_sign_in,
         upstreams,
         vault,
+        webhooks,
         events,
         calls,
     ):

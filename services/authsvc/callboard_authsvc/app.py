@@ -81,6 +81,7 @@ from callboard_authsvc.entry.commands import (
     register_token_commands,
     register_vault_commands,
 )
+from callboard_authsvc.entry.webhooks import serve_webhooks
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.external.dependencies import ExternalDependencies
@@ -103,6 +104,8 @@ from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.fingerprint import Fingerprint
 from callboard_authsvc.vault.rotate import VaultUpkeep
 from callboard_authsvc.vault.sealed import Sealer
+from callboard_authsvc.webhooks import dependencies as webhooks
+from callboard_authsvc.webhooks.sending import Sending
 
 log = structlog.get_logger()
 
@@ -147,6 +150,7 @@ class Authsvc:
         self._push = RevocationPush(self.bus)
         self._upkeep: ConsumerUpkeep | None = None
         self._last_use: LastUse | None = None
+        self._sending: Sending | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
 
@@ -185,8 +189,12 @@ class Authsvc:
         register_anchor_asks(self.bus, anchors)
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
-        work = (self._push.run(), consumers.upkeep.run(), last_use.run(), VaultUpkeep(vault, grants, person_keys).run())
-        self._tasks = [asyncio.create_task(each) for each in (*work, keep_dismissing(consumers))]
+        outgoing = webhooks.build(settings, self._pool, store, vault, self._egress())
+        sending = self._sending = await serve_webhooks(self.bus, outgoing)
+        parts = (self._push, consumers.upkeep, last_use, VaultUpkeep(vault, grants, person_keys), sending)
+        self._tasks = [
+            asyncio.create_task(each) for each in (*(part.run() for part in parts), keep_dismissing(consumers))
+        ]
         await self.bus.serve()
         self._ready = True
 
@@ -212,7 +220,7 @@ class Authsvc:
 
     def status(self) -> InstanceStatus:
         """Ready from the end of `start` on; a problem while NATS lags behind what was decided here."""
-        problem = self._upkeep.problem if self._upkeep is not None else ""
+        problem = next((part.problem for part in (self._upkeep, self._sending) if part and part.problem), "")
         figures = {"revocations_waiting": float(self._push.waiting)}
         return self._clockwork.status(ready=self._ready, problem=problem, figures=figures)
 

@@ -37,11 +37,19 @@ from callboard.contracts.personal import ErasePerson
 from callboard.contracts.plans import ChoosePlan
 from callboard.contracts.upstream_sign_in import UpstreamSignOut
 from callboard.contracts.vault import RotateDataKey, ShredVault
+from callboard.contracts.webhooks import (
+    DeleteWebhook,
+    RegisterWebhook,
+    ReplayWebhook,
+    RotateWebhookSecret,
+    SwitchWebhook,
+)
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
 from callboard_authsvc.members.acceptance import Acceptance, Provisioning
 from callboard_authsvc.upstream_oauth.noted import NoteSignIn
+from callboard_authsvc.webhooks.due import DisableNote
 
 Command = (
     CreateOrganisation
@@ -68,16 +76,16 @@ Command = (
     | RotateDataKey
     | ShredVault
     | NoteSignIn
+    | RegisterWebhook
+    | RotateWebhookSecret
+    | SwitchWebhook
+    | ReplayWebhook
+    | DeleteWebhook
+    | DisableNote
 )
 _WITH_COMMENT = (
-    ChoosePlan,
-    RevokeToken,
-    DismissConsumer,
-    ErasePerson,
-    ChangeRole,
-    RemoveMember,
-    RemoveProject,
-    ShredVault,
+    *(ChoosePlan, RevokeToken, DismissConsumer, ErasePerson, ChangeRole, RemoveMember, RemoveProject, ShredVault),
+    *(SwitchWebhook, DeleteWebhook),
 )
 Order = TypeVar("Order")
 State = TypeVar("State")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import urlsplit
+
+from msgspec import Meta
 
 from callboard.contracts.problems import Problem
 from callboard.kernel.plans import PLANS
@@ -29,8 +32,10 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     (`group=role, group=role`): who belongs to that organisation by the claim `oidc_groups_claim`. `oidc_parties`: with
     commas, other `azp` whose JWTs the management API takes. `oidc_webhook_secret` (`whsec_…`): of the provider's
     webhooks, at `/api/v1/webhooks/identity`. `public_url`: where browsers reach the edge.
-    `private_upstreams`: hosts and networks that authorization servers of upstreams, and the identity provider, may
-    have although their addresses are not public, with commas; `*`: loopback and every private range.
+    `private_upstreams`: hosts and networks that authorization servers of upstreams, the identity provider and receivers
+    of webhooks may have although their addresses are not public, with commas; `*`: loopback and every private range.
+    `webhook_retry_seconds`: before the second attempt, doubled with each; after `webhook_give_up_seconds` without an
+    answer that counts the webhook is disabled.
     """
 
     # With a password in it, so it does not print here.
@@ -56,6 +61,8 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     public_url: str = "http://127.0.0.1:8700"
     private_upstreams: str = ""
     wrapping_key_files: str = ""
+    webhook_retry_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5.0
+    webhook_give_up_seconds: Annotated[float, Meta(gt=0, le=30 * 86_400)] = 3 * 86_400.0
 
     def __post_init__(self) -> None:
         private_hosts("CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS", self.private_upstreams, production=self.production)

@@ -12,6 +12,7 @@ from callboard import __version__
 from callboard.cli.exit_codes import EXPLAINED
 from callboard.cli.parser_drafts import add_drafts, add_layers
 from callboard.cli.parser_people import add_people, add_plans
+from callboard.cli.parser_webhooks import add_webhooks
 from callboard.cli.parsing import REFERENCE as _REFERENCE
 from callboard.cli.parsing import Commands
 from callboard.cli.parsing import command as _command
@@ -37,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
         _run, _apply, _organisations, _playbooks, add_drafts, add_layers, _drift, _mcp, _records, _access, add_people,
-        _installation, _tools,
+        add_webhooks, _installation, _tools,
     ):  # fmt: skip
         add(commands)
     return parser

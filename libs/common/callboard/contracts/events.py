@@ -36,15 +36,8 @@ from callboard.contracts.people_events import (
     ServiceAccountCreated,
 )
 from callboard.contracts.personal import Personal
-from callboard.contracts.vault_events import (
-    SecretDestroyed,
-    SecretStored,
-    UpstreamSignedIn,
-    UpstreamSignedOut,
-    UpstreamSignInLost,
-    VaultKeyRotated,
-    VaultShredded,
-)
+from callboard.contracts.vault_events import VaultEvent
+from callboard.contracts.webhook_events import WebhookEvent
 
 
 class OrganisationCreated(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.created", tag_field="type"):
@@ -335,16 +328,11 @@ Event = (
     | PlaybookUnassigned
     | ProjectRemoved
     | OrganisationPlanChosen
-    | SecretStored
-    | SecretDestroyed
-    | VaultKeyRotated
-    | VaultShredded
-    | UpstreamSignedIn
-    | UpstreamSignInLost
-    | UpstreamSignedOut
+    | VaultEvent
     | ConsumerAdmitted
     | ConsumerDismissed
     | PersonErased
+    | WebhookEvent
 )
 
 

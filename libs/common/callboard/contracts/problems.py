@@ -149,6 +149,8 @@ CODES: dict[str, tuple[int, int, str]] = {
         "The server changed it; an operator looks with `callboard drift show` and decides with `drift approve`.",
     ),
     "tool.unknown": (-32602, 404, "List them with `callboard tools ls`."),
+    "webhook.exists": (-32602, 409, "Choose another name, or delete the webhook first."),
+    "webhook.unknown": (-32602, 404, "List them with `callboard webhook ls`."),
     "tool.quarantined": (-32602, 409, "The tool's definition is not valid; `callboard status` says why."),
 }
 

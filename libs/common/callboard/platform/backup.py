@@ -42,6 +42,7 @@ TABLES: Final = (
     "event",
     "data_key",
     "secret",
+    "webhook",
     "person_key",
     "token",
     "consumer",

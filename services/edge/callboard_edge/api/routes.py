@@ -19,6 +19,7 @@ from callboard_edge.api import (
     layers,
     members,
     organisations,
+    outgoing,
     people,
     persons,
     playbooks,
@@ -57,7 +58,7 @@ _SECTIONS = {
     "projects": projects.ROUTES,
     "audit": audit.ROUTES,
     "system": system.ROUTES,
-    "webhooks": webhooks.ROUTES,
+    "webhooks": [*webhooks.ROUTES, *outgoing.ROUTES],
 }
 
 
