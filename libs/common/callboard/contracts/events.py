@@ -36,15 +36,8 @@ from callboard.contracts.people_events import (
     ServiceAccountCreated,
 )
 from callboard.contracts.personal import Personal
-from callboard.contracts.vault_events import (
-    SecretDestroyed,
-    SecretStored,
-    UpstreamSignedIn,
-    UpstreamSignedOut,
-    UpstreamSignInLost,
-    VaultKeyRotated,
-    VaultShredded,
-)
+from callboard.contracts.signing_events import SigningEvent
+from callboard.contracts.vault_events import VaultEvent
 
 
 class OrganisationCreated(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.created", tag_field="type"):
@@ -335,13 +328,8 @@ Event = (
     | PlaybookUnassigned
     | ProjectRemoved
     | OrganisationPlanChosen
-    | SecretStored
-    | SecretDestroyed
-    | VaultKeyRotated
-    | VaultShredded
-    | UpstreamSignedIn
-    | UpstreamSignInLost
-    | UpstreamSignedOut
+    | VaultEvent
+    | SigningEvent
     | ConsumerAdmitted
     | ConsumerDismissed
     | PersonErased
