@@ -46,7 +46,7 @@ def make(kid: str) -> Made:
 
 def opened(private: bytes) -> ECKey:
     """The key behind a private JWK."""
-    return ECKey.import_key(private)
+    return ECKey.import_key(msgspec.json.decode(private))
 
 
 def line_of(row: KeyRow, key: Key) -> SigningKeyLine:
