@@ -91,6 +91,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     "method.unknown": (-32601, 404, "The playbook's servers do not offer this method."),
     "override.conflict": (-32602, 409, "Change the override in the file so that it fits the tool, and apply it."),
     "oauth.refused": (-32602, 400, "`error` says why, in the words of RFC 6749; the client has to ask otherwise."),
+    "oauth.too_many": (-32003, 429, "Wait as long as `Retry-After` says, then try again."),
     "oauth_client.unknown": (-32602, 404, "List them with `GET /api/v1/organisations/ORG/oauth-clients`."),
     "organisation.exists": (-32602, 409, "Choose another name."),
     "organisation.unknown": (-32602, 404, "List them with `callboard status`."),
