@@ -23,6 +23,8 @@ CODES: dict[str, tuple[int, int, str]] = {
     ),
     "auth.invalid": (-32001, 401, "The token is unknown, expired or revoked; issue another one."),
     "auth.forbidden": (-32003, 403, "The token does not allow this; use one that does."),
+    "auth.malformed": (-32600, 400, "Send `Authorization: Bearer <token>`, once."),
+    "auth.scope_insufficient": (-32003, 403, "Let the client ask for the scopes named, or sign in to it again."),
     "bus.unavailable": (-32603, 503, "A service of Callboard is down or restarting; try again in a moment."),
     "call.cancelled": (-32800, 409, "The caller cancelled the request."),
     "call.deadline_exceeded": (-32001, 504, "The upstream took longer than the deadline; raise it or retry."),

@@ -7,6 +7,7 @@ asked of authsvc by the grant `gid` and is what it is now; the token's `scope` o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from callboard.contracts.problems import Problem
-from callboard.kernel.names import is_slug
+from callboard.kernel.names import is_slug, version_number
 from callboard.kernel.permissions import actions_of
 
 ALGORITHM: Final = "ES256"
@@ -25,6 +26,7 @@ LONGEST_SECONDS: Final = 3600
 """The longest life of an access token; nothing mints a longer one."""
 
 USE: Final = "mcp:use"
+_PATH: Final = re.compile(r"/p/([^/@]+)/([^/@]+)(?:@([^/]+))?/(?:mcp|sse|message|ws)/?")
 SCOPES: Final[Mapping[str, str]] = {
     USE: "use",
     "mcp:read": "read",
@@ -64,18 +66,18 @@ def resource_url(public_url: str, organisation: str = "", playbook: str = "") ->
 def resource_of(public_url: str, url: str) -> tuple[str, str] | None:
     """(organisation, playbook) of a resource of ours, ("", "") for `…/mcp`; None for any other URL.
 
-    One slash at the end is forgiven, and capital letters in scheme and host (RFC 8707, MCP basic/authorization); a
-    version of a playbook is the same resource, but has no URL of its own here.
+    One slash at the end is forgiven, and capital letters in scheme and host (RFC 8707, MCP basic/authorization). The
+    URL of a version (`…@3/mcp`) or of another carrier (`…/sse`) stands for the same playbook.
     """
     path = _path_under(public_url, url)
-    if path is None:
+    if path is None or path.removesuffix("/") == "/mcp":
+        return None if path is None else ("", "")
+    found = _PATH.fullmatch(path)
+    if found is None or not is_slug(found[1]) or not is_slug(found[2]):
         return None
-    parts = path.removesuffix("/").split("/")
-    if parts == ["", "mcp"]:
-        return "", ""
-    if len(parts) == 5 and (parts[0], parts[1], parts[4]) == ("", "p", "mcp") and all(map(is_slug, parts[2:4])):
-        return parts[2], parts[3]
-    return None
+    if found[3] is not None and version_number(found[3]) is None:
+        return None
+    return found[1], found[2]
 
 
 def _path_under(public_url: str, url: str) -> str | None:
