@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest_asyncio
 
 from callboard.contracts import oauth_subjects, subjects
+from callboard.contracts.definitions import PlaybookContent, PlaybookDefinition
+from callboard.contracts.events import EventMeta, PlaybookPublished
 from callboard.contracts.layers import SYSTEM
 from callboard.contracts.oauth_server import (
     AddServiceClient,
@@ -22,6 +24,7 @@ from callboard.contracts.oauth_server import (
 from callboard.contracts.people import CreateServiceAccount, RemoveMember
 from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus
+from callboard.platform.event_store import EventStore, Write
 from callboard.platform.settings import Sensitive
 from tests.authsvc.stack import Edge as Asking
 from tests.authsvc.stack import Stack, new_id, some_token
@@ -44,6 +47,7 @@ class World:
 
     async def make(self) -> None:
         await Asking(self.bus).create("acme")
+        await self._publish("start")
         account = CreateServiceAccount(
             command_id=new_id(), organisation="acme", account="robot", role="operator", by="", actor="test"
         )
@@ -51,6 +55,19 @@ class World:
         adding = AddServiceClient(command_id=new_id(), organisation="acme", account="robot")
         added = await self.bus.ask(oauth_subjects.ADD_SERVICE_CLIENT, adding, ClientRegistered)
         self.client = ClientProof(client_id=added.client_id, secret=added.client_secret)
+
+    async def _publish(self, playbook: str) -> None:
+        """As the router does, which is not here."""
+        content = PlaybookContent(definition=PlaybookDefinition(), tools={}, prompts={}, resources={})
+        event = PlaybookPublished(playbook=playbook, version=1, content=content, content_digest="d")
+        command = RevokeGrant(command_id=new_id(), organisation="acme", grant="")
+
+        async def nobody_listens(organisation: str, seq: int) -> None:
+            """No router."""
+
+        store = EventStore(await self.stack.pool(), nobody_listens)
+        write = Write(f"playbook-{playbook}", (event,), 0)
+        await store.append("acme", command.command_id, command, EventMeta(actor="test"), [write])
 
     async def token(self, path: str = "/p/acme/start/mcp", *scopes: str) -> str:
         asked = UseCredentials(proof=self.client, scopes=scopes, resource=self.gateway.url + path)

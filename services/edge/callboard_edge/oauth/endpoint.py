@@ -80,7 +80,7 @@ def endpoint(
             return refusal("invalid_request", f"the body has more than {limit} bytes", 413)
         return await _handled(handle, Request(scope, _again(body)))
 
-    @asgi(path, copy_scope=True)
+    @asgi(path if isinstance(path, str) else list(path), copy_scope=True)
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         response = await answered(scope, receive)
         response.headers.update(extra)
