@@ -225,7 +225,7 @@ async def test_a_path_too_long_for_a_socket_gets_a_short_private_one(tmp_path: P
 
 
 async def test_a_path_may_hold_what_a_url_or_a_list_reads_differently(tmp_path: Path) -> None:
-    with EmbeddedPostgres(tmp_path / "a, \"b\" & 100%") as server:
+    with EmbeddedPostgres(tmp_path / 'a, "b" & 100%') as server:
         await keep(server)
     shutil.rmtree(server.socket_dir)
 

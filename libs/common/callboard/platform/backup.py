@@ -44,6 +44,7 @@ TABLES: Final = (
     "secret",
     "webhook",
     "person_key",
+    "signing_key",
     "token",
     "consumer",
     "person",
