@@ -7,6 +7,7 @@ unexpectedly answers `internal.unexpected`, so that no caller waits for its time
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, get_type_hints
 
@@ -25,6 +26,7 @@ from callboard.contracts.problems import Problem, ProblemBody
 from callboard.platform.bus_wire import Direct, Take, Writer, wire
 from callboard.platform.postgres import UNREACHABLE
 from callboard.platform.settings import CommonSettings
+from callboard.platform.walls import confined
 
 log = structlog.get_logger()
 Answer = TypeVar("Answer", bound=msgspec.Struct)
@@ -280,7 +282,10 @@ def register(bus: Bus, subject: str, handler: Handler, *, queue: str | None = No
         except msgspec.DecodeError as error:
             # msgspec names the field and the type it wants, never the value.
             raise Problem("argument.invalid", f"malformed message: {error}") from None
-        answer = await handler(message)
+        organisation = getattr(message, "organisation", "")
+        # What has none is asked before it is known whose it is, or by the installation.
+        with confined(organisation) if organisation else contextlib.nullcontext():
+            answer = await handler(message)
         body = encode(answer) if answer is not None else b""
         if len(body) > bus.max_payload - 4096:
             size, limit = len(body) / 1e6, bus.max_payload / 1e6
