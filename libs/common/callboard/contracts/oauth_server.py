@@ -296,7 +296,10 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.grants", tag_
 
 
 class RevokeGrant(msgspec.Struct, frozen=True, kw_only=True, tag="grant.revoke", tag_field="type"):
-    """End a grant. `by` has to be its member, or to have `token:manage` in its organisation (empty: it has none)."""
+    """End a grant. `by` has to be its member, or to have `token:manage` in the organisation.
+
+    `organisation` empty: one's own grant, wherever it is.
+    """
 
     command_id: str
     organisation: str

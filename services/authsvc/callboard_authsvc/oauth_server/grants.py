@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from callboard.contracts.access_events import GrantEnd
 from callboard.contracts.oauth_server import AskGrants, GrantLine, Grants, RevokeGrant
 from callboard.contracts.playbooks import Done
@@ -24,15 +26,16 @@ async def revoke_grant(command: RevokeGrant, use: OAuthDependencies) -> Done:
     """Raises `grant.unknown`, `auth.forbidden`. One that ended already: seq 0."""
     principal = await use.rights.of(command.by)
     grant = await use.grants.find(command.grant)
-    if grant is None or grant.organisation != command.organisation:
+    if grant is None:
         raise unknown_grant()
     own = principal is not None and principal.member == grant.member and not principal.playbooks
-    if not own and not grant.organisation:
+    if command.organisation != grant.organisation and not (own and not command.organisation):
         raise unknown_grant()
     if not own:
         await use.rights.require(command.by, "token:manage", grant.organisation)
     reason: GrantEnd = "person" if own else "administrator"
-    return Done(seq=await end_grant(grant, reason, command.actor, use, command=command))
+    there = replace(command, organisation=grant.organisation)
+    return Done(seq=await end_grant(grant, reason, command.actor, use, command=there))
 
 
 def _line(grant: Grant) -> GrantLine:

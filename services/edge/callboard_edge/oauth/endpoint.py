@@ -64,7 +64,7 @@ def refusal_of(problem: Problem, *, basic: bool = False) -> Response:
 
 
 def endpoint(
-    path: str | Sequence[str], handle: Handle, methods: Sequence[str], *, shared: bool, limit: int = BODY
+    paths: Sequence[str], handle: Handle, methods: Sequence[str], *, shared: bool, limit: int = BODY
 ) -> ASGIRouteHandler:
     """The route. `shared`: pages of any origin may use it, without what a browser knows of the person."""
     extra = _ANY_ORIGIN if shared else {}
@@ -80,7 +80,7 @@ def endpoint(
             return refusal("invalid_request", f"the body has more than {limit} bytes", 413)
         return await _handled(handle, Request(scope, _again(body)))
 
-    @asgi(path if isinstance(path, str) else list(path), copy_scope=True)
+    @asgi(list(paths), copy_scope=True)
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         response = await answered(scope, receive)
         response.headers.update(extra)

@@ -30,9 +30,9 @@ def oauth_routes(bus: Bus, tokens: Tokens, public_url: str) -> list[ControllerRo
 
     return [
         endpoint(PATHS, described, ("GET",), shared=True),
-        endpoint("/authorize", Authorize(bus, public_url).handle, ("GET", "POST"), shared=False),
-        endpoint("/token", made.token, ("POST",), shared=True),
-        endpoint("/register", register.Register(bus).handle, ("POST",), shared=True, limit=register.BODY),
-        endpoint("/revoke", made.revoke, ("POST",), shared=True),
-        endpoint("/introspect", made.introspect, ("POST",), shared=False),
+        endpoint(("/authorize",), Authorize(bus, public_url).handle, ("GET", "POST"), shared=False),
+        endpoint(("/token",), made.token, ("POST",), shared=True),
+        endpoint(("/register",), register.Register(bus).handle, ("POST",), shared=True, limit=register.BODY),
+        endpoint(("/revoke",), made.revoke, ("POST",), shared=True),
+        endpoint(("/introspect",), made.introspect, ("POST",), shared=False),
     ]
