@@ -46,6 +46,16 @@ async def test_whoever_has_no_token_is_told_where_to_get_one_before_anything_els
     assert answer.json()["error"]["data"]["code"] == "auth.required"
 
 
+async def test_a_request_that_only_the_router_finds_wanting_gets_the_same_challenge(gateway: Gateway) -> None:
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+    body = {"jsonrpc": "2.0", "id": 7, "method": "initialize", "params": hello}
+    accept = {"Accept": "application/json, text/event-stream"}
+    for answer in (await gateway.listed(), await gateway.request("POST", DOOR, json=body, headers=accept)):
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == challenge(gateway)
+        assert answer.json()["id"] in (1, 7)
+
+
 @pytest.mark.parametrize(("method", "door"), [("GET", "sse"), ("POST", "message"), ("PUT", "sse"), ("POST", "ws")])
 async def test_the_other_carriers_tell_the_same(gateway: Gateway, method: str, door: str) -> None:
     path = f"/p/acme/start/{door}"
@@ -72,13 +82,12 @@ async def test_an_anonymous_playbook_challenges_nobody(gateway: Gateway) -> None
 
 async def test_malformed_and_misplaced_tokens_are_400_without_a_challenge(gateway: Gateway) -> None:
     token = gateway.issuer.token()
-    several = [("Authorization", f"Bearer {token}"), ("Authorization", "Bearer x")]
     answers = [
         await gateway.listed(headers={"Authorization": "Bearer a b"}),
         await gateway.request("GET", f"{DOOR}?access_token={token}"),
         await gateway.request("POST", f"{DOOR}?x=1&access_token={token}", token),
         await gateway.request("POST", f"/p/acme/start/message?access_token={token}", token),
-        await gateway.request("GET", DOOR, headers=dict(several[:1]) | {"authorization": "Bearer"}),
+        await gateway.twice("GET", DOOR, token),
     ]
     assert [answer.status_code for answer in answers] == [400] * 5
     assert not any("www-authenticate" in answer.headers for answer in answers)
