@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from callboard.kernel.access_tokens import resource_url
 from callboard_authsvc.signing.material import make
+from tests.authsvc.stack import some_token
 from tests.edge.gateway import Gateway, running_gateway
 from tests.edge.issuing import TOKEN, principal
 from tests.support.waiting import eventually
@@ -137,6 +138,14 @@ async def test_too_few_scopes_are_403_with_those_that_are_needed(gateway: Gatewa
             )
     for more in ("mcp:use", "mcp:read", "offline_access mcp:use"):
         assert (await gateway.listed(gateway.issuer.token(scope=more))).status_code == 200, "a higher scope holds it"
+
+
+async def test_a_token_that_cannot_be_renewed_is_not_sent_for_more_scopes(gateway: Gateway) -> None:
+    gateway.issuer.tokens[some_token(3)] = principal("key-3", scopes=("call:read",))
+    for path in (DOOR, "/mcp"):
+        answer = await gateway.listed(some_token(3), path)
+        assert answer.status_code == 403
+        assert "www-authenticate" not in answer.headers
 
 
 async def test_who_may_not_at_all_is_not_sent_for_more_scopes(gateway: Gateway) -> None:
