@@ -88,9 +88,11 @@ async def test_malformed_and_misplaced_tokens_are_400_without_a_challenge(gatewa
         await gateway.request("GET", f"{DOOR}?access_token={token}"),
         await gateway.request("POST", f"{DOOR}?x=1&access_token={token}", token),
         await gateway.request("POST", f"/p/acme/start/message?access_token={token}", token),
-        await gateway.twice("GET", DOOR, token),
+        await gateway.listed_with_two(token, DOOR),
     ]
     assert [answer.status_code for answer in answers] == [400] * 5
+    codes = [answer.json()["error"]["data"]["code"] for answer in answers]
+    assert codes == ["auth.malformed", *["argument.invalid"] * 3, "auth.malformed"]
     assert not any("www-authenticate" in answer.headers for answer in answers)
 
 
