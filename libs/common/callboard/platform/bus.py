@@ -240,9 +240,12 @@ class Bus:
 Handler = Callable[[Any], Awaitable[msgspec.Struct | None]]
 
 
-def register(bus: Bus, subject: str, handler: Handler, *, queue: str | None = None, workers: int = 16) -> None:
+def register(
+    bus: Bus, subject: str, handler: Handler, *, queue: str | None = None, workers: int = 16, beyond: bool = False
+) -> None:
     """Subscribe a handler of one typed message through FastStream; `queue` shares the work of a room.
 
+    `beyond`: what it does is the installation's work, though the message names an organisation (`platform.walls`).
     The message is decoded here and not by FastStream, which goes through plain data and so loses `msgspec.Raw`.
     """
     decode = msgspec.json.Decoder(next(iter(get_type_hints(handler).values()))).decode
@@ -255,7 +258,7 @@ def register(bus: Bus, subject: str, handler: Handler, *, queue: str | None = No
             raise Problem("argument.invalid", f"malformed message: {error}") from None
         organisation = getattr(message, "organisation", "")
         # What has none is asked before it is known whose it is, or by the installation.
-        with confined(organisation) if organisation else contextlib.nullcontext():
+        with confined(organisation) if organisation and not beyond else contextlib.nullcontext():
             answer = await handler(message)
         body = encode(answer) if answer is not None else b""
         if len(body) > bus.max_payload - 4096:
