@@ -8,7 +8,6 @@ organisation stands in an answer but the ids that the request itself named, and 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import re
@@ -16,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import asyncpg
 import httpx2
 
 from tests.api.conftest import Api
@@ -294,7 +292,7 @@ class Walls:
         """Raises `Found`."""
         route = self.routes[one.route]
         real = dict(self._chosen(route, one))
-        ghost = {k: v if k == "export" else _ghost(v, self._theirs.mark) for k, v in real.items()}
+        ghost = {k: v if k == "export" else ghost_of(v, self._theirs.mark) for k, v in real.items()}
         if not one.abroad:
             real["organisation"] = ghost["organisation"] = self._ours.name
         left_out = {name for n, name in enumerate(sorted(route.query)) if one.choice >> (n + 6) & 1} - route.required
@@ -352,7 +350,7 @@ def _filled(place: Any, ids: Mapping[str, str]) -> Any:
     return place
 
 
-def _ghost(value: str, mark: str) -> str:
+def ghost_of(value: str, mark: str) -> str:
     """An id of the same form that never was."""
     if mark in value:
         return value.replace(mark, GHOST)
@@ -378,29 +376,6 @@ def _shape(value: Any) -> Any:
         case list():
             return sorted({json.dumps(_shape(inner), sort_keys=True) for inner in value})
     return type(value).__name__ if value is not None else "null"
-
-
-# --- rows --------------------------------------------------------------------------------------------------------
-
-_TABLES = """
-select c.oid::regclass::text as name from pg_class c
-where c.relnamespace in ('cb'::regnamespace, 'rm'::regnamespace) and c.relkind in ('r', 'p') and not c.relispartition
-  and c.relname not in ('cursor') and exists (
-    select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organisation' and not a.attisdropped
-  ) order by 1
-"""
-
-
-async def state_of(owner: asyncpg.Connection, organisation: str) -> dict[str, str]:
-    """Table -> a digest of an organisation's rows, but for when a key was used last."""
-    state = {}
-    for row in await owner.fetch(_TABLES):
-        rows = await owner.fetch(
-            f"select (to_jsonb(t) - 'used_at')::text as r from {row['name']} t where organisation = $1 order by 1",
-            organisation,
-        )
-        state[row["name"]] = hashlib.sha256("\n".join(r["r"] for r in rows).encode()).hexdigest()
-    return state
 
 
 def fresh_mark() -> str:
