@@ -77,6 +77,11 @@ def test_what_names_nobody_shows_nothing_of_others(rig: Rig) -> None:
             assert rig.theirs.mark not in answer.text, path
 
 
+def test_no_service_connects_as_somebody_who_may_pass_the_walls(rig: Rig) -> None:
+    logins = rig.runner.run(rig.logins())
+    assert [(login["usename"], login["passes"], login["owns"]) for login in logins] == [("callboard_rooms", False, 0)]
+
+
 def test_a_route_with_a_parameter_of_a_new_kind_fails_until_somebody_says_whose_it_is() -> None:
     operation = {"parameters": [{"name": "novelty", "in": "path"}]}
     with pytest.raises(KeyError, match="novelty"):

@@ -33,6 +33,11 @@ where c.relnamespace in ('cb'::regnamespace, 'rm'::regnamespace) and c.relkind i
     select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organisation' and not a.attisdropped
   ) order by 1
 """
+_LOGINS = """
+select distinct a.usename::text, r.rolsuper or r.rolbypassrls as passes,
+  (select count(*) from pg_class c where c.relowner = r.oid) as owns
+from pg_stat_activity a join pg_roles r on r.rolname = a.usename where a.application_name = 'callboard'
+"""
 
 
 async def state_of(owner: asyncpg.Connection, organisation: str) -> dict[str, str]:
@@ -65,6 +70,12 @@ class Rig:
         transport = httpx2.ASGITransport(app=application)
         self.http = httpx2.AsyncClient(transport=transport, base_url=f"{self.base}/api/v1")
         self.walls = Walls(self.http, self.routes, ours, theirs)
+
+    async def logins(self) -> list[asyncpg.Record]:
+        """The users that the services are connected as."""
+        async with connected(EmbeddedPostgres(self._directory.postgres).dsn_for(DATABASE)) as owner:
+            found: list[asyncpg.Record] = await owner.fetch(_LOGINS)
+            return found
 
     def tries(self, *paths: str) -> st.SearchStrategy[Try]:
         """Any that names something of theirs; at these routes (method and path) if some are given."""
