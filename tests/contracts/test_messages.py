@@ -13,12 +13,14 @@ import pytest
 
 from callboard.contracts import (
     access,
+    access_events,
     assignments,
     calls,
     drafts,
     drift,
     events,
     layers,
+    oauth_server,
     people,
     personal,
     plans,
@@ -30,6 +32,7 @@ from callboard.contracts import (
     upstream_sign_in,
     upstreams,
     vault,
+    webhooks,
 )
 from callboard.contracts.upcasts import read_event
 from tests.contracts.golden import GOLDEN_EVENTS, GOLDEN_HEADS, GOLDEN_RECORDS, all_events, all_heads, all_records
@@ -114,10 +117,12 @@ def test_every_command_and_answer_is_frozen_and_has_a_tag_of_its_own() -> None:
     tags: dict[object, type] = {}
     for module in (
         access,
+        access_events,
         assignments,
         drafts,
         drift,
         layers,
+        oauth_server,
         people,
         personal,
         plans,
@@ -128,6 +133,7 @@ def test_every_command_and_answer_is_frozen_and_has_a_tag_of_its_own() -> None:
         upstream_sign_in,
         upstreams,
         vault,
+        webhooks,
         events,
         calls,
     ):

@@ -73,6 +73,7 @@ class ConnectorsRoom:
             connect_seconds=settings.connect_seconds,
             max_body_bytes=settings.max_body_bytes,
             allow_stdio=settings.allow_stdio,
+            commands=settings.commands,
         )
         name = "CALLBOARD_CONNECTORS_PRIVATE_UPSTREAMS"
         egress = Egress(private_hosts(name, settings.private_upstreams, production=settings.production))

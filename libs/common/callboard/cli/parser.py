@@ -12,6 +12,7 @@ from callboard import __version__
 from callboard.cli.exit_codes import EXPLAINED
 from callboard.cli.parser_drafts import add_drafts, add_layers
 from callboard.cli.parser_people import add_people, add_plans
+from callboard.cli.parser_webhooks import add_webhooks
 from callboard.cli.parsing import REFERENCE as _REFERENCE
 from callboard.cli.parsing import Commands
 from callboard.cli.parsing import command as _command
@@ -37,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
         _run, _apply, _organisations, _playbooks, add_drafts, add_layers, _drift, _mcp, _records, _access, add_people,
-        _installation, _tools,
+        add_webhooks, _installation, _tools,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -312,6 +313,13 @@ def _access(commands: Commands) -> None:
     shred = _command(vault, "shred", "vault:shred", "destroy the vault's keys, and all that is sealed under them")
     shred.add_argument("organisation", metavar="ORG")
     _why(shred)
+    signing = _group(commands, "signing-key", "the keys that sign access tokens, of the whole installation")
+    _command(signing, "ls", "signing:list_keys", "list them, with the time from which each signs")
+    again = _command(signing, "rotate", "signing:rotate", "publish the next key; it signs a day from now")
+    again.add_argument(
+        "--now", action="store_true", help="sign with it at once, and refuse every access token there is"
+    )
+    _why(again, required=False)
     secret = _group(commands, "secret", "the vault")
     store = _command(secret, "set", "access:store_secret", "store a secret; the value is read from stdin", org=True)
     store.add_argument("name")

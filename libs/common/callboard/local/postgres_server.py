@@ -315,7 +315,8 @@ def _listed(directory: Path) -> str:
 
 def _socket_directory(directory: Path, port: int, user: int | None) -> Path:
     path = directory / "socket"
-    if len(os.fsencode(path / f".s.PGSQL.{port}")) > _SOCKET_PATH_BYTES:
+    # A URL's host with a comma in it is two hosts for every client.
+    if "," in str(path) or len(os.fsencode(path / f".s.PGSQL.{port}")) > _SOCKET_PATH_BYTES:
         digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
         path = Path(tempfile.gettempdir()) / f"callboard-{os.geteuid()}-{digest}"
     path.mkdir(mode=0o700, exist_ok=True)
