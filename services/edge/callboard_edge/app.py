@@ -48,6 +48,7 @@ from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
 from callboard_edge.stalled import HttpProtocol, SocketProtocol
 from callboard_edge.web.connect import connect_routes
+from callboard_edge.web.login import login_routes
 
 log = structlog.get_logger()
 LAST_CALLS = 1.5
@@ -163,7 +164,8 @@ class Edge:
                 mcp,
                 single,
                 *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
-                *connect_routes(self.bus, self._settings.public_url),
+                *login_routes(self.bus, self._logins, self._settings.public_url),
+                *connect_routes(self.bus, self._logins, self._settings.public_url),
                 *health_routes(self.bus, self._metrics_text),
             ],
             openapi_config=OpenAPIConfig(
