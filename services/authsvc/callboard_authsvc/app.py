@@ -51,6 +51,7 @@ from callboard_authsvc.adapters.secret_table import SecretTable
 from callboard_authsvc.adapters.server_definitions import ServerDefinitions
 from callboard_authsvc.adapters.session_table import SessionTable
 from callboard_authsvc.adapters.sign_in_journal import SignInJournal, VaultSecrets
+from callboard_authsvc.adapters.standings import PersonStandings
 from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
@@ -350,6 +351,7 @@ class Authsvc:
             servers=ServerDefinitions(pool),
             secrets=VaultSecrets(vault),
             journal=SignInJournal(journal, grants),
+            standings=PersonStandings(pool),
             here=here(settings.public_url),
             clock=lambda: self._clock().timestamp(),
             chance=self._chance,

@@ -1,6 +1,6 @@
 """Where a browser goes after signing in: a path of ours, whatever it was asked for. Pure.
 
-It is kept in a cookie while the browser is away at the identity provider; `__Host-` keeps other hosts from planting one.
+It is kept in a cookie while the browser is away at the identity provider; `__Host-` keeps others from planting one.
 """
 
 from __future__ import annotations

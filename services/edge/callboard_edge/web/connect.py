@@ -1,7 +1,8 @@
 """Where somebody signs in to an upstream server: `/connect/HANDLE`, and `/oauth/callback` where the browser comes back.
 
-The link says for whom it is, and only that person, signed in to Callboard, may follow it (authsvc decides); the cookie says which
-browser agreed, and only that one may come back, in the same session. A page elsewhere cannot agree in its place.
+The link says for whom it is, and only that person, signed in to Callboard, may follow it (authsvc decides); the cookie
+says which browser agreed, and only that one may come back, in the same session. A page elsewhere cannot agree in its
+place.
 """
 
 from __future__ import annotations

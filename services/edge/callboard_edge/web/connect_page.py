@@ -44,7 +44,7 @@ def other_person_page(person: PersonLine, proof: str, path: str) -> str:
     body = (
         f"<p>You are signed in as <strong>{escape(person.email)}</strong>, and this link is for somebody else. "
         "Nothing was connected.</p>"
-        '<p class="soft">If somebody sent you this link, do not go on: it would connect your account to their calls.</p>'
+        '<p class="soft">If somebody sent you this link, do not go on: it would lend your account to their calls.</p>'
     )
     return page("This link is not for you", body + sign_out_form(proof, path, "Sign in as somebody else"))
 

@@ -13,7 +13,8 @@ _FIELDS = (
     '<input id="email" name="email" type="email" autocomplete="username" inputmode="email" maxlength="320" required '
     'value="{email}"{first}>'
     '<label for="password">Password</label>'
-    '<input id="password" name="password" type="password" autocomplete="current-password" maxlength="1000" required{second}>'
+    '<input id="password" name="password" type="password" autocomplete="current-password" maxlength="1000" '
+    "required{second}>"
 )
 
 

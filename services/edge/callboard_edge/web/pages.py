@@ -42,8 +42,8 @@ dd{margin:0;overflow-wrap:anywhere}
 ul{margin:.25rem 0 1rem;padding-left:1.2rem}
 li{overflow-wrap:anywhere}
 label{display:block;font-weight:600;margin:0 0 .3rem}
-input{width:100%;font:inherit;color:inherit;background:var(--page);border:1px solid var(--soft);border-radius:.5rem;
-padding:.6rem .7rem;margin:0 0 1rem}
+input,select{width:100%;font:inherit;color:inherit;background:var(--page);border:1px solid var(--soft);
+border-radius:.5rem;padding:.6rem .7rem;margin:0 0 1rem}
 .row{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.25rem 0 0}
 button,a.button{flex:1 1 9rem;font:inherit;font-weight:600;text-align:center;text-decoration:none;cursor:pointer;
 padding:.65rem 1rem;border-radius:.5rem;border:1px solid var(--main);background:var(--main);color:var(--on-main)}
@@ -57,7 +57,8 @@ a{color:var(--main)}
 .or{display:flex;align-items:center;gap:.75rem;color:var(--soft);margin:1.25rem 0}
 .or::before,.or::after{content:"";flex:1;border-top:1px solid var(--line)}
 footer{margin:1.25rem 0 0;padding:1rem 0 0;border-top:1px solid var(--line);color:var(--soft);font-size:.9rem}
-@media (max-width:30rem){body{padding:0;place-items:stretch}main{max-width:none;border:0;border-radius:0;box-shadow:none}}
+@media (max-width:30rem){body{padding:0;place-items:stretch}
+main{max-width:none;border:0;border-radius:0;box-shadow:none}}
 """
 _MARK = (
     '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" '

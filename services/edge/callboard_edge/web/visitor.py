@@ -1,7 +1,8 @@
 """Who visits a page, and whether a form comes from a page of ours.
 
 A page that needs somebody sends the browser to `/login?next=...` and gets it back. A form brings a text that only the
-page knew (`proof`), bound to the session and to what the form is about; and the browser must say that our own page sent it.
+page knew (`proof`), bound to the session and to what the form is about; and the browser must say that our own page sent
+it.
 """
 
 from __future__ import annotations
