@@ -8,18 +8,18 @@ from callboard.contracts.oauth_server import Consent
 from callboard.contracts.people import PersonLine
 from callboard.contracts.problems import Problem
 from callboard_edge.web.login_page import sign_out_form
-from callboard_edge.web.pages import facts, hidden, note, page, problem_page, sentence
+from callboard_edge.web.pages import facts, hidden, inert, note, page, problem_page, sentence
 
 _NO_NAME = "An application without a name"
 
 
 def consent_page(asked: Consent, person: PersonLine, proof: str) -> str:
     """Who asks, for what, and where the browser goes with the answer. All texts of the client are its own claims."""
-    name = asked.client_name or _NO_NAME
+    name = inert(asked.client_name).strip() or _NO_NAME
     lines = [("Application", f"{name} (the name it gives itself)")]
     if asked.client_host:
-        lines.append(("Described at", asked.client_host))
-    lines.append(("You will be sent to", asked.redirect_host))
+        lines.append(("Described at", inert(asked.client_host)))
+    lines.append(("You will be sent to", inert(asked.redirect_host)))
     if asked.organisation:
         lines.append(("Organisation", asked.organisation))
     if asked.playbook or asked.union:

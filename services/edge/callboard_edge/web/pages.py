@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Final
@@ -30,7 +31,7 @@ main{width:100%;max-width:27rem;background:var(--card);border:1px solid var(--li
 box-shadow:0 .6rem 2rem rgb(0 0 0/.07)}
 .brand{display:flex;align-items:center;gap:.55rem;color:var(--soft);font-weight:600;margin:0 0 1.25rem}
 .brand svg{width:1.4rem;height:1.4rem;color:var(--main)}
-h1{font-size:1.4rem;line-height:1.25;margin:0 0 .75rem;overflow-wrap:anywhere}
+h1{font-size:1.4rem;line-height:1.25;margin:0 0 1rem;text-wrap:balance;overflow-wrap:anywhere}
 h2{font-size:1rem;margin:1.25rem 0 .35rem}
 p{margin:0 0 .9rem;overflow-wrap:anywhere}
 .soft{color:var(--soft)}
@@ -47,7 +48,7 @@ border-radius:.5rem;padding:.6rem .7rem;margin:0 0 1rem}
 .row{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.25rem 0 0}
 button,a.button{flex:1 1 9rem;font:inherit;font-weight:600;text-align:center;text-decoration:none;cursor:pointer;
 padding:.65rem 1rem;border-radius:.5rem;border:1px solid var(--main);background:var(--main);color:var(--on-main)}
-.second{background:transparent;color:inherit;border-color:var(--soft)}
+button.second,a.second{background:transparent;color:inherit;border-color:var(--soft)}
 form{margin:0}
 a{color:var(--main)}
 :focus-visible{outline:3px solid var(--main);outline-offset:2px}
@@ -101,6 +102,12 @@ def note(text: str, kind: str = "bad") -> str:
 def hidden(**fields: str) -> str:
     """Fields of a form that nobody sees, as HTML."""
     return "".join(f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in fields.items())
+
+
+def inert(text: str, most: int = 100) -> str:
+    """A text that somebody else chose, in one line, without what would hide or reorder it, and not too long."""
+    shown = "".join(each for each in text if not unicodedata.category(each).startswith(("C", "Zl", "Zp")))
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def sentence(text: str) -> str:
