@@ -1,7 +1,7 @@
 """A real browser for the tests of pages: Debian's Chromium in the hands of Playwright.
 
-It is the machine's own (`apt-get install chromium`, or CALLBOARD_TEST_CHROMIUM names another); Playwright downloads none. No host
-but this one exists for it.
+It is the machine's own (`apt-get install chromium`, or CALLBOARD_TEST_CHROMIUM names another); Playwright downloads
+none. No host but this one exists for it.
 """
 
 from __future__ import annotations

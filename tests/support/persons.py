@@ -38,7 +38,7 @@ class Person:
 
 async def member(stack: Stack, organisation: str, role: str = "user", name: str = "ann") -> Person:
     """A new person who has accepted an invitation."""
-    async with httpx2.AsyncClient(base_url=f"{stack.url}/api/v1", timeout=30) as http:
+    async with httpx2.AsyncClient(base_url=f"{stack.url}/api/v1", timeout=30, transport=_from_somewhere()) as http:
         admin = {"Authorization": f"Bearer {stack.admin_token}"}
         url = f"/organisations/{organisation}/invitations"
         invited = await http.post(url, json={"role": role}, headers=admin)
@@ -49,6 +49,11 @@ async def member(stack: Stack, organisation: str, role: str = "user", name: str 
     assert joined.status_code == 201, joined.text
     me = joined.json()
     return Person(email, me["person"]["person"], joined.headers["set-cookie"].partition(";")[0], me["csrf"])
+
+
+def _from_somewhere() -> httpx2.AsyncHTTPTransport:
+    """From an address of its own on loopback, so that tests do not use up each other's attempts to sign in."""
+    return httpx2.AsyncHTTPTransport(local_address=f"127.{os.urandom(1)[0] or 1}.{os.urandom(1)[0]}.7")
 
 
 class Form(HTMLParser):
@@ -81,7 +86,7 @@ class Visitor(httpx2.AsyncClient):
 
     def __init__(self) -> None:
         policy = DefaultCookiePolicy(secure_protocols=("http", "https"))
-        super().__init__(timeout=30, cookies=CookieJar(policy))
+        super().__init__(timeout=30, cookies=CookieJar(policy), transport=_from_somewhere())
 
     async def submit(self, page: httpx2.Response, action: str = "", **fields: str) -> httpx2.Response:
         """Send the form of a page, as a browser does from that page."""
