@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from callboard.contracts import access_events, calls, drift, events, vault_events
+from callboard.contracts import access_events, calls, drift, events, signing_events, vault_events
 from callboard.contracts import definitions as d
 
 FOLDER = Path(__file__).parent / "golden"
@@ -128,6 +128,8 @@ def all_events() -> list[events.Event]:
         vault_events.SecretDestroyed(secret="s"),
         vault_events.VaultKeyRotated(version=2),
         vault_events.VaultShredded(),
+        signing_events.SigningKeyPublished(kid="2026-11-20-a", thumbprint="t", signs_from=WHEN),
+        signing_events.SigningKeyRemoved(kid="2026-11-20-a"),
         vault_events.UpstreamSignedIn(server="s", subject="c", issuer="https://i", scopes=("a",)),
         vault_events.UpstreamSignInLost(server="s", subject="c"),
         vault_events.UpstreamSignedOut(server="s", subject="c"),

@@ -81,6 +81,7 @@ from callboard_authsvc.entry.commands import (
     register_token_commands,
     register_vault_commands,
 )
+from callboard_authsvc.entry.signing import register_signing
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.external.dependencies import ExternalDependencies
@@ -94,6 +95,8 @@ from callboard_authsvc.people.dependencies import PeopleDependencies
 from callboard_authsvc.people.register import ensure_first_administrator
 from callboard_authsvc.people.sessions import announce_recent_ends
 from callboard_authsvc.settings import AuthsvcSettings
+from callboard_authsvc.signing.dependencies import signing_of
+from callboard_authsvc.signing.keep import SigningUpkeep, keep_signing_keys
 from callboard_authsvc.tokens.bootstrap import announce_recent_revocations, ensure_administrator
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.verifier import Verifier
@@ -183,9 +186,19 @@ class Authsvc:
         register_key_commands(self.bus, vault, grants)
         anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
         register_anchor_asks(self.bus, anchors)
+        signing = signing_of(self.bus, journal, self._pool, self._materials.ring, self._clock, self._chance)
+        await keep_signing_keys(signing)
+        register_signing(self.bus, signing)
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
-        work = (self._push.run(), consumers.upkeep.run(), last_use.run(), VaultUpkeep(vault, grants, person_keys).run())
+        vault_upkeep = VaultUpkeep(vault, grants, person_keys)
+        work = (
+            self._push.run(),
+            consumers.upkeep.run(),
+            last_use.run(),
+            vault_upkeep.run(),
+            SigningUpkeep(signing).run(),
+        )
         self._tasks = [asyncio.create_task(each) for each in work]
         await self.bus.serve()
         self._ready = True

@@ -35,12 +35,14 @@ from callboard.contracts.people import (
 )
 from callboard.contracts.personal import ErasePerson
 from callboard.contracts.plans import ChoosePlan
+from callboard.contracts.signing import RotateSigningKey
 from callboard.contracts.upstream_sign_in import UpstreamSignOut
 from callboard.contracts.vault import RotateDataKey, ShredVault
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
 from callboard_authsvc.members.acceptance import Acceptance, Provisioning
+from callboard_authsvc.signing.domain import KeepSigningKeys
 from callboard_authsvc.upstream_oauth.noted import NoteSignIn
 
 Command = (
@@ -68,8 +70,19 @@ Command = (
     | RotateDataKey
     | ShredVault
     | NoteSignIn
+    | RotateSigningKey
+    | KeepSigningKeys
 )
-_WITH_COMMENT = (ChoosePlan, RevokeToken, ErasePerson, ChangeRole, RemoveMember, RemoveProject, ShredVault)
+_WITH_COMMENT = (
+    ChoosePlan,
+    RevokeToken,
+    ErasePerson,
+    ChangeRole,
+    RemoveMember,
+    RemoveProject,
+    ShredVault,
+    RotateSigningKey,
+)
 Order = TypeVar("Order")
 State = TypeVar("State")
 Fact = TypeVar("Fact", bound=Event)

@@ -125,6 +125,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_
     `member`: the person or service account behind it; `grants`: organisation > what the member may do there now, as
     its role and permissions (see `kernel.permissions`). Without a member it is None, and the scopes alone count.
     A signed-in person belongs to no single organisation: `organisation` is empty.
+    `renewed`: its token is one of a series, so that a call which began with one may end after it.
     """
 
     key_id: str
@@ -135,6 +136,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_
     expires_at: datetime | None = None
     member: str = ""
     grants: dict[str, tuple[str, ...]] | None = None
+    renewed: bool = False
 
 
 class TokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="token.revoked", tag_field="type"):

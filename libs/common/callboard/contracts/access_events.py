@@ -112,3 +112,18 @@ class ConsumerDismissed(msgspec.Struct, frozen=True, kw_only=True, tag="consumer
 
     consumer: str
     public_key: str
+
+
+AccessEvent = (
+    ClientTokenIssued
+    | ClientTokenRevoked
+    | ClientTokenRotated
+    | ConsentGiven
+    | GrantIssued
+    | GrantRevoked
+    | RefreshReplayDetected
+    | ServiceClientAdded
+    | ServiceClientRemoved
+    | ConsumerAdmitted
+    | ConsumerDismissed
+)

@@ -11,19 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from callboard.contracts.access_events import (
-    ClientTokenIssued,
-    ClientTokenRevoked,
-    ClientTokenRotated,
-    ConsentGiven,
-    ConsumerAdmitted,
-    ConsumerDismissed,
-    GrantIssued,
-    GrantRevoked,
-    RefreshReplayDetected,
-    ServiceClientAdded,
-    ServiceClientRemoved,
-)
+from callboard.contracts.access_events import AccessEvent
 from callboard.contracts.definitions import (
     Catalogue,
     Layer,
@@ -49,15 +37,8 @@ from callboard.contracts.people_events import (
     ServiceAccountCreated,
 )
 from callboard.contracts.personal import Personal
-from callboard.contracts.vault_events import (
-    SecretDestroyed,
-    SecretStored,
-    UpstreamSignedIn,
-    UpstreamSignedOut,
-    UpstreamSignInLost,
-    VaultKeyRotated,
-    VaultShredded,
-)
+from callboard.contracts.signing_events import SigningEvent
+from callboard.contracts.vault_events import VaultEvent
 
 
 class OrganisationCreated(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.created", tag_field="type"):
@@ -288,9 +269,6 @@ Event = (
     | CanaryStarted
     | CanaryPromoted
     | CanaryEnded
-    | ClientTokenIssued
-    | ClientTokenRevoked
-    | ClientTokenRotated
     | MemberInvited
     | InvitationWithdrawn
     | MemberJoined
@@ -304,21 +282,9 @@ Event = (
     | PlaybookUnassigned
     | ProjectRemoved
     | OrganisationPlanChosen
-    | SecretStored
-    | SecretDestroyed
-    | VaultKeyRotated
-    | VaultShredded
-    | UpstreamSignedIn
-    | UpstreamSignInLost
-    | UpstreamSignedOut
-    | ConsentGiven
-    | GrantIssued
-    | GrantRevoked
-    | RefreshReplayDetected
-    | ServiceClientAdded
-    | ServiceClientRemoved
-    | ConsumerAdmitted
-    | ConsumerDismissed
+    | VaultEvent
+    | SigningEvent
+    | AccessEvent
     | PersonErased
 )
 

@@ -41,10 +41,11 @@ class ClientRegistered(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.reg
 class AskClient(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.client?", tag_field="type"):
     """Who is this client? An id that begins with https:// is the URL of its metadata document, which is fetched.
 
-    Unknown, expired and unreadable are `oauth.refused` with `invalid_client`.
+    Unknown, expired and unreadable are `oauth.refused` with `invalid_client`. `address`: as in `RegisterClient`.
     """
 
     client_id: str
+    address: str = ""
 
 
 class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.client", tag_field="type"):
@@ -162,11 +163,10 @@ class ConsentDecided(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.decid
 
 
 class ClientProof(msgspec.Struct, frozen=True, kw_only=True):
-    """How a client shows who it is: not at all, by a secret (`basic`: in the header), or an assertion (RFC 7523)."""
+    """How a client shows who it is: not at all, by a secret, or by a signed assertion (RFC 7523)."""
 
     client_id: str = ""
     secret: str = ""
-    basic: bool = False
     assertion: str = ""
 
     def __repr__(self) -> str:

@@ -54,3 +54,14 @@ class UpstreamSignedOut(msgspec.Struct, frozen=True, kw_only=True, tag="upstream
 
     server: str
     subject: Personal
+
+
+VaultEvent = (
+    SecretStored
+    | SecretDestroyed
+    | VaultKeyRotated
+    | VaultShredded
+    | UpstreamSignedIn
+    | UpstreamSignInLost
+    | UpstreamSignedOut
+)

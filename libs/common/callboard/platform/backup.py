@@ -42,6 +42,7 @@ TABLES: Final = (
     "data_key",
     "secret",
     "person_key",
+    "signing_key",
     "token",
     "consumer",
     "person",
