@@ -13,7 +13,6 @@ import structlog
 
 from callboard.contracts import subjects
 from callboard.contracts.status import InstanceStatus, LogHint
-from callboard.kernel.webhook_signatures import key_of
 from callboard.platform.bus import Bus
 from callboard.platform.bus_identity import BusIdentityError, Trust
 from callboard.platform.egress import Egress, private_hosts
@@ -25,13 +24,12 @@ from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.attempt_table import AttemptTable
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
-from callboard_authsvc.adapters.external_table import ExternalTable
 from callboard_authsvc.adapters.grant_table import GrantTable
-from callboard_authsvc.adapters.identity_provider import IdentityProvider, Provider
 from callboard_authsvc.adapters.key_file import (
     ANCHORS,
     CSRF,
     FINGERPRINT,
+    OAUTH_LINEAGE,
     PEPPER,
     PERSON_NAMES,
     SETTING,
@@ -78,15 +76,17 @@ from callboard_authsvc.entry.commands import (
     register_token_commands,
     register_vault_commands,
 )
+from callboard_authsvc.entry.oauth import register_oauth
 from callboard_authsvc.entry.signing import register_signing
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.keys import PersonKeys
-from callboard_authsvc.external.dependencies import ExternalDependencies
-from callboard_authsvc.external.domain import parse_roles
+from callboard_authsvc.external.dependencies import ExternalDependencies, external_of
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.members.dependencies import MemberDependencies
 from callboard_authsvc.members.rights import Rights
 from callboard_authsvc.members.tell import MemberNews
+from callboard_authsvc.oauth_server.dependencies import oauth_of
+from callboard_authsvc.oauth_server.end import announce_recent_ends as announce_ended_grants
 from callboard_authsvc.organisations.known import KnownOrganisations
 from callboard_authsvc.people.dependencies import PeopleDependencies
 from callboard_authsvc.people.register import ensure_first_administrator
@@ -173,7 +173,8 @@ class Authsvc:
         vault = self._vault_dependencies(journal, organisations, secret_table)
         consumers = self._consumer_dependencies(journal, organisations, self._pool)
         self._register(journal, tokens, vault, consumers)
-        self._register_people(journal, members, people)
+        external = external_of(settings, people, self._pool, self._egress().fetch)
+        self._register_people(journal, members, people, external)
         self._register_erasure(
             ErasureDependencies(journal, organisations, person_keys, members, self._push, self._clock)
         )
@@ -188,6 +189,10 @@ class Authsvc:
         signing = signing_of(self.bus, journal, self._pool, self._materials.ring, self._clock, self._chance)
         await keep_signing_keys(signing)
         register_signing(self.bus, signing)
+        lineage = self._materials.keys.derive(OAUTH_LINEAGE)
+        oauth = oauth_of(settings, self._pool, members, signing, self._push, lineage, self._egress().fetch)
+        register_oauth(self.bus, oauth)
+        await announce_ended_grants(oauth)
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
         vault_upkeep = VaultUpkeep(vault, grants, person_keys)
@@ -245,14 +250,19 @@ class Authsvc:
         register_erasure_commands(self.bus, use)
         register_erasure_asks(self.bus, use)
 
-    def _register_people(self, journal: Journal, members: MemberDependencies, people: PeopleDependencies) -> None:
+    def _register_people(
+        self,
+        journal: Journal,
+        members: MemberDependencies,
+        people: PeopleDependencies,
+        external: ExternalDependencies,
+    ) -> None:
         register_member_commands(self.bus, members)
         register_member_asks(self.bus, members)
         register_project_commands(self.bus, journal, members.organisations)
         register_project_asks(self.bus, journal, members.organisations)
         register_person_commands(self.bus, people)
         register_person_asks(self.bus, people)
-        external = self._external_dependencies(people)
         register_external_commands(self.bus, external)
         register_external_asks(self.bus, external)
 
@@ -285,27 +295,6 @@ class Authsvc:
             csrf=Verifier(self._materials.keys.derive(CSRF)),
             clock=self._clock,
             chance=self._chance,
-        )
-
-    def _external_dependencies(self, people: PeopleDependencies) -> ExternalDependencies:
-        settings = self._materials.settings
-        provider = Provider(
-            issuer=settings.oidc_issuer,
-            client_id=settings.oidc_client_id,
-            client_secret=settings.oidc_client_secret,
-            redirect_url=settings.oidc_redirect_url,
-            scopes=settings.oidc_scopes,
-        )
-        assert self._pool is not None, "the pool is opened first"
-        return ExternalDependencies(
-            provider=IdentityProvider(provider, self._egress().fetch) if settings.oidc_issuer else None,
-            table=ExternalTable(self._pool),
-            people=people,
-            organisation=settings.oidc_organisation,
-            groups_claim=settings.oidc_groups_claim,
-            roles=parse_roles(settings.oidc_roles),
-            webhook_key=key_of(settings.oidc_webhook_secret) if settings.oidc_webhook_secret else b"",
-            parties=frozenset({settings.oidc_client_id, *settings.oidc_parties.split(",")} - {""}),
         )
 
     def _token_dependencies(

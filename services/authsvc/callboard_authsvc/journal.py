@@ -23,6 +23,7 @@ from callboard.contracts.access import (
     StoreSecret,
 )
 from callboard.contracts.events import Event, EventMeta, Recorded
+from callboard.contracts.oauth_server import AddServiceClient, RemoveServiceClient, RevokeGrant
 from callboard.contracts.people import (
     AssignPlaybook,
     ChangeRole,
@@ -42,6 +43,7 @@ from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
 from callboard_authsvc.members.acceptance import Acceptance, Provisioning
+from callboard_authsvc.oauth_server.domain import NoteGrant
 from callboard_authsvc.signing.domain import KeepSigningKeys
 from callboard_authsvc.upstream_oauth.noted import NoteSignIn
 
@@ -70,6 +72,10 @@ Command = (
     | RotateDataKey
     | ShredVault
     | NoteSignIn
+    | NoteGrant
+    | RevokeGrant
+    | AddServiceClient
+    | RemoveServiceClient
     | RotateSigningKey
     | KeepSigningKeys
 )
@@ -82,6 +88,7 @@ _WITH_COMMENT = (
     RemoveProject,
     ShredVault,
     RotateSigningKey,
+    RevokeGrant,
 )
 Order = TypeVar("Order")
 State = TypeVar("State")

@@ -83,6 +83,9 @@ class MemberTable:
                     await connection.execute(sql(_PACKAGE, "member_removed"), organisation, event.member, now)
                     # For good: whoever joins again does not get old keys back.
                     await connection.execute(sql(_PACKAGE, "revoke_tokens_of_member"), organisation, event.member, now)
+                    await connection.execute(
+                        sql(_PACKAGE, "oauth_revoke_grants_of_member"), organisation, event.member, now
+                    )
                 case _:
                     pass
 

@@ -51,13 +51,16 @@ class SigningKeySet:
         if time.monotonic() - self._asked_at < fresh:
             return
         async with self._asking:
-            while time.monotonic() - self._asked_at >= fresh:
+            if time.monotonic() - self._asked_at < fresh:
+                return  # somebody else asked meanwhile
+            while True:
                 changes = self._changes
                 found = await self._bus.ask(subjects.SIGNING_KEYS, AskSigningKeys(), SigningKeys, 5.0)
                 # The answer may be older than what was pushed while it was on its way.
                 if changes == self._changes:
-                    self._lines, self._asked_at = found.keys, time.monotonic()
-                    self._keys = {line.kid: ECKey.import_key(_jwk(line)) for line in found.keys}
+                    break
+            self._lines, self._asked_at = found.keys, time.monotonic()
+            self._keys = {line.kid: ECKey.import_key(_jwk(line)) for line in found.keys}
 
 
 def _jwk(line: SigningKeyLine) -> dict[str, str | list[str]]:

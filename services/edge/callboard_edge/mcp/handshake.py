@@ -162,7 +162,7 @@ class Handshake:
         id = headers.get(b"mcp-session-id")
         if id is None:
             if principal.organisation == "":
-                await self._playbooks.open(place, asker_of(principal))
+                await self.admit(place, principal)
             text = "Missing Mcp-Session-Id: begin with initialize, or speak 2026-07-28"
             raise Refused(INVALID_REQUEST, text, message.raw_id)
         version = headers.get(b"mcp-protocol-version")
@@ -170,6 +170,8 @@ class Handshake:
             raise Refused(INVALID_REQUEST, "Unsupported protocol version", message.raw_id)
         session = await self._sessions.find(id.decode("latin-1"), principal.key_id)
         if session is None or (session.organisation, session.playbook, session.version) != place[:3]:
+            if principal.organisation == "":
+                await self.admit(place, principal)
             error = error_object(-32001, "Session not found: initialize again")
             await send_json(send, 404, error_message(message.raw_id, error))
             return None
