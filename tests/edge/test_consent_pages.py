@@ -25,7 +25,7 @@ from callboard.contracts.oauth_server import (
 from callboard.contracts.people import AskSession, PersonLine, SignedIn
 from callboard.contracts.problems import Problem
 from callboard_edge.auth.logins import Logins
-from callboard_edge.web.consent import BEGUN, consent_routes
+from callboard_edge.web.consent import BEGUN, begun_cookie, consent_routes
 from tests.support.persons import Form, Visitor
 
 URL = "https://callboard.example"
@@ -161,3 +161,12 @@ async def test_where_there_is_nothing_to_let_in_the_client_can_be_told(
     fields = Form(page.text).fields
     authsvc.problem = None
     assert (await decide(visitor, {**fields, "decision": "deny"})).status_code == 303
+
+
+def test_a_browser_has_several_requests_open_and_the_oldest_is_forgotten() -> None:
+    jar: dict[str, str] = {}
+    for number in range(7):
+        name, _, value = begun_cookie(jar, f"r{number}").partition(";")[0].partition("=")
+        jar[name] = value
+    assert jar == {BEGUN: "r2.r3.r4.r5.r6"}
+    assert begun_cookie({}, "r").endswith("Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=900")

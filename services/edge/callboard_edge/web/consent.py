@@ -7,10 +7,10 @@ session's alone; so nobody gets somebody else to answer a request that they bega
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from litestar import get, post
-from litestar.datastructures import Cookie
 from litestar.types import ControllerRouterHandler
 
 from callboard.contracts import oauth_subjects
@@ -38,11 +38,11 @@ _MOST: Final = 5
 """Requests that one browser may have open; the oldest is forgotten."""
 
 
-def begun_cookie(request: AnyRequest, begun: str) -> Cookie:
-    """What `/authorize` gives the browser in which a request was begun."""
-    kept = [each for each in request.cookies.get(BEGUN, "").split(".") if each][-(_MOST - 1) :]
+def begun_cookie(cookies: Mapping[str, str], begun: str) -> str:
+    """The Set-Cookie header with which `/authorize` marks the browser in which a request was begun."""
+    kept = [each for each in cookies.get(BEGUN, "").split(".") if each][-(_MOST - 1) :]
     value = ".".join([*kept, begun])
-    return Cookie(BEGUN, value=value, max_age=_BEGUN_SECONDS, secure=True, httponly=True, samesite="lax")
+    return f"{BEGUN}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={_BEGUN_SECONDS}"
 
 
 class ConsentPages:

@@ -19,7 +19,8 @@ def consent_page(asked: Consent, person: PersonLine, proof: str) -> str:
     lines = [("Application", f"{name} (the name it gives itself)")]
     if asked.client_host:
         lines.append(("Described at", inert(asked.client_host)))
-    lines.append(("You will be sent to", inert(asked.redirect_host)))
+    # A scheme of a program's own may have nothing where others have their host.
+    lines.append(("You will be sent to", inert(asked.redirect_host or asked.redirect_uri)))
     if asked.organisation:
         lines.append(("Organisation", asked.organisation))
     if asked.playbook or asked.union:
