@@ -19,6 +19,7 @@ from callboard.contracts.people import AskExternal
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.contracts.signing import AskSigningKeys, SigningKeys, SigningKeysChanged, VerifyGrant
+from callboard.local.nats_server import EmbeddedNats
 from callboard.platform.bus import Bus, register
 from callboard.platform.bus_identity import Permissions, user_creds
 from callboard.platform.settings import CommonSettings
@@ -26,7 +27,7 @@ from callboard_edge.app import Edge
 from callboard_edge.settings import EdgeSettings
 from tests.authsvc.stack import permissions_of
 from tests.edge.issuing import Issuer
-from tests.support.backends import free_port, nats_server
+from tests.support.backends import ContainerNats, free_port, nats_server
 from tests.support.stack import META
 
 OPEN = "open"
@@ -93,35 +94,44 @@ async def running_gateway(directory: Path) -> AsyncIterator[Gateway]:
     """Until the end of the block."""
     with nats_server(directory) as nats:
 
-        def settings(room: str) -> dict[str, str]:
+        def credentials(room: str) -> str:
             path = directory / f"{room}.creds"
             user_creds(nats.trust, room, permissions_of(room)).save(path)
-            return {"nats_url": nats.url, "nats_credentials": str(path)}
+            return str(path)
 
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        authsvc = Bus("authsvc", "a1", CommonSettings(**settings("authsvc")))  # type: ignore[arg-type]
+        authsvc = Bus("authsvc", "a1", CommonSettings(nats_url=nats.url, nats_credentials=credentials("authsvc")))
         gateway = Gateway(url, Issuer(url), authsvc)
         await authsvc.connect(within=5)
         _answer_as_authsvc(authsvc, gateway.issuer)
         await authsvc.serve()
-        router = Client()
-        everything = Permissions(publish=(">",), subscribe=(">",))
-        await router.connect(nats.url, user_credentials=user_creds(nats.trust, "router", everything).raw())
-
-        async def route(message: Msg) -> None:
-            await gateway.route(router, message)
-
-        await router.subscribe(f"{subjects.RPC}.>", cb=route)
-        await router.jetstream().create_key_value(bucket=subjects.BUCKET_SESSIONS)
-        edge = Edge(EdgeSettings(port=port, public_url=url, **settings("edge")), "e1")  # type: ignore[arg-type]
-        await edge.start()
-        try:
+        async with running_edge(gateway, nats, credentials("edge")):
             yield gateway
-        finally:
-            await edge.stop()
-            await router.close()
-            await authsvc.close()
+        await authsvc.close()
+
+
+@asynccontextmanager
+async def running_edge(gateway: Gateway, nats: EmbeddedNats | ContainerNats, credentials: str) -> AsyncIterator[None]:
+    """The edge of a gateway, and its router."""
+    router = Client()
+    everything = Permissions(publish=(">",), subscribe=(">",))
+    await router.connect(nats.url, user_credentials=user_creds(nats.trust, "router", everything).raw())
+
+    async def route(message: Msg) -> None:
+        await gateway.route(router, message)
+
+    await router.subscribe(f"{subjects.RPC}.>", cb=route)
+    await router.jetstream().create_key_value(bucket=subjects.BUCKET_SESSIONS)
+    port = int(gateway.url.rpartition(":")[2])
+    settings = EdgeSettings(port=port, public_url=gateway.url, nats_url=nats.url, nats_credentials=credentials)
+    edge = Edge(settings, "e1")
+    await edge.start()
+    try:
+        yield
+    finally:
+        await edge.stop()
+        await router.close()
 
 
 def _answer_as_authsvc(bus: Bus, issuer: Issuer) -> None:

@@ -46,6 +46,7 @@ from callboard_edge.mcp.stream_holders import StreamHolders
 from callboard_edge.mcp.streams import Streams
 from callboard_edge.mcp.watching import Watching
 from callboard_edge.mcp.web_socket import WebSockets
+from callboard_edge.oauth.routes import oauth_routes
 from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
 from callboard_edge.stalled import HttpProtocol, SocketProtocol
@@ -170,6 +171,7 @@ class Edge:
                 single,
                 *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
                 *page_routes(self.bus, self._logins, self._settings.public_url),
+                *oauth_routes(self.bus, self._tokens, self._settings.public_url),
                 *resource_routes(self._keys, self._settings.public_url),
                 *health_routes(self.bus, self._metrics_text),
             ],

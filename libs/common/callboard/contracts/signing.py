@@ -40,6 +40,13 @@ class RotateSigningKey(msgspec.Struct, frozen=True, kw_only=True, tag="signing_k
     actor: str = ""
 
 
+class NewSigningKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `POST /api/v1/system/signing-keys`; see `RotateSigningKey`."""
+
+    at_once: bool = False
+    comment: str = ""
+
+
 class SigningKeysChanged(msgspec.Struct, frozen=True, kw_only=True, tag="signing_keys.changed", tag_field="type"):
     """authsvc > edges on `cb.push.signing_keys_changed`: these are the keys now."""
 

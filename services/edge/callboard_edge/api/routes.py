@@ -28,6 +28,7 @@ from callboard_edge.api import (
     replays,
     servers,
     sign_ins,
+    signing_keys,
     system,
     vault,
     webhooks,
@@ -56,7 +57,7 @@ _SECTIONS = {
     "persons": persons.ROUTES,
     "projects": projects.ROUTES,
     "audit": audit.ROUTES,
-    "system": system.ROUTES,
+    "system": [*system.ROUTES, *signing_keys.ROUTES],
     "webhooks": webhooks.ROUTES,
 }
 
