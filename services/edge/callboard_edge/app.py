@@ -50,8 +50,8 @@ from callboard_edge.oauth.routes import oauth_routes
 from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
 from callboard_edge.stalled import HttpProtocol, SocketProtocol
-from callboard_edge.web.connect import connect_routes
 from callboard_edge.web.resource_metadata import resource_routes
+from callboard_edge.web.routes import page_routes
 
 log = structlog.get_logger()
 LAST_CALLS = 1.5
@@ -170,7 +170,7 @@ class Edge:
                 mcp,
                 single,
                 *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
-                *connect_routes(self.bus, self._settings.public_url),
+                *page_routes(self.bus, self._logins, self._settings.public_url),
                 *oauth_routes(self.bus, self._tokens, self._settings.public_url),
                 *resource_routes(self._keys, self._settings.public_url),
                 *health_routes(self.bus, self._metrics_text),
