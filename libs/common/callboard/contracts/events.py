@@ -49,6 +49,7 @@ from callboard.contracts.people_events import (
     ServiceAccountCreated,
 )
 from callboard.contracts.personal import Personal
+from callboard.contracts.policy_events import PolicyEvent
 from callboard.contracts.vault_events import (
     SecretDestroyed,
     SecretStored,
@@ -320,6 +321,7 @@ Event = (
     | ConsumerAdmitted
     | ConsumerDismissed
     | PersonErased
+    | PolicyEvent
 )
 
 

@@ -30,9 +30,12 @@ PROBLEM_STATUS = {
     "auth.invalid": 401,
     "auth.forbidden": 403,
     "header.mismatch": 400,
+    "limit.exceeded": 429,
+    "limit.uncounted": 503,
     "payload.too_large": 413,
     "playbook.unknown": 404,
     "playbook.version_unknown": 404,
+    "quota.exceeded": 429,
     "session.busy": 429,
     "session.unknown": 404,
 }
@@ -119,19 +122,26 @@ def challenge(code: str) -> Headers:
     return [(b"www-authenticate", b'Bearer realm="callboard"')]
 
 
+def headers_of(status: int, code: str, retry_after: object = None) -> Headers | None:
+    """What goes with an error: how to authenticate, or when to come again (RFC 9110 section 10.2.3)."""
+    if status == 401:
+        return challenge(code)
+    return [(b"retry-after", str(retry_after).encode())] if isinstance(retry_after, int) else None
+
+
 async def send_problem(send: Send, id: bytes, problem: Problem, *, modern: bool) -> None:
     """A problem of ours as the whole answer."""
     status = PROBLEM_STATUS.get(problem.code)
     if status is None:
         status = MODERN_STATUS.get(problem.rpc_code, 200) if modern else 200
-    headers = challenge(problem.code) if status == 401 else None
+    headers = headers_of(status, problem.code, problem.data.get("retry_after"))
     await send_json(send, status, error_message(id, problem_object(problem)), headers)
 
 
 async def refuse(send: Send, problem: Problem) -> None:
     """A problem instead of a stream or a connection: always an error by its status."""
     status = problem.http_status
-    headers = challenge(problem.code) if status == 401 else None
+    headers = headers_of(status, problem.code, problem.data.get("retry_after"))
     await send_json(send, status, error_message(b"null", problem_object(problem)), headers)
 
 

@@ -16,8 +16,8 @@ from callboard_edge.mcp.answers import (
     PROBLEM_STATUS,
     Receive,
     Send,
-    challenge,
     error_message,
+    headers_of,
     result_message,
     send_event,
     send_json,
@@ -28,11 +28,20 @@ from callboard_edge.mcp.calls import TICK, WATCH, Call, Calls
 from callboard_edge.mcp.outlet import Outlet
 
 
+class _Data(msgspec.Struct):
+    retry_after: int | None = None
+
+
 class _Error(msgspec.Struct):
     code: int = 0
 
 
+class _Refusal(msgspec.Struct):
+    data: _Data | None = None
+
+
 _peek = msgspec.json.Decoder(_Error).decode
+_refusal = msgspec.json.Decoder(_Refusal).decode
 
 
 def status_of(problem: str, body: bytes, *, modern: bool) -> int:
@@ -49,6 +58,12 @@ def _code_of(error: bytes) -> int:
         return _peek(error).code
     except msgspec.DecodeError:
         return 0
+
+
+def _retry_after(status: int, error: bytes) -> int | None:
+    """When to come again: in the body of a refusal of ours."""
+    data = _refusal(error).data if status in (429, 503) else None
+    return None if data is None else data.retry_after
 
 
 async def relay(calls: Calls, call: Call, outlet: Outlet, *, modern: bool) -> str:
@@ -123,7 +138,7 @@ class HttpOutlet:
             await self._last(message)
             return
         status = status_of(problem, error, modern=self._modern)
-        await send_json(self._send, status, message, challenge(problem) if status == 401 else None)
+        await send_json(self._send, status, message, headers_of(status, problem, _retry_after(status, error)))
 
     async def say(self, message: bytes) -> None:
         """An event; the first one makes the answer a stream."""
