@@ -133,6 +133,9 @@ class Edge:
             ws_per_message_deflate=False,
             lifespan="off",
             access_log=False,
+            # Left alone, uvicorn believes every peer on this machine.
+            proxy_headers=bool(self._settings.proxy_networks),
+            forwarded_allow_ips=[str(network) for network in self._settings.proxy_networks],
             server_header=False,
             date_header=False,
             log_config=None,
