@@ -99,7 +99,7 @@ class Router:
         answer_status(self)
         await self.bus.listen(f"{subjects.HINT}.>", self._hinted)
         await self._rpc.forwarder.start()
-        self._calls = await self.bus.listen(f"{subjects.RPC}.>", self._rpc.handle, queue="router")
+        self._calls = await self.bus.hear(f"{subjects.RPC}.>", self._rpc.handle, "router")
         await self.bus.serve()
         self._ready = True
         self._timing = asyncio.create_task(self._tell_of_times())
