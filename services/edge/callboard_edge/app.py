@@ -132,7 +132,6 @@ class Edge:
             # A compressed message of a few bytes may be one of gigabytes, and secrets beside chosen text leak.
             ws_per_message_deflate=False,
             interface="asgi3",
-            proxy_headers=False,  # see Front
             lifespan="off",
             access_log=False,
             # Left alone, uvicorn believes every peer on this machine.

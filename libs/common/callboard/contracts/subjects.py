@@ -313,10 +313,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             f"{RPC}.>",
             "cb.cmd.organisation.apply",
-            "cb.cmd.playbook.>",
-            "cb.cmd.draft.>",
-            *(f"cb.cmd.{noun}.>" for noun in ("layer", "policy")),
-            "cb.cmd.server.>",
+            *(f"cb.cmd.{noun}.>" for noun in ("playbook", "draft", "layer", "policy", "server")),
             "cb.ask.router.>",
             f"{HINT}.>",
             STATUS,
