@@ -29,6 +29,7 @@ from tests.authsvc.stack import permissions_of
 from tests.edge.issuing import Issuer
 from tests.support.backends import ContainerNats, free_port, nats_server
 from tests.support.stack import META
+from tests.support.waiting import eventually
 
 OPEN = "open"
 """The playbook that takes callers without a token."""
@@ -134,7 +135,13 @@ async def running_edge(gateway: Gateway, nats: EmbeddedNats | ContainerNats, cre
     settings = EdgeSettings(port=port, public_url=gateway.url, nats_url=nats.url, nats_credentials=credentials)
     edge = Edge(settings, "e1")
     await edge.start()
+
+    async def answers() -> bool:
+        return (await gateway.request("GET", "/jwks.json")).status_code == 200
+
     try:
+        # Starting takes the loop of the other rooms too, which may lose their connections over it for a moment.
+        await eventually(answers, within=20, every=0.05)
         yield
     finally:
         await edge.stop()
