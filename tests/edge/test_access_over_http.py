@@ -260,6 +260,14 @@ async def test_what_is_no_endpoint_has_no_metadata(gateway: Gateway, path: str) 
     assert (answer.status_code, answer.json()) == (404, {"error": "not_found"})
 
 
+async def test_whatever_a_client_probes_for_is_answered_in_json(gateway: Gateway) -> None:
+    for path in ("/.well-known/nothing", "/.well-known/openid-configuration/p/acme/start/mcp"):
+        answer = await gateway.request("GET", path)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/json"
+        assert isinstance(answer.json(), dict)
+
+
 async def test_the_key_set_has_public_halves_only(gateway: Gateway) -> None:
     answer = await gateway.request("GET", "/jwks.json")
     assert answer.headers["cache-control"] == "public, max-age=300"
