@@ -24,7 +24,7 @@ from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.attempt_table import AttemptTable
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
-from callboard_authsvc.adapters.grant_table import ClientTable, GrantTable, SignInTable
+from callboard_authsvc.adapters.grant_table import GrantTable
 from callboard_authsvc.adapters.key_file import (
     ANCHORS,
     CSRF,
@@ -33,7 +33,6 @@ from callboard_authsvc.adapters.key_file import (
     PEPPER,
     PERSON_NAMES,
     SETTING,
-    SIGN_IN_LINKS,
     TASK_ROOT,
     KeyFile,
 )
@@ -46,13 +45,13 @@ from callboard_authsvc.adapters.person_key_table import PersonKeyTable
 from callboard_authsvc.adapters.person_table import PersonTable
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.secret_table import SecretTable
-from callboard_authsvc.adapters.server_definitions import ServerDefinitions
 from callboard_authsvc.adapters.session_table import SessionTable
-from callboard_authsvc.adapters.sign_in_journal import SignInJournal, VaultSecrets
+from callboard_authsvc.adapters.signing_in import signing_in
 from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
+from callboard_authsvc.consumers.orphans import keep_dismissing
 from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
 from callboard_authsvc.entry.asks import (
     register_anchor_asks,
@@ -80,6 +79,7 @@ from callboard_authsvc.entry.commands import (
 )
 from callboard_authsvc.entry.oauth import register_oauth
 from callboard_authsvc.entry.signing import register_signing
+from callboard_authsvc.entry.webhooks import serve_webhooks
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.external.dependencies import ExternalDependencies, external_of
@@ -99,12 +99,13 @@ from callboard_authsvc.signing.keep import SigningUpkeep, keep_signing_keys
 from callboard_authsvc.tokens.bootstrap import announce_recent_revocations, ensure_administrator
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.verifier import Verifier
-from callboard_authsvc.upstream_oauth.ports import SignInDependencies, here
 from callboard_authsvc.vault.data_keys import DataKeys
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.fingerprint import Fingerprint
 from callboard_authsvc.vault.rotate import VaultUpkeep
 from callboard_authsvc.vault.sealed import Sealer
+from callboard_authsvc.webhooks import dependencies as webhooks
+from callboard_authsvc.webhooks.sending import Sending
 
 log = structlog.get_logger()
 
@@ -149,6 +150,7 @@ class Authsvc:
         self._push = RevocationPush(self.bus)
         self._upkeep: ConsumerUpkeep | None = None
         self._last_use: LastUse | None = None
+        self._sending: Sending | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
 
@@ -174,7 +176,7 @@ class Authsvc:
         await announce_recent_ends(people)
         await members.news.repeat_recent()
         vault = self._vault_dependencies(journal, organisations, secret_table)
-        consumers = self._consumer_dependencies(journal, organisations, self._pool)
+        consumers = self._consumer_dependencies(journal, members, self._pool)
         self._register(journal, tokens, vault, consumers)
         external = external_of(settings, people, self._pool, self._egress().fetch)
         self._register_people(journal, members, people, external)
@@ -182,7 +184,10 @@ class Authsvc:
             ErasureDependencies(journal, organisations, person_keys, members, self._push, self._clock)
         )
         grants = GrantTable(self._pool, Sealer(vault.data_keys, self._chance))
-        register_sign_in(self.bus, self._sign_in_dependencies(journal, vault, grants, self._pool))
+        sign_in = signing_in(
+            settings.public_url, self._materials.keys, self._egress().fetch, journal, vault, grants, self._pool
+        )
+        register_sign_in(self.bus, sign_in)
         register_key_commands(self.bus, vault, grants)
         anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
         register_anchor_asks(self.bus, anchors)
@@ -195,14 +200,11 @@ class Authsvc:
         await announce_ended_grants(oauth)
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
-        vault_upkeep = VaultUpkeep(vault, grants, person_keys)
-        work = (
-            self._push.run(),
-            consumers.upkeep.run(),
-            last_use.run(),
-            vault_upkeep.run(),
-            SigningUpkeep(signing).run(),
-        )
+        outgoing = webhooks.build(settings, self._pool, store, vault, self._egress())
+        sending = self._sending = await serve_webhooks(self.bus, outgoing)
+        upkeep = (VaultUpkeep(vault, grants, person_keys), SigningUpkeep(signing))
+        parts = (self._push, consumers.upkeep, last_use, *upkeep, sending)
+        work = (*(part.run() for part in parts), keep_dismissing(consumers))
         self._tasks = [asyncio.create_task(each) for each in work]
         await self.bus.serve()
         self._ready = True
@@ -229,7 +231,7 @@ class Authsvc:
 
     def status(self) -> InstanceStatus:
         """Ready from the end of `start` on; a problem while NATS lags behind what was decided here."""
-        problem = self._upkeep.problem if self._upkeep is not None else ""
+        problem = next((part.problem for part in (self._upkeep, self._sending) if part and part.problem), "")
         figures = {"revocations_waiting": float(self._push.waiting)}
         return self._clockwork.status(ready=self._ready, problem=problem, figures=figures)
 
@@ -339,26 +341,8 @@ class Authsvc:
         settings, name = self._materials.settings, "CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS"
         return Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
 
-    def _sign_in_dependencies(
-        self, journal: Journal, vault: VaultDependencies, grants: GrantTable, pool: asyncpg.Pool
-    ) -> SignInDependencies:
-        settings, keys = self._materials.settings, self._materials.keys
-        sealer = Sealer(vault.data_keys, self._chance)
-        return SignInDependencies(
-            fetch=self._egress().fetch,
-            grants=grants,
-            clients=ClientTable(pool, sealer),
-            sign_ins=SignInTable(pool, sealer, keys.derive(SIGN_IN_LINKS), self._chance),
-            servers=ServerDefinitions(pool),
-            secrets=VaultSecrets(vault),
-            journal=SignInJournal(journal, grants),
-            here=here(settings.public_url),
-            clock=lambda: self._clock().timestamp(),
-            chance=self._chance,
-        )
-
     def _consumer_dependencies(
-        self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool
+        self, journal: Journal, members: MemberDependencies, pool: asyncpg.Pool
     ) -> ConsumerDependencies:
         settings = self._materials.settings
         public_url = settings.consumer_nats_url or settings.nats_url
@@ -366,9 +350,10 @@ class Authsvc:
         table = ConsumerTable(pool)
         return ConsumerDependencies(
             journal=journal,
-            organisations=organisations,
+            organisations=members.organisations,
             table=table,
             access=access,
+            rights=members.rights,
             upkeep=ConsumerUpkeep(table, access),
             clock=self._clock,
         )
