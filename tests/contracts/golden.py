@@ -7,8 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from callboard.contracts import access_events, calls, drift, events, signing_events, vault_events
+from callboard.contracts import (
+    access_events,
+    calls,
+    drift,
+    events,
+    policy_events,
+    signing_events,
+    vault_events,
+    webhook_events,
+)
 from callboard.contracts import definitions as d
+from callboard.contracts import policy_definitions as pd
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN_EVENTS = FOLDER / "events.tsv"
@@ -46,6 +56,25 @@ def _drift() -> drift.Drift:
         after="sha256:2",
         old='{"name":"log"}',
         new='{"name":"log","description":"d"}',
+    )
+
+
+def _policy() -> pd.PolicyDefinition:
+    rule = pd.ArgumentRule(
+        argument="repo", tools=("git/*",), name="ours", required=True, forbidden=False, values=("a", 1), pattern="a.*"
+    )
+    return pd.PolicyDefinition(
+        layer="agent",
+        description="D",
+        callers=pd.PolicyCallers(clients=("bot-*",), keys=("k",), members=("m",)),
+        playbooks=("start",),
+        tools=pd.Rights(allow=("git/*",), deny=("git/reset",)),
+        prompts=pd.Rights(),
+        resources=pd.Rights(allow=("*",)),
+        read_only=True,
+        arguments=(rule,),
+        when=(pd.Window(days=("mon",), start="08:00", end="18:00", zone="Europe/Zurich"),),
+        limits=(pd.LimitRule(calls=5, every="minute", per=("key", "tool"), tools=("git/*",)),),
     )
 
 
@@ -133,6 +162,13 @@ def all_events() -> list[events.Event]:
         vault_events.UpstreamSignedIn(server="s", subject="c", issuer="https://i", scopes=("a",)),
         vault_events.UpstreamSignInLost(server="s", subject="c"),
         vault_events.UpstreamSignedOut(server="s", subject="c"),
+        webhook_events.WebhookRegistered(webhook="w", url="https://h/w", kinds=("playbook.*",)),
+        webhook_events.WebhookSecretRotated(webhook="w"),
+        webhook_events.WebhookPaused(webhook="w"),
+        webhook_events.WebhookResumed(webhook="w"),
+        webhook_events.WebhookDisabled(webhook="w", seq=7, reason="answered 500"),
+        webhook_events.WebhookReplayOrdered(webhook="w", first=1, last=7),
+        webhook_events.WebhookDeleted(webhook="w"),
         access_events.ConsentGiven(
             grant="g", member="person-1", client_id="i", client_name="Claude Code", playbook="start", scopes=("use",)
         ),
@@ -146,6 +182,9 @@ def all_events() -> list[events.Event]:
         access_events.ConsumerAdmitted(consumer="a", public_key="U1"),
         access_events.ConsumerDismissed(consumer="a", public_key="U1"),
         events.PersonErased(person="p_aaaaaaaaaaaaaaaa"),
+        policy_events.PolicySet(policy="careful", definition=_policy()),
+        policy_events.PolicyRemoved(policy="careful"),
+        policy_events.ServerSwitched(server="git", on=False),
     ]
 
 

@@ -25,6 +25,8 @@ from callboard.contracts import (
     personal,
     plans,
     playbooks,
+    policies,
+    policy_events,
     previews,
     records,
     status,
@@ -32,6 +34,7 @@ from callboard.contracts import (
     upstream_sign_in,
     upstreams,
     vault,
+    webhooks,
 )
 from callboard.contracts.upcasts import read_event
 from tests.contracts.golden import GOLDEN_EVENTS, GOLDEN_HEADS, GOLDEN_RECORDS, all_events, all_heads, all_records
@@ -126,12 +129,15 @@ def test_every_command_and_answer_is_frozen_and_has_a_tag_of_its_own() -> None:
         personal,
         plans,
         playbooks,
+        policies,
+        policy_events,
         previews,
         records,
         status,
         upstream_sign_in,
         upstreams,
         vault,
+        webhooks,
         events,
         calls,
     ):

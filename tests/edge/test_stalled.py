@@ -1,4 +1,4 @@
-"""A client that stops reading is cut, one that reads slowly is not: on a real uvicorn with a real socket."""
+"""A client that stops reading, or sends a head without an end, is cut: on a real uvicorn with a real socket."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class App:
 
 
 @asynccontextmanager
-async def served(app: App, **more: Any) -> AsyncIterator[int]:
+async def served(app: Any, **more: Any) -> AsyncIterator[int]:
     protocols = {"http": stalled.HttpProtocol, "ws": stalled.SocketProtocol, **more}
     config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1, **protocols)
     server = uvicorn.Server(config)
@@ -102,3 +102,79 @@ async def test_uvicorn_by_itself_would_wait(monkeypatch: pytest.MonkeyPatch, req
             client.sendall(request_head.encode())
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(app.over.wait(), 1)
+
+
+ENDLESS = {
+    "nothing": b"",
+    "half a head": b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ",
+    "half a second head": b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HT",
+}
+
+
+async def brief(scope: Any, receive: Any, send: Any) -> None:
+    """Answers at once."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def ends(port: int, said: bytes, within: float) -> bytes:
+    """What a server answers until it ends the connection; TimeoutError when it does not."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(said)
+        heard = b""
+        async with asyncio.timeout(within):
+            while piece := await reader.read(65_536):
+                heard += piece
+    except ConnectionResetError:
+        return heard
+    finally:
+        writer.close()
+    return heard
+
+
+@pytest.mark.parametrize("said", ENDLESS.values(), ids=ENDLESS)
+async def test_a_head_that_does_not_come_to_its_end_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(stalled, "HEAD_SECONDS", 0.2)
+    async with served(brief) as port:
+        await ends(port, said, 5)
+
+
+async def test_a_head_is_bounded_in_bytes_and_lines() -> None:
+    async with served(brief) as port:
+        many = b"".join(b"X-%d: y\r\n" % number for number in range(stalled.MAX_HEADERS + 1))
+        assert b" 400 " in await ends(port, b"GET / HTTP/1.1\r\n" + many + b"\r\n", 5)
+        assert b" 204 " not in await ends(port, b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 300_000, 5)
+
+
+async def test_a_head_in_pieces_and_a_socket_that_stays_open_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalled, "HEAD_SECONDS", 0.3)
+    async with served(brief) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            for piece in (b"GET / HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n"):
+                writer.write(piece)
+                await writer.drain()
+            assert b" 204 " in await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+    app = App()
+    async with served(app) as port:  # a web socket is no head that goes on
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65_536)
+        writer.write(UPGRADE.encode())
+        for _ in range(6):
+            await asyncio.wait({asyncio.ensure_future(app.over.wait())}, timeout=0.1)
+            assert await reader.read(65_536)
+        writer.close()
+        await asyncio.wait_for(app.over.wait(), 10)
+
+
+async def test_uvicorn_by_itself_waits_for_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalled, "HEAD_SECONDS", 0.2)
+    async with served(brief, http="httptools", ws="websockets-sansio") as port:
+        with pytest.raises(TimeoutError):
+            await ends(port, ENDLESS["half a head"], 0.6)
+        many = b"".join(b"X-%d: y\r\n" % number for number in range(stalled.MAX_HEADERS + 1))
+        with pytest.raises(TimeoutError):
+            await ends(port, b"GET / HTTP/1.1\r\nHost: x\r\n" + many + b"\r\n", 0.6)

@@ -51,6 +51,7 @@ from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
+from callboard_authsvc.consumers.orphans import keep_dismissing
 from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
 from callboard_authsvc.entry.asks import (
     register_anchor_asks,
@@ -78,6 +79,7 @@ from callboard_authsvc.entry.commands import (
 )
 from callboard_authsvc.entry.oauth import register_oauth
 from callboard_authsvc.entry.signing import register_signing
+from callboard_authsvc.entry.webhooks import serve_webhooks
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.keys import PersonKeys
 from callboard_authsvc.external.dependencies import ExternalDependencies, external_of
@@ -102,6 +104,8 @@ from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.fingerprint import Fingerprint
 from callboard_authsvc.vault.rotate import VaultUpkeep
 from callboard_authsvc.vault.sealed import Sealer
+from callboard_authsvc.webhooks import dependencies as webhooks
+from callboard_authsvc.webhooks.sending import Sending
 
 log = structlog.get_logger()
 
@@ -146,6 +150,7 @@ class Authsvc:
         self._push = RevocationPush(self.bus)
         self._upkeep: ConsumerUpkeep | None = None
         self._last_use: LastUse | None = None
+        self._sending: Sending | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
 
@@ -171,7 +176,7 @@ class Authsvc:
         await announce_recent_ends(people)
         await members.news.repeat_recent()
         vault = self._vault_dependencies(journal, organisations, secret_table)
-        consumers = self._consumer_dependencies(journal, organisations, self._pool)
+        consumers = self._consumer_dependencies(journal, members, self._pool)
         self._register(journal, tokens, vault, consumers)
         external = external_of(settings, people, self._pool, self._egress().fetch)
         self._register_people(journal, members, people, external)
@@ -195,14 +200,11 @@ class Authsvc:
         await announce_ended_grants(oauth)
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
-        vault_upkeep = VaultUpkeep(vault, grants, person_keys)
-        work = (
-            self._push.run(),
-            consumers.upkeep.run(),
-            last_use.run(),
-            vault_upkeep.run(),
-            SigningUpkeep(signing).run(),
-        )
+        outgoing = webhooks.build(settings, self._pool, store, vault, self._egress())
+        sending = self._sending = await serve_webhooks(self.bus, outgoing)
+        upkeep = (VaultUpkeep(vault, grants, person_keys), SigningUpkeep(signing))
+        parts = (self._push, consumers.upkeep, last_use, *upkeep, sending)
+        work = (*(part.run() for part in parts), keep_dismissing(consumers))
         self._tasks = [asyncio.create_task(each) for each in work]
         await self.bus.serve()
         self._ready = True
@@ -229,7 +231,7 @@ class Authsvc:
 
     def status(self) -> InstanceStatus:
         """Ready from the end of `start` on; a problem while NATS lags behind what was decided here."""
-        problem = self._upkeep.problem if self._upkeep is not None else ""
+        problem = next((part.problem for part in (self._upkeep, self._sending) if part and part.problem), "")
         figures = {"revocations_waiting": float(self._push.waiting)}
         return self._clockwork.status(ready=self._ready, problem=problem, figures=figures)
 
@@ -340,7 +342,7 @@ class Authsvc:
         return Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
 
     def _consumer_dependencies(
-        self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool
+        self, journal: Journal, members: MemberDependencies, pool: asyncpg.Pool
     ) -> ConsumerDependencies:
         settings = self._materials.settings
         public_url = settings.consumer_nats_url or settings.nats_url
@@ -348,9 +350,10 @@ class Authsvc:
         table = ConsumerTable(pool)
         return ConsumerDependencies(
             journal=journal,
-            organisations=organisations,
+            organisations=members.organisations,
             table=table,
             access=access,
+            rights=members.rights,
             upkeep=ConsumerUpkeep(table, access),
             clock=self._clock,
         )

@@ -39,6 +39,13 @@ from callboard.contracts.plans import ChoosePlan
 from callboard.contracts.signing import RotateSigningKey
 from callboard.contracts.upstream_sign_in import UpstreamSignOut
 from callboard.contracts.vault import RotateDataKey, ShredVault
+from callboard.contracts.webhooks import (
+    DeleteWebhook,
+    RegisterWebhook,
+    ReplayWebhook,
+    RotateWebhookSecret,
+    SwitchWebhook,
+)
 from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
@@ -46,6 +53,7 @@ from callboard_authsvc.members.acceptance import Acceptance, Provisioning
 from callboard_authsvc.oauth_server.domain import NoteGrant
 from callboard_authsvc.signing.domain import KeepSigningKeys
 from callboard_authsvc.upstream_oauth.noted import NoteSignIn
+from callboard_authsvc.webhooks.due import DisableNote
 
 Command = (
     CreateOrganisation
@@ -72,6 +80,12 @@ Command = (
     | RotateDataKey
     | ShredVault
     | NoteSignIn
+    | RegisterWebhook
+    | RotateWebhookSecret
+    | SwitchWebhook
+    | ReplayWebhook
+    | DeleteWebhook
+    | DisableNote
     | NoteGrant
     | RevokeGrant
     | AddServiceClient
@@ -80,15 +94,8 @@ Command = (
     | KeepSigningKeys
 )
 _WITH_COMMENT = (
-    ChoosePlan,
-    RevokeToken,
-    ErasePerson,
-    ChangeRole,
-    RemoveMember,
-    RemoveProject,
-    ShredVault,
-    RotateSigningKey,
-    RevokeGrant,
+    *(ChoosePlan, RevokeToken, DismissConsumer, ErasePerson, ChangeRole, RemoveMember, RemoveProject, ShredVault),
+    *(SwitchWebhook, DeleteWebhook, RotateSigningKey, RevokeGrant),
 )
 Order = TypeVar("Order")
 State = TypeVar("State")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import urlsplit
+
+from msgspec import Meta
 
 from callboard.contracts.problems import Problem
 from callboard.kernel.plans import PLANS
@@ -32,8 +35,10 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     webhooks, at `/api/v1/webhooks/identity`. `public_url`: where browsers reach the edge.
     `redirect_uris`: of clients with schemes of their own, whole and with commas, beside those that are known.
     `id_jag_issuers` (`issuer=organisation`, with commas): identity providers that vouch for persons to its clients.
-    `private_upstreams`: hosts and networks that authorization servers of upstreams, and the identity provider, may
-    have although their addresses are not public, with commas; `*`: loopback and every private range.
+    `private_upstreams`: hosts and networks that authorization servers of upstreams, the identity provider and receivers
+    of webhooks may have although their addresses are not public, with commas; `*`: loopback and every private range.
+    `webhook_retry_seconds`: before the second attempt, doubled with each; after `webhook_give_up_seconds` without an
+    answer that counts the webhook is disabled.
     """
 
     # With a password in it, so it does not print here.
@@ -61,6 +66,8 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     redirect_uris: str = ""
     id_jag_issuers: str = ""
     wrapping_key_files: str = ""
+    webhook_retry_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5.0
+    webhook_give_up_seconds: Annotated[float, Meta(gt=0, le=30 * 86_400)] = 3 * 86_400.0
 
     def __post_init__(self) -> None:
         private_hosts("CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS", self.private_upstreams, production=self.production)

@@ -10,6 +10,7 @@ import msgspec
 
 from callboard.platform.egress import private_hosts
 from callboard.platform.settings import DatabaseSettings, load
+from callboard_connectors.transports.commands import Commands
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 """The variables of this process that a stdio server sees; everything else comes from its definition."""
@@ -21,7 +22,9 @@ class ConnectorsSettings(DatabaseSettings, frozen=True, kw_only=True):
     `poll_seconds`: how often a server is listed again without being told; `max_body_bytes`: the longest answer
     (or line, or event) of an upstream; `bulkhead`: calls in flight per server and worker. `private_upstreams`: hosts
     and networks that servers may have although their addresses are not public, with commas; `*`: loopback and every
-    private range.
+    private range. `stdio_commands`: what stdio servers may run, with semicolons: a glob for every word,
+    `...` for any words that follow (`uvx mcp-server-time; npx -y @scope/server@1.2.3 ...`); empty: any, and in
+    production none.
     """
 
     poll_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 60.0
@@ -29,11 +32,19 @@ class ConnectorsSettings(DatabaseSettings, frozen=True, kw_only=True):
     bulkhead: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 512
     connect_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
     allow_stdio: bool = True
+    stdio_commands: str = ""
     private_upstreams: str = ""
     database_pool: int = 2
 
     def __post_init__(self) -> None:
         private_hosts("CALLBOARD_CONNECTORS_PRIVATE_UPSTREAMS", self.private_upstreams, production=self.production)
+        _ = self.commands
+
+    @property
+    def commands(self) -> Commands:
+        """What stdio servers may run; raises ValueError."""
+        name = "CALLBOARD_CONNECTORS_STDIO_COMMANDS"
+        return Commands.parse(name, self.stdio_commands, production=self.production)
 
 
 def read(environ: Mapping[str, str] | None = None) -> ConnectorsSettings:

@@ -1,6 +1,7 @@
-"""Connections whose client has stopped reading are cut: uvicorn by itself waits for such a client without a limit.
+"""Connections whose client has stopped reading, or does not come to the end of a head, are cut.
 
-Senders wait while a client is slow, so what is queued for it stays bounded; without a cut it would stay for ever.
+uvicorn by itself waits for such a client without a limit, and takes heads of any length. Senders wait while a client is
+slow, so what is queued for it stays bounded; without a cut it would stay for ever.
 """
 
 from __future__ import annotations
@@ -10,8 +11,16 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from callboard_edge.whole_answers import send_whole
+
 STALLED_SECONDS = 20.0
 """So long may a full buffer stay as full as it is."""
+
+
+HEAD_SECONDS = 20.0
+"""So long may the head of a request take to come, and a new connection to say anything."""
+MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = 128
 
 
 class _CutsStalled(asyncio.Protocol):
@@ -51,7 +60,49 @@ class _CutsStalled(asyncio.Protocol):
 
 
 class HttpProtocol(_CutsStalled, HttpToolsProtocol):
-    """HTTP of the edge."""
+    """HTTP of the edge. Whether a head is whole is looked at once for each piece that comes; most come in one."""
+
+    _whole: object = None
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody is there, and has to say something."""
+        super().connection_made(transport)
+        self._head_timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """A piece came."""
+        super().data_received(data)
+        if self._whole is not self.scope:
+            self._take_part_of_head(len(data))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._whole, self._head_bytes = self.scope, 0
+        self._forget_head()
+        if len(self.headers) > MAX_HEADERS:
+            raise ValueError("too many headers")  # the parser ends the connection with 400
+        super().on_headers_complete()
+        if self.cycle is not None and not self.cycle.response_started:
+            send_whole(self.cycle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def _take_part_of_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.transport.abort()
+        elif self._head_timer is None:
+            self._head_timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _forget_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 class SocketProtocol(_CutsStalled, WebSocketsSansIOProtocol):

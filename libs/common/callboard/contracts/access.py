@@ -225,12 +225,16 @@ class TaskKey(msgspec.Struct, frozen=True, kw_only=True, tag="task_key", tag_fie
 
 
 class AdmitConsumer(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admit", tag_field="type"):
-    """Make bus credentials and durable consumers for an analytics consumer."""
+    """Make bus credentials and durable consumers for an analytics consumer.
+
+    `by`: the key of whoever asks; the credentials end when the member behind it may not admit consumers any more.
+    """
 
     command_id: str
     organisation: str
     consumer: str
     actor: str = ""
+    by: str = ""
 
 
 class ConsumerAdmission(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admission", tag_field="type"):
@@ -257,6 +261,7 @@ class DismissConsumer(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.d
     organisation: str
     consumer: str
     actor: str = ""
+    comment: str = ""
 
 
 class AskConsumers(msgspec.Struct, frozen=True, kw_only=True, tag="consumers?", tag_field="type"):

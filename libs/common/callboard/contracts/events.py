@@ -37,8 +37,10 @@ from callboard.contracts.people_events import (
     ServiceAccountCreated,
 )
 from callboard.contracts.personal import Personal
+from callboard.contracts.policy_events import PolicyEvent
 from callboard.contracts.signing_events import SigningEvent
 from callboard.contracts.vault_events import VaultEvent
+from callboard.contracts.webhook_events import WebhookEvent
 
 
 class OrganisationCreated(msgspec.Struct, frozen=True, kw_only=True, tag="organisation.created", tag_field="type"):
@@ -286,6 +288,8 @@ Event = (
     | SigningEvent
     | AccessEvent
     | PersonErased
+    | WebhookEvent
+    | PolicyEvent
 )
 
 

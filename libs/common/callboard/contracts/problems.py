@@ -82,6 +82,8 @@ CODES: dict[str, tuple[int, int, str]] = {
     "header.mismatch": (-32020, 400, "Send the headers that mirror the body, or none."),
     "internal.unexpected": (-32603, 500, "Look for the call id in the service's log."),
     "invitation.unknown": (-32602, 404, "The link was used, withdrawn or has expired; ask for another one."),
+    "limit.exceeded": (-32003, 429, "Wait as long as `retry_after` says, then try again."),
+    "limit.uncounted": (-32603, 503, "What counts calls is away; the call was not sent. Try again in a moment."),
     "login.refused": (-32001, 401, "Check the e-mail address and the password; an administrator can reset it."),
     "login.unavailable": (-32603, 503, "The identity provider is away or not set up; try again, or use a password."),
     "login.too_many": (-32003, 429, "Wait as long as `Retry-After` says, then try again."),
@@ -100,6 +102,13 @@ CODES: dict[str, tuple[int, int, str]] = {
     "payload.too_large": (-32600, 413, "Send a smaller body, or raise CALLBOARD_EDGE_MAX_BODY_BYTES."),
     "person.exists": (-32602, 409, "Sign in with this e-mail address, then accept the invitation."),
     "person.unknown": (-32602, 404, "List them with `callboard person ls`."),
+    "policy.denied": (-32602, 409, "`callboard policy explain` says which rule decides, and why."),
+    "policy.invalid": (
+        -32602,
+        400,
+        "Correct the policy where `faults` says; `callboard policy set --dry-run` tries it.",
+    ),
+    "policy.unknown": (-32602, 404, "List them with `callboard policy ls`."),
     "playbook.collision": (-32602, 409, "Give one of the two servers another prefix or rename the tool."),
     "playbook.exists": (-32602, 409, "Choose another name; the history of a playbook is never overwritten."),
     "playbook.empty": (-32602, 400, "A playbook needs at least one server or prompt."),
@@ -160,6 +169,8 @@ CODES: dict[str, tuple[int, int, str]] = {
         "The server changed it; an operator looks with `callboard drift show` and decides with `drift approve`.",
     ),
     "tool.unknown": (-32602, 404, "List them with `callboard tools ls`."),
+    "webhook.exists": (-32602, 409, "Choose another name, or delete the webhook first."),
+    "webhook.unknown": (-32602, 404, "List them with `callboard webhook ls`."),
     "tool.quarantined": (-32602, 409, "The tool's definition is not valid; `callboard status` says why."),
 }
 

@@ -134,15 +134,15 @@ class Egress:
         """
         try:
             async with asyncio.timeout(seconds):
-                backend = _VettedBackend(await self._vetted(url))
+                backend = _VettedBackend(await self.vet(url))
                 return await _fetched(backend, method, url, {**_OWN, **(headers or {})}, body, limit)
         except TimeoutError:
             raise FetchFailed("did not answer in time") from None
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, OSError) as error:
             raise FetchFailed(f"cannot be reached ({type(error).__name__})") from None
 
-    async def _vetted(self, url: str) -> list[str]:
-        """The addresses that a URL may be fetched from."""
+    async def vet(self, url: str) -> list[str]:
+        """The addresses that a URL may be fetched from; raises `EgressRefused`, or OSError for an unknown name."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port

@@ -57,7 +57,7 @@ class SecretTable:
     async def newest(self, organisation: str, secrets: Sequence[str]) -> list[SealedSecret]:
         """The newest version of each of these secrets that there is."""
         rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "newest_secrets"), organisation, secrets))
-        return [_secret(row) for row in rows]
+        return [secret_of_row(row) for row in rows]
 
     async def names(self, organisation: str) -> list[tuple[str, int, datetime]]:
         """Name, newest version and its time, by name."""
@@ -94,7 +94,7 @@ class SecretTable:
     async def secrets_to_reseal(self, organisation: str, newest: int) -> list[SealedSecret]:
         """Some of the versions of secrets that are sealed under an older data key."""
         text = sql(_PACKAGE, "secrets_to_reseal")
-        return [_secret(row) for row in await persist(lambda: self._pool.fetch(text, organisation, newest))]
+        return [secret_of_row(row) for row in await persist(lambda: self._pool.fetch(text, organisation, newest))]
 
     async def reseal(self, row: SealedSecret, nonce: bytes, ciphertext: bytes, key_version: int) -> None:
         """The same value, sealed anew; nothing happens when somebody else did it."""
@@ -121,7 +121,8 @@ class SecretTable:
         return {row["kek_id"] for row in rows}
 
 
-def _secret(row: asyncpg.Record) -> SealedSecret:
+def secret_of_row(row: asyncpg.Record) -> SealedSecret:
+    """A row of `cb.secret`."""
     return SealedSecret(
         organisation=row["organisation"],
         secret=row["secret"],

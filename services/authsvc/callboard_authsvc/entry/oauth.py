@@ -84,7 +84,8 @@ def _register_authorization(bus: Bus, use: OAuthDependencies) -> None:
     register(bus, subjects.CLIENT, client)
     register(bus, subjects.BEGIN_AUTHORIZATION, begun)
     register(bus, subjects.CONSENT, consent)
-    register(bus, subjects.GIVE_CONSENT, given)
+    # Requests and their clients are the installation's; the organisation is what the person chose.
+    register(bus, subjects.GIVE_CONSENT, given, beyond=True)
     register(bus, subjects.REFUSE_CONSENT, denied)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callboard.contracts.access import AskSecrets, SecretLine, Secrets
 from callboard_authsvc.vault.dependencies import VaultDependencies
+from callboard_authsvc.vault.domain import is_name
 
 
 async def list_secrets(question: AskSecrets, use: VaultDependencies) -> Secrets:
@@ -12,6 +13,8 @@ async def list_secrets(question: AskSecrets, use: VaultDependencies) -> Secrets:
     rows = await use.table.names(question.organisation)
     return Secrets(
         secrets=tuple(
-            SecretLine(secret=secret, version=version, stored_at=stored_at) for secret, version, stored_at in rows
+            SecretLine(secret=secret, version=version, stored_at=stored_at)
+            for secret, version, stored_at in rows
+            if is_name(secret)  # others are Callboard's own
         )
     )

@@ -21,6 +21,7 @@ from callboard_connectors.sessions.pipe_session import Pipe, PipeSession
 from callboard_connectors.sessions.session import Session
 from callboard_connectors.transports.authorized import Bearer, link_to
 from callboard_connectors.transports.child import spawn
+from callboard_connectors.transports.commands import Commands
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 from callboard_connectors.transports.guardian import Guardian
 from callboard_connectors.transports.sse_link import SseLink
@@ -55,6 +56,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connect_seconds: float
     max_body_bytes: int
     allow_stdio: bool
+    commands: Commands = Commands()
 
 
 class SessionOpener:
@@ -194,6 +196,8 @@ class SessionOpener:
     ) -> Session:
         if not self._limits.allow_stdio:
             raise TransportFailure("servers with a command are switched off here", sent=False)
+        if fault := self._limits.commands.fault(definition.command or (), definition.env):
+            raise TransportFailure(fault, sent=False)
         env = {**self._environment, **_filled(definition.env, values)}
         name = f"{key.organisation}.{key.server}"
         out = Chatter(name, "upstream_noise", values.values())

@@ -20,9 +20,11 @@ from callboard_edge.api import (
     layers,
     members,
     organisations,
+    outgoing,
     people,
     persons,
     playbooks,
+    policies,
     previews,
     projects,
     records,
@@ -50,6 +52,7 @@ _SECTIONS = {
     "assignments": assignments.ROUTES,
     "previews": previews.ROUTES,
     "drift": drift.ROUTES,
+    "policies": policies.ROUTES,
     "records": records.ROUTES,
     "replays": replays.ROUTES,
     "access": [*access.ROUTES, *vault.ROUTES, *grants.ROUTES],
@@ -59,7 +62,7 @@ _SECTIONS = {
     "projects": projects.ROUTES,
     "audit": audit.ROUTES,
     "system": [*system.ROUTES, *signing_keys.ROUTES],
-    "webhooks": webhooks.ROUTES,
+    "webhooks": [*webhooks.ROUTES, *outgoing.ROUTES],
 }
 
 

@@ -1,0 +1,1 @@
+delete from cb.webhook where organisation = $1 and webhook = $2
