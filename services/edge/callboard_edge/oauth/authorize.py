@@ -125,8 +125,8 @@ class _Asking:
         self._issuer = issuer
         self._client = client
         self._asked = asked
-        self.begun = ""
         self._address = address
+        self.begun = ""
 
     async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
         """The client that this request named."""
