@@ -154,8 +154,6 @@ async def _called(
     return await eventually(recorded)
 
 
-# --- routes ------------------------------------------------------------------------------------------------------
-
 _KINDS = {
     "organisation": "organisation", "playbook": "playbook", "playbooks/name": "playbook", "server": "server",
     "servers/name": "server", "secrets/name": "secret", "secret": "secret", "consumers/name": "consumer",
@@ -271,9 +269,6 @@ def _fields(schema: str) -> tuple[str, ...]:
             names: tuple[str, ...] = struct.__struct_fields__
             return names
     raise KeyError(schema)
-
-
-# --- tries -------------------------------------------------------------------------------------------------------
 
 
 class Try(NamedTuple):
