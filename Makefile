@@ -11,7 +11,7 @@ TEST_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SOAK_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: up test check conformance soak bench bench-compare bench-log clean
+.PHONY: up test check conformance soak bench bench-compare bench-auth bench-log clean
 .DEFAULT_GOAL := up
 
 # exec: Ctrl-C goes to Callboard itself, and its exit code is this command's.
@@ -44,6 +44,10 @@ bench: .venv/installed-dev
 # This checkout beside another revision, in turns.  make bench-compare BASE=HEAD~1 BENCH_ARGS="--pairs 20"
 bench-compare: .venv/installed-dev
 	@$(BIN)/python -m bench.revisions $(BASE) $(BENCH_ARGS)
+
+# What it costs a call to show a token, over a playbook without tokens.  make bench-auth BENCH_ARGS="--rounds 20"
+bench-auth: .venv/installed-dev
+	@$(BIN)/python -m bench.auth $(BENCH_ARGS)
 
 # The log, the read models and the call log against their figures.  make bench-log BENCH_ARGS="--only calls"
 bench-log: .venv/installed-dev

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from callboard.contracts.events import (
+from callboard.contracts.access_events import (
     ClientTokenIssued,
     ClientTokenRevoked,
     ConsumerAdmitted,
     ConsumerDismissed,
-    OrganisationCreated,
 )
+from callboard.contracts.events import OrganisationCreated
 from callboard.contracts.problems import Problem
 from callboard.contracts.vault_events import SecretDestroyed, SecretStored
 from callboard_authsvc.consumers import domain as consumers

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from callboard.contracts.events import ClientTokenIssued, ClientTokenRotated, OrganisationCreated
+from callboard.contracts.access_events import ClientTokenIssued, ClientTokenRotated
+from callboard.contracts.events import OrganisationCreated
 from callboard.contracts.people_events import (
     InvitationWithdrawn,
     MemberInvited,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from callboard.contracts import calls, drift, events, vault_events, webhook_events
+from callboard.contracts import access_events, calls, drift, events, signing_events, vault_events, webhook_events
 from callboard.contracts import definitions as d
 
 FOLDER = Path(__file__).parent / "golden"
@@ -108,9 +108,9 @@ def all_events() -> list[events.Event]:
             playbook="start", canary="k", version=3, tried=1, content=_content(), content_digest="sha256:4"
         ),
         events.CanaryEnded(playbook="start", canary="k", tried=1, reason="failed"),
-        events.ClientTokenIssued(client="c", key_id="k", scopes=("use",), playbooks=("start",), expires_at=WHEN),
-        events.ClientTokenRevoked(client="c", key_id="k"),
-        events.ClientTokenRotated(client="c", key_id="k", replaced_by="l", until=WHEN),
+        access_events.ClientTokenIssued(client="c", key_id="k", scopes=("use",), playbooks=("start",), expires_at=WHEN),
+        access_events.ClientTokenRevoked(client="c", key_id="k"),
+        access_events.ClientTokenRotated(client="c", key_id="k", replaced_by="l", until=WHEN),
         events.MemberInvited(invitation="i", role="viewer", permissions=("drift:decide",), expires_at=WHEN),
         events.InvitationWithdrawn(invitation="i"),
         events.MemberJoined(member="person-1", role="viewer", permissions=("drift:decide",), invitation="i"),
@@ -128,6 +128,8 @@ def all_events() -> list[events.Event]:
         vault_events.SecretDestroyed(secret="s"),
         vault_events.VaultKeyRotated(version=2),
         vault_events.VaultShredded(),
+        signing_events.SigningKeyPublished(kid="2026-11-20-a", thumbprint="t", signs_from=WHEN),
+        signing_events.SigningKeyRemoved(kid="2026-11-20-a"),
         vault_events.UpstreamSignedIn(server="s", subject="c", issuer="https://i", scopes=("a",)),
         vault_events.UpstreamSignInLost(server="s", subject="c"),
         vault_events.UpstreamSignedOut(server="s", subject="c"),
@@ -138,8 +140,18 @@ def all_events() -> list[events.Event]:
         webhook_events.WebhookDisabled(webhook="w", seq=7, reason="answered 500"),
         webhook_events.WebhookReplayOrdered(webhook="w", first=1, last=7),
         webhook_events.WebhookDeleted(webhook="w"),
-        events.ConsumerAdmitted(consumer="a", public_key="U1"),
-        events.ConsumerDismissed(consumer="a", public_key="U1"),
+        access_events.ConsentGiven(
+            grant="g", member="person-1", client_id="i", client_name="Claude Code", playbook="start", scopes=("use",)
+        ),
+        access_events.GrantIssued(
+            grant="g", member="ci", client_id="i", means="client_credentials", playbook="start", scopes=("use",)
+        ),
+        access_events.GrantRevoked(grant="g", member="person-1", reason="person"),
+        access_events.RefreshReplayDetected(grant="g", generation=3),
+        access_events.ServiceClientAdded(client_id="i", account="ci", auth_method="private_key_jwt"),
+        access_events.ServiceClientRemoved(client_id="i", account="ci"),
+        access_events.ConsumerAdmitted(consumer="a", public_key="U1"),
+        access_events.ConsumerDismissed(consumer="a", public_key="U1"),
         events.PersonErased(person="p_aaaaaaaaaaaaaaaa"),
     ]
 

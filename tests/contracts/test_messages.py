@@ -13,12 +13,14 @@ import pytest
 
 from callboard.contracts import (
     access,
+    access_events,
     assignments,
     calls,
     drafts,
     drift,
     events,
     layers,
+    oauth_server,
     people,
     personal,
     plans,
@@ -115,10 +117,12 @@ def test_every_command_and_answer_is_frozen_and_has_a_tag_of_its_own() -> None:
     tags: dict[object, type] = {}
     for module in (
         access,
+        access_events,
         assignments,
         drafts,
         drift,
         layers,
+        oauth_server,
         people,
         personal,
         plans,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.contracts import access, assignments, calls, events, personal, records, vault_events
+from callboard.contracts import access, access_events, assignments, calls, events, personal, records, vault_events
 from callboard.kernel.personal import is_person, join, person_id, person_of, sealed_in, sealed_part, with_names
 from callboard_authsvc.erasure.sealing import open_text, seal_text
 from callboard_authsvc.vault.sealing import NotOpened
@@ -95,7 +95,7 @@ def test_the_personal_fields_are_those_that_the_documentation_names() -> None:
     """A new one is a decision: whoever makes its text must seal it where it names a person."""
     marked = {
         f"{name}.{field}"
-        for module in (access, assignments, calls, events, personal, records, vault_events)
+        for module in (access, access_events, assignments, calls, events, personal, records, vault_events)
         for name, struct in vars(module).items()
         if getattr(struct, "__module__", "") == module.__name__
         for field, annotation in getattr(struct, "__annotations__", {}).items()

@@ -224,6 +224,12 @@ async def test_a_path_too_long_for_a_socket_gets_a_short_private_one(tmp_path: P
     shutil.rmtree(server.socket_dir)
 
 
+async def test_a_path_may_hold_what_a_url_or_a_list_reads_differently(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path / 'a, "b" & 100%') as server:
+        await keep(server)
+    shutil.rmtree(server.socket_dir)
+
+
 def test_a_socket_directory_that_is_a_link_is_not_used(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     made = EmbeddedPostgres(deep).socket_dir

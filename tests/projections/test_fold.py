@@ -12,8 +12,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from callboard.contracts.access_events import ClientTokenIssued
 from callboard.contracts.events import (
-    ClientTokenIssued,
     Event,
     PlaybookPublished,
     PlaybookRetired,

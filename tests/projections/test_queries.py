@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from callboard.contracts import subjects
+from callboard.contracts.audit import AskLogRows, LogRows
 from callboard.contracts.events import PlaybookRetired, ServerReconfigured, ServerRetired
 from callboard.contracts.problems import Problem
 from callboard.contracts.records import (
@@ -170,6 +171,7 @@ async def test_the_log_is_read_in_pages_oldest_first(stack: Stack) -> None:
     assert [event.seq for event in (await page(0, 3)).events] == [1, 2, 3]
     assert [event.seq for event in (await page(3, 3)).events] == [4, 5]
     assert (await page(5, 3)).events == ()
+    assert [(await page(0, limit)).more for limit in (3, 4, 5, 6)] == [True, True, False, False]
     assert [event.seq for event in (await page(-1, 0)).events] == [1]
     stored = [published_of(event) for event in await stack.log.store.read("acme", 0)]
     assert list((await page(0, 2**70)).events) == stored
@@ -202,11 +204,13 @@ async def test_a_page_of_large_events_stays_below_what_the_bus_carries(stack: St
         await stack.log.append("acme", published("start", version, title="x" * 900_000))
 
     seqs: list[int] = []
-    while len(seqs) < 5:
+    more = True
+    while more:
         question = AskEvents(organisation="acme", after=seqs[-1] if seqs else 0)
         answer = await stack.edge.ask(subjects.EVENTS_ASKED, question, Events)
         assert 1 <= len(answer.events) <= 2
         seqs += [event.seq for event in answer.events]
+        more = answer.more
 
     assert seqs == [1, 2, 3, 4, 5]
 
@@ -274,3 +278,16 @@ async def test_the_status_names_every_projection_its_tables_its_lag_and_its_prob
     await eventually(lambda: "acme seq 3" in status_of(room, "servers").problem)
     await eventually(lambda: status_of(room, "servers").lag == 1)
     assert status_of(room, "playbooks").problem == ""
+
+
+async def test_rows_of_the_log_after_any_number_are_none_and_no_failure(stack: Stack) -> None:
+    await stack.projections()
+    await stack.log.fill("acme", 2)
+
+    for after in (2, 3, 2**63 - 1, 2**63, 2**70):
+        answer = await stack.edge.ask(subjects.LOG_ROWS, AskLogRows(organisation="acme", after=after), LogRows)
+        assert (answer.rows, answer.head.seq) == ((), 2)
+    assert [
+        row.seq
+        for row in (await stack.edge.ask(subjects.LOG_ROWS, AskLogRows(organisation="acme", after=-1), LogRows)).rows
+    ] == [1, 2]

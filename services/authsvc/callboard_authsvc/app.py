@@ -13,7 +13,6 @@ import structlog
 
 from callboard.contracts import subjects
 from callboard.contracts.status import InstanceStatus, LogHint
-from callboard.kernel.webhook_signatures import key_of
 from callboard.platform.bus import Bus
 from callboard.platform.bus_identity import BusIdentityError, Trust
 from callboard.platform.egress import Egress, private_hosts
@@ -25,17 +24,15 @@ from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.attempt_table import AttemptTable
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
-from callboard_authsvc.adapters.external_table import ExternalTable
-from callboard_authsvc.adapters.grant_table import ClientTable, GrantTable, SignInTable
-from callboard_authsvc.adapters.identity_provider import IdentityProvider, Provider
+from callboard_authsvc.adapters.grant_table import GrantTable
 from callboard_authsvc.adapters.key_file import (
     ANCHORS,
     CSRF,
     FINGERPRINT,
+    OAUTH_LINEAGE,
     PEPPER,
     PERSON_NAMES,
     SETTING,
-    SIGN_IN_LINKS,
     TASK_ROOT,
     KeyFile,
 )
@@ -48,13 +45,13 @@ from callboard_authsvc.adapters.person_key_table import PersonKeyTable
 from callboard_authsvc.adapters.person_table import PersonTable
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.secret_table import SecretTable
-from callboard_authsvc.adapters.server_definitions import ServerDefinitions
 from callboard_authsvc.adapters.session_table import SessionTable
-from callboard_authsvc.adapters.sign_in_journal import SignInJournal, VaultSecrets
+from callboard_authsvc.adapters.signing_in import signing_in
 from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
 from callboard_authsvc.consumers.dependencies import ConsumerDependencies
+from callboard_authsvc.consumers.orphans import keep_dismissing
 from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
 from callboard_authsvc.entry.asks import (
     register_anchor_asks,
@@ -80,24 +77,28 @@ from callboard_authsvc.entry.commands import (
     register_token_commands,
     register_vault_commands,
 )
+from callboard_authsvc.entry.oauth import register_oauth
+from callboard_authsvc.entry.signing import register_signing
 from callboard_authsvc.entry.webhooks import serve_webhooks
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
 from callboard_authsvc.erasure.keys import PersonKeys
-from callboard_authsvc.external.dependencies import ExternalDependencies
-from callboard_authsvc.external.domain import parse_roles
+from callboard_authsvc.external.dependencies import ExternalDependencies, external_of
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.members.dependencies import MemberDependencies
 from callboard_authsvc.members.rights import Rights
 from callboard_authsvc.members.tell import MemberNews
+from callboard_authsvc.oauth_server.dependencies import oauth_of
+from callboard_authsvc.oauth_server.end import announce_recent_ends as announce_ended_grants
 from callboard_authsvc.organisations.known import KnownOrganisations
 from callboard_authsvc.people.dependencies import PeopleDependencies
 from callboard_authsvc.people.register import ensure_first_administrator
 from callboard_authsvc.people.sessions import announce_recent_ends
 from callboard_authsvc.settings import AuthsvcSettings
+from callboard_authsvc.signing.dependencies import signing_of
+from callboard_authsvc.signing.keep import SigningUpkeep, keep_signing_keys
 from callboard_authsvc.tokens.bootstrap import announce_recent_revocations, ensure_administrator
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.verifier import Verifier
-from callboard_authsvc.upstream_oauth.ports import SignInDependencies, here
 from callboard_authsvc.vault.data_keys import DataKeys
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.fingerprint import Fingerprint
@@ -175,23 +176,36 @@ class Authsvc:
         await announce_recent_ends(people)
         await members.news.repeat_recent()
         vault = self._vault_dependencies(journal, organisations, secret_table)
-        consumers = self._consumer_dependencies(journal, organisations, self._pool)
+        consumers = self._consumer_dependencies(journal, members, self._pool)
         self._register(journal, tokens, vault, consumers)
-        self._register_people(journal, members, people)
+        external = external_of(settings, people, self._pool, self._egress().fetch)
+        self._register_people(journal, members, people, external)
         self._register_erasure(
             ErasureDependencies(journal, organisations, person_keys, members, self._push, self._clock)
         )
         grants = GrantTable(self._pool, Sealer(vault.data_keys, self._chance))
-        register_sign_in(self.bus, self._sign_in_dependencies(journal, vault, grants, self._pool))
+        sign_in = signing_in(
+            settings.public_url, self._materials.keys, self._egress().fetch, journal, vault, grants, self._pool
+        )
+        register_sign_in(self.bus, sign_in)
         register_key_commands(self.bus, vault, grants)
         anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
         register_anchor_asks(self.bus, anchors)
+        signing = signing_of(self.bus, journal, self._pool, self._materials.ring, self._clock, self._chance)
+        await keep_signing_keys(signing)
+        register_signing(self.bus, signing)
+        lineage = self._materials.keys.derive(OAUTH_LINEAGE)
+        oauth = oauth_of(settings, self._pool, members, signing, self._push, lineage, self._egress().fetch)
+        register_oauth(self.bus, oauth)
+        await announce_ended_grants(oauth)
         self._upkeep = consumers.upkeep
         self.bus.on_reconnect(consumers.upkeep.wake)
         outgoing = webhooks.build(settings, self._pool, store, vault, self._egress())
         sending = self._sending = await serve_webhooks(self.bus, outgoing)
-        parts = (self._push, consumers.upkeep, last_use, VaultUpkeep(vault, grants, person_keys), sending)
-        self._tasks = [asyncio.create_task(part.run()) for part in parts]
+        upkeep = (VaultUpkeep(vault, grants, person_keys), SigningUpkeep(signing))
+        parts = (self._push, consumers.upkeep, last_use, *upkeep, sending)
+        work = (*(part.run() for part in parts), keep_dismissing(consumers))
+        self._tasks = [asyncio.create_task(each) for each in work]
         await self.bus.serve()
         self._ready = True
 
@@ -238,14 +252,19 @@ class Authsvc:
         register_erasure_commands(self.bus, use)
         register_erasure_asks(self.bus, use)
 
-    def _register_people(self, journal: Journal, members: MemberDependencies, people: PeopleDependencies) -> None:
+    def _register_people(
+        self,
+        journal: Journal,
+        members: MemberDependencies,
+        people: PeopleDependencies,
+        external: ExternalDependencies,
+    ) -> None:
         register_member_commands(self.bus, members)
         register_member_asks(self.bus, members)
         register_project_commands(self.bus, journal, members.organisations)
         register_project_asks(self.bus, journal, members.organisations)
         register_person_commands(self.bus, people)
         register_person_asks(self.bus, people)
-        external = self._external_dependencies(people)
         register_external_commands(self.bus, external)
         register_external_asks(self.bus, external)
 
@@ -278,27 +297,6 @@ class Authsvc:
             csrf=Verifier(self._materials.keys.derive(CSRF)),
             clock=self._clock,
             chance=self._chance,
-        )
-
-    def _external_dependencies(self, people: PeopleDependencies) -> ExternalDependencies:
-        settings = self._materials.settings
-        provider = Provider(
-            issuer=settings.oidc_issuer,
-            client_id=settings.oidc_client_id,
-            client_secret=settings.oidc_client_secret,
-            redirect_url=settings.oidc_redirect_url,
-            scopes=settings.oidc_scopes,
-        )
-        assert self._pool is not None, "the pool is opened first"
-        return ExternalDependencies(
-            provider=IdentityProvider(provider, self._egress().fetch) if settings.oidc_issuer else None,
-            table=ExternalTable(self._pool),
-            people=people,
-            organisation=settings.oidc_organisation,
-            groups_claim=settings.oidc_groups_claim,
-            roles=parse_roles(settings.oidc_roles),
-            webhook_key=key_of(settings.oidc_webhook_secret) if settings.oidc_webhook_secret else b"",
-            parties=frozenset({settings.oidc_client_id, *settings.oidc_parties.split(",")} - {""}),
         )
 
     def _token_dependencies(
@@ -343,26 +341,8 @@ class Authsvc:
         settings, name = self._materials.settings, "CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS"
         return Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
 
-    def _sign_in_dependencies(
-        self, journal: Journal, vault: VaultDependencies, grants: GrantTable, pool: asyncpg.Pool
-    ) -> SignInDependencies:
-        settings, keys = self._materials.settings, self._materials.keys
-        sealer = Sealer(vault.data_keys, self._chance)
-        return SignInDependencies(
-            fetch=self._egress().fetch,
-            grants=grants,
-            clients=ClientTable(pool, sealer),
-            sign_ins=SignInTable(pool, sealer, keys.derive(SIGN_IN_LINKS), self._chance),
-            servers=ServerDefinitions(pool),
-            secrets=VaultSecrets(vault),
-            journal=SignInJournal(journal, grants),
-            here=here(settings.public_url),
-            clock=lambda: self._clock().timestamp(),
-            chance=self._chance,
-        )
-
     def _consumer_dependencies(
-        self, journal: Journal, organisations: KnownOrganisations, pool: asyncpg.Pool
+        self, journal: Journal, members: MemberDependencies, pool: asyncpg.Pool
     ) -> ConsumerDependencies:
         settings = self._materials.settings
         public_url = settings.consumer_nats_url or settings.nats_url
@@ -370,9 +350,10 @@ class Authsvc:
         table = ConsumerTable(pool)
         return ConsumerDependencies(
             journal=journal,
-            organisations=organisations,
+            organisations=members.organisations,
             table=table,
             access=access,
+            rights=members.rights,
             upkeep=ConsumerUpkeep(table, access),
             clock=self._clock,
         )

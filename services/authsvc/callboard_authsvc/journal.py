@@ -23,6 +23,7 @@ from callboard.contracts.access import (
     StoreSecret,
 )
 from callboard.contracts.events import Event, EventMeta, Recorded
+from callboard.contracts.oauth_server import AddServiceClient, RemoveServiceClient, RevokeGrant
 from callboard.contracts.people import (
     AssignPlaybook,
     ChangeRole,
@@ -35,6 +36,7 @@ from callboard.contracts.people import (
 )
 from callboard.contracts.personal import ErasePerson
 from callboard.contracts.plans import ChoosePlan
+from callboard.contracts.signing import RotateSigningKey
 from callboard.contracts.upstream_sign_in import UpstreamSignOut
 from callboard.contracts.vault import RotateDataKey, ShredVault
 from callboard.contracts.webhooks import (
@@ -48,6 +50,8 @@ from callboard.kernel.decider import Decider
 from callboard.platform.event_store import Connection, EventStore, StreamMoved, Write
 from callboard.platform.postgres import persist
 from callboard_authsvc.members.acceptance import Acceptance, Provisioning
+from callboard_authsvc.oauth_server.domain import NoteGrant
+from callboard_authsvc.signing.domain import KeepSigningKeys
 from callboard_authsvc.upstream_oauth.noted import NoteSignIn
 from callboard_authsvc.webhooks.due import DisableNote
 
@@ -82,10 +86,16 @@ Command = (
     | ReplayWebhook
     | DeleteWebhook
     | DisableNote
+    | NoteGrant
+    | RevokeGrant
+    | AddServiceClient
+    | RemoveServiceClient
+    | RotateSigningKey
+    | KeepSigningKeys
 )
 _WITH_COMMENT = (
-    *(ChoosePlan, RevokeToken, ErasePerson, ChangeRole, RemoveMember, RemoveProject, ShredVault),
-    *(SwitchWebhook, DeleteWebhook),
+    *(ChoosePlan, RevokeToken, DismissConsumer, ErasePerson, ChangeRole, RemoveMember, RemoveProject, ShredVault),
+    *(SwitchWebhook, DeleteWebhook, RotateSigningKey, RevokeGrant),
 )
 Order = TypeVar("Order")
 State = TypeVar("State")

@@ -14,6 +14,7 @@ from callboard.kernel.webhook_signatures import key_of
 from callboard.platform.egress import private_hosts
 from callboard.platform.settings import DatabaseSettings, Sensitive
 from callboard_authsvc.external.domain import is_safe_issuer, parse_roles
+from callboard_authsvc.oauth_server.client import parse_private_uris, parse_trusted
 from callboard_authsvc.people.domain import check_password, checked_email
 
 
@@ -32,6 +33,8 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     (`group=role, group=role`): who belongs to that organisation by the claim `oidc_groups_claim`. `oidc_parties`: with
     commas, other `azp` whose JWTs the management API takes. `oidc_webhook_secret` (`whsec_…`): of the provider's
     webhooks, at `/api/v1/webhooks/identity`. `public_url`: where browsers reach the edge.
+    `redirect_uris`: of clients with schemes of their own, whole and with commas, beside those that are known.
+    `id_jag_issuers` (`issuer=organisation`, with commas): identity providers that vouch for persons to its clients.
     `private_upstreams`: hosts and networks that authorization servers of upstreams, the identity provider and receivers
     of webhooks may have although their addresses are not public, with commas; `*`: loopback and every private range.
     `webhook_retry_seconds`: before the second attempt, doubled with each; after `webhook_give_up_seconds` without an
@@ -60,6 +63,8 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     oidc_webhook_secret: Sensitive = Sensitive("")
     public_url: str = "http://127.0.0.1:8700"
     private_upstreams: str = ""
+    redirect_uris: str = ""
+    id_jag_issuers: str = ""
     wrapping_key_files: str = ""
     webhook_retry_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5.0
     webhook_give_up_seconds: Annotated[float, Meta(gt=0, le=30 * 86_400)] = 3 * 86_400.0
@@ -81,6 +86,11 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
             except Problem as problem:
                 raise ValueError(f"CALLBOARD_AUTHSVC_ADMIN_{problem.message}") from None
         self._check_identity_provider()
+        for name, parse in (("REDIRECT_URIS", parse_private_uris), ("ID_JAG_ISSUERS", parse_trusted)):
+            try:
+                parse(getattr(self, name.lower()))
+            except ValueError as error:
+                raise ValueError(f"CALLBOARD_AUTHSVC_{name}: {error}") from None
 
     def _check_identity_provider(self) -> None:
         named = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret, self.oidc_redirect_url)

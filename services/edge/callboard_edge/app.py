@@ -21,7 +21,9 @@ from callboard_edge.api.caller import Gatekeeper
 from callboard_edge.api.openapi import ContractSchemas
 from callboard_edge.api.routes import api_routes
 from callboard_edge.api.tail import Tails
+from callboard_edge.auth.access_tokens import AccessTokens
 from callboard_edge.auth.logins import Logins
+from callboard_edge.auth.signing_keys import SigningKeySet
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.entry import asks, pushes
 from callboard_edge.health.metrics import Metrics
@@ -44,10 +46,12 @@ from callboard_edge.mcp.stream_holders import StreamHolders
 from callboard_edge.mcp.streams import Streams
 from callboard_edge.mcp.watching import Watching
 from callboard_edge.mcp.web_socket import WebSockets
+from callboard_edge.oauth.routes import oauth_routes
 from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
 from callboard_edge.stalled import HttpProtocol, SocketProtocol
-from callboard_edge.web.connect import connect_routes
+from callboard_edge.web.resource_metadata import resource_routes
+from callboard_edge.web.routes import page_routes
 
 log = structlog.get_logger()
 LAST_CALLS = 1.5
@@ -70,7 +74,9 @@ class Edge:
         self._clock = Clockwork("edge", instance)
         self.bus = Bus("edge", instance, settings)
         self._metrics = Metrics()
-        self._tokens = Tokens(self.bus, settings.token_soft, settings.token_hard)
+        self._keys = SigningKeySet(self.bus)
+        access_tokens = AccessTokens(self.bus, self._keys, settings.public_url)
+        self._tokens = Tokens(self.bus, access_tokens, settings.token_soft, settings.token_hard)
         self._logins = Logins(self.bus, settings.token_soft)
         self._calls = Calls(self.bus, settings.silence, settings.let_go)
         self._playbooks = Playbooks(self._calls)
@@ -110,6 +116,7 @@ class Edge:
             self._calls,
         )
         await pushes.listen_for_api(self.bus, self._tokens, self._logins, self._tails)
+        await pushes.listen_for_keys(self.bus, self._tokens, self._keys)
         clients = ConnectedClients(self._calls, self._playbooks, self._connections, self._sessions)
         await asks.listen(self.bus, self._replays, self._streams, clients)
         answer_status(self)
@@ -163,7 +170,9 @@ class Edge:
                 mcp,
                 single,
                 *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
-                *connect_routes(self.bus, self._settings.public_url),
+                *page_routes(self.bus, self._logins, self._settings.public_url),
+                *oauth_routes(self.bus, self._tokens, self._settings.public_url),
+                *resource_routes(self._keys, self._settings.public_url),
                 *health_routes(self.bus, self._metrics_text),
             ],
             openapi_config=OpenAPIConfig(

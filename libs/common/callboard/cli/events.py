@@ -28,6 +28,8 @@ def list_events(args: Namespace, out: Output) -> int:
         out.json(found)
     else:
         out.table(_EVENT_COLUMNS, [_event_row(event) for event in found.events], "no event after that")
+        if found.more:
+            out.talk(f"there are more: --after {found.events[-1].seq}")
     return OK
 
 

@@ -313,6 +313,13 @@ def _access(commands: Commands) -> None:
     shred = _command(vault, "shred", "vault:shred", "destroy the vault's keys, and all that is sealed under them")
     shred.add_argument("organisation", metavar="ORG")
     _why(shred)
+    signing = _group(commands, "signing-key", "the keys that sign access tokens, of the whole installation")
+    _command(signing, "ls", "signing:list_keys", "list them, with the time from which each signs")
+    again = _command(signing, "rotate", "signing:rotate", "publish the next key; it signs a day from now")
+    again.add_argument(
+        "--now", action="store_true", help="sign with it at once, and refuse every access token there is"
+    )
+    _why(again, required=False)
     secret = _group(commands, "secret", "the vault")
     store = _command(secret, "set", "access:store_secret", "store a secret; the value is read from stdin", org=True)
     store.add_argument("name")

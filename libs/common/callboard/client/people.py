@@ -19,6 +19,7 @@ from callboard.contracts.people_management import (
 )
 from callboard.contracts.plans import PlanOf, Quotas, Usage
 from callboard.contracts.playbooks import Done
+from callboard.contracts.signing import NewSigningKey, SigningKeys
 
 
 class People(Routes):
@@ -27,6 +28,15 @@ class People(Routes):
     def me(self) -> Me:
         """What the token stands for."""
         return self._get("/me", Me)
+
+    def signing_keys(self) -> SigningKeys:
+        """The public keys of access tokens, the oldest first."""
+        return self._get("/system/signing-keys", SigningKeys)
+
+    def rotate_signing_key(self, comment: str, *, at_once: bool) -> SigningKeys:
+        """Publish the next one; `at_once`: in the place of all others, so that every token is refused."""
+        body = NewSigningKey(at_once=at_once, comment=comment)
+        return self._post("/system/signing-keys", body, SigningKeys)
 
     def usage(self, organisation: str) -> Usage:
         """What it has and uses, beside what its plan allows."""

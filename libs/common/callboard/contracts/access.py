@@ -125,6 +125,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_
     `member`: the person or service account behind it; `grants`: organisation > what the member may do there now, as
     its role and permissions (see `kernel.permissions`). Without a member it is None, and the scopes alone count.
     A signed-in person belongs to no single organisation: `organisation` is empty.
+    `renewed`: its token is one of a series, so that a call which began with one may end after it.
     """
 
     key_id: str
@@ -135,6 +136,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_
     expires_at: datetime | None = None
     member: str = ""
     grants: dict[str, tuple[str, ...]] | None = None
+    renewed: bool = False
 
 
 class TokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="token.revoked", tag_field="type"):
@@ -223,12 +225,16 @@ class TaskKey(msgspec.Struct, frozen=True, kw_only=True, tag="task_key", tag_fie
 
 
 class AdmitConsumer(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admit", tag_field="type"):
-    """Make bus credentials and durable consumers for an analytics consumer."""
+    """Make bus credentials and durable consumers for an analytics consumer.
+
+    `by`: the key of whoever asks; the credentials end when the member behind it may not admit consumers any more.
+    """
 
     command_id: str
     organisation: str
     consumer: str
     actor: str = ""
+    by: str = ""
 
 
 class ConsumerAdmission(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admission", tag_field="type"):
@@ -255,6 +261,7 @@ class DismissConsumer(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.d
     organisation: str
     consumer: str
     actor: str = ""
+    comment: str = ""
 
 
 class AskConsumers(msgspec.Struct, frozen=True, kw_only=True, tag="consumers?", tag_field="type"):

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from callboard.contracts.access_events import AccessEvent
 from callboard.contracts.definitions import (
     Catalogue,
     Layer,
@@ -36,6 +37,7 @@ from callboard.contracts.people_events import (
     ServiceAccountCreated,
 )
 from callboard.contracts.personal import Personal
+from callboard.contracts.signing_events import SigningEvent
 from callboard.contracts.vault_events import VaultEvent
 from callboard.contracts.webhook_events import WebhookEvent
 
@@ -236,50 +238,6 @@ class CanaryEnded(msgspec.Struct, frozen=True, kw_only=True, tag="playbook.canar
     reason: Literal["stopped", "failed", "inconclusive", "superseded"]
 
 
-class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_issued", tag_field="type"):
-    """A client got a token; only its id is here, the verifier is in the vault's table.
-
-    `member`: who stands behind it; absent where nobody does.
-    """
-
-    client: Personal
-    key_id: str
-    scopes: tuple[str, ...]
-    playbooks: tuple[str, ...] = ()
-    expires_at: datetime | None = None
-    member: str | msgspec.UnsetType = msgspec.UNSET
-
-
-class ClientTokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_revoked", tag_field="type"):
-    """The token is refused from here on."""
-
-    client: Personal
-    key_id: str
-
-
-class ClientTokenRotated(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_rotated", tag_field="type"):
-    """The token is refused from `until` on; `replaced_by` allows the same."""
-
-    client: Personal
-    key_id: str
-    replaced_by: str
-    until: datetime
-
-
-class ConsumerAdmitted(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.admitted", tag_field="type"):
-    """An analytics consumer may read this organisation's call records and events from the bus."""
-
-    consumer: str
-    public_key: str
-
-
-class ConsumerDismissed(msgspec.Struct, frozen=True, kw_only=True, tag="consumer.dismissed", tag_field="type"):
-    """The consumer's credentials are refused from here on."""
-
-    consumer: str
-    public_key: str
-
-
 class PersonErased(msgspec.Struct, frozen=True, kw_only=True, tag="person.erased", tag_field="type"):
     """The key of this person was destroyed: what it sealed is `[erased]`, their tokens are refused,
     and what they signed in to at upstream servers is forgotten.
@@ -312,9 +270,6 @@ Event = (
     | CanaryStarted
     | CanaryPromoted
     | CanaryEnded
-    | ClientTokenIssued
-    | ClientTokenRevoked
-    | ClientTokenRotated
     | MemberInvited
     | InvitationWithdrawn
     | MemberJoined
@@ -329,8 +284,8 @@ Event = (
     | ProjectRemoved
     | OrganisationPlanChosen
     | VaultEvent
-    | ConsumerAdmitted
-    | ConsumerDismissed
+    | SigningEvent
+    | AccessEvent
     | PersonErased
     | WebhookEvent
 )

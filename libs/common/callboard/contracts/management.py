@@ -168,6 +168,15 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     person: bool = False
 
 
+class NewServiceClient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST …/oauth-clients`. `public_keys`: a JWK set as text, of a client that signs instead of a secret."""
+
+    account: str
+    title: str = ""
+    public_keys: str = ""
+    command_id: str | None = None
+
+
 class NewSignIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST …/servers/{name}/sign-ins`. `own`: for the calls of the caller's own client only."""
 

@@ -213,9 +213,10 @@ class AskEvents(msgspec.Struct, frozen=True, kw_only=True, tag="events?", tag_fi
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True, tag="events", tag_field="type"):
-    """Answer to `AskEvents`."""
+    """Answer to `AskEvents`; `more` when the log goes on after the last of them: ask again with its `seq`."""
 
     events: tuple[PublishedEvent, ...]
+    more: bool = False
 
 
 class AskEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event?", tag_field="type"):

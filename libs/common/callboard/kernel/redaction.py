@@ -29,7 +29,7 @@ _SECRET_TEXT = re.compile(
     r"""
     -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
   | \beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*                                # a JWT
-  | \b(?:cb[kilp]_|gh[porsu]_|github_pat_|glpat-|xox[abeoprs]-|sk-|sk_live_|rk_live_|npm_|pypi-|hf_)[\w-]{16,}
+  | \b(?:cb[ikloprs]_|gh[porsu]_|github_pat_|glpat-|xox[abeoprs]-|sk-|sk_live_|rk_live_|npm_|pypi-|hf_)[\w-]{16,}
   | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b
   | \bAIza[\w-]{35}\b
   | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)                                     # user and password of a URL

@@ -25,6 +25,7 @@ from callboard.contracts import subjects
 from callboard.contracts.problems import Problem, ProblemBody
 from callboard.platform.postgres import UNREACHABLE
 from callboard.platform.settings import CommonSettings
+from callboard.platform.walls import confined
 
 log = structlog.get_logger()
 Answer = TypeVar("Answer", bound=msgspec.Struct)
@@ -239,9 +240,12 @@ class Bus:
 Handler = Callable[[Any], Awaitable[msgspec.Struct | None]]
 
 
-def register(bus: Bus, subject: str, handler: Handler, *, queue: str | None = None, workers: int = 16) -> None:
+def register(
+    bus: Bus, subject: str, handler: Handler, *, queue: str | None = None, workers: int = 16, beyond: bool = False
+) -> None:
     """Subscribe a handler of one typed message through FastStream; `queue` shares the work of a room.
 
+    `beyond`: what it does is the installation's work, though the message names an organisation (`platform.walls`).
     The message is decoded here and not by FastStream, which goes through plain data and so loses `msgspec.Raw`.
     """
     decode = msgspec.json.Decoder(next(iter(get_type_hints(handler).values()))).decode
@@ -252,7 +256,10 @@ def register(bus: Bus, subject: str, handler: Handler, *, queue: str | None = No
         except msgspec.DecodeError as error:
             # msgspec names the field and the type it wants, never the value.
             raise Problem("argument.invalid", f"malformed message: {error}") from None
-        answer = await handler(message)
+        organisation = getattr(message, "organisation", "")
+        # What has none is asked before it is known whose it is, or by the installation.
+        with confined(organisation) if organisation and not beyond else contextlib.nullcontext():
+            answer = await handler(message)
         body = encode(answer) if answer is not None else b""
         if len(body) > bus.max_payload - 4096:
             size, limit = len(body) / 1e6, bus.max_payload / 1e6

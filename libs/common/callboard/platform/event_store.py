@@ -21,6 +21,7 @@ from callboard.contracts.upcasts import CURRENT, read_event
 from callboard.kernel.ids import command_uuid, uuid7
 from callboard.platform.grouped_appends import Append, GroupedAppends, arguments
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across, confined
 
 _HERE = "callboard.platform"
 _read_meta = msgspec.json.Decoder(EventMeta).decode
@@ -133,9 +134,10 @@ class EventStore:
 
     async def _append_group(self, appends: Sequence[Append]) -> Sequence[asyncpg.Record]:
         # Without a transaction around it the statement is one: one round trip, and the heads are locked no longer
-        # than the commit takes.
+        # than the commit takes. It takes up its place behind the wall of each organisation by itself.
         values = arguments(appends)
-        rows: list[asyncpg.Record] = await persist(lambda: self.pool.fetch(sql(_HERE, "append_many"), *values))
+        with confined(""):
+            rows: list[asyncpg.Record] = await persist(lambda: self.pool.fetch(sql(_HERE, "append_many"), *values))
         heads = {
             append.organisation: row["last_seq"]  # the last of each is the highest
             for append, row in zip(appends, rows, strict=True)
@@ -147,9 +149,9 @@ class EventStore:
 
     async def seen(self, organisation: str, command_id: str, request: msgspec.Struct) -> list[Recorded] | None:
         """The events of a command that was handled before; None for a new one."""
-        row = await persist(
-            lambda: self.pool.fetchrow(sql(_HERE, "command_seen"), organisation, command_uuid(command_id))
-        )
+        wanted = (organisation, command_uuid(command_id))
+        with confined(organisation):
+            row = await persist(lambda: self.pool.fetchrow(sql(_HERE, "command_seen"), *wanted))
         if row is None:
             return None
         if row["request_hash"] != request_hash(request):
@@ -159,17 +161,19 @@ class EventStore:
 
     async def read(self, organisation: str, after: int, limit: int = 500) -> list[Recorded]:
         """Events with `seq` > after, in order, at most `limit`."""
-        rows = await self.pool.fetch(sql(_HERE, "read_log"), organisation, after, limit)
+        with confined(organisation):
+            rows = await self.pool.fetch(sql(_HERE, "read_log"), organisation, after, limit)
         return [recorded_of(row) for row in rows]
 
     async def read_stream(self, organisation: str, stream: str, after: int = 0) -> list[Recorded]:
         """Events of one stream with version > after, in order."""
-        rows = await self.pool.fetch(sql(_HERE, "read_stream"), organisation, stream, after)
+        with confined(organisation):
+            rows = await self.pool.fetch(sql(_HERE, "read_stream"), organisation, stream, after)
         return [recorded_of(row) for row in rows]
 
     async def heads(self) -> dict[str, int]:
         """Organisation -> height of its log."""
-        rows = await self.pool.fetch(sql(_HERE, "heads"))
+        rows = await across(self.pool).fetch(sql(_HERE, "heads"))
         return {row["organisation"]: row["seq"] for row in rows}
 
 

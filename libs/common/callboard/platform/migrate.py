@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 
 import asyncpg
@@ -11,9 +12,12 @@ import structlog
 from callboard.contracts.problems import Problem
 from callboard.platform.migration_texts import migration_texts
 from callboard.platform.postgres import persist, sql
+from callboard.platform.settings import SettingsRefused
+from callboard.platform.walls import GRANTED, KEEPER, ROOM
 
 log = structlog.get_logger()
 LOCK = 0x43_61_6C_6C  # "Call"
+_HERE = "callboard.platform"
 _WAIT_SECONDS = 60.0
 _PAUSE = 0.1
 
@@ -37,6 +41,7 @@ async def migrate(dsn: str) -> list[str]:
         await connection.execute(_BOOTSTRAP)
         rows = await connection.fetch("select name, sha256 from cb.migration")
         applied: dict[str, str] = {row["name"]: row["sha256"] for row in rows}
+        await _make_roles(connection)
         fresh = []
         for name, text in migration_texts().items():
             checksum = hashlib.sha256(text.encode()).hexdigest()
@@ -49,9 +54,29 @@ async def migrate(dsn: str) -> list[str]:
                 await connection.execute("insert into cb.migration (name, sha256) values ($1, $2)", name, checksum)
             fresh.append(name)
             log.info("migration_applied", name=name)
+        await connection.execute(sql(_HERE, "raise_walls"))
         return fresh
     finally:
         await connection.close()
+
+
+async def _make_roles(connection: asyncpg.Connection) -> None:
+    """The roles that rooms act as, which this user must be able to become; raises `SettingsRefused`.
+
+    They belong to the server and not to the database, so another database may be making them now.
+    """
+    roles = [ROOM, KEEPER]
+    try:
+        for row in await connection.fetch(sql(_HERE, "roles_missing"), roles):
+            with contextlib.suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+                await connection.execute(sql(_HERE, "role_make").replace("{role}", row["role"]))
+        for row in await connection.fetch(sql(_HERE, "roles_not_ours"), roles):
+            await connection.execute(sql(_HERE, "role_take").replace("{role}", row["role"]))
+    except asyncpg.InsufficientPrivilegeError:
+        raise SettingsRefused(f"CALLBOARD_DATABASE_URL: its user may not make roles; {GRANTED}") from None
+    if passing := await connection.fetch(sql(_HERE, "roles_that_pass"), roles):
+        names = ", ".join(row["rolname"] for row in passing)
+        raise SettingsRefused(f"the roles {names} pass by row-level security: they must be nosuperuser nobypassrls")
 
 
 async def wait_for_migrations(pool: asyncpg.Pool) -> None:
@@ -70,7 +95,7 @@ async def wait_for_migrations(pool: asyncpg.Pool) -> None:
 
 async def _applied(pool: asyncpg.Pool) -> set[str]:
     try:
-        rows = await persist(lambda: pool.fetch(sql("callboard.platform", "migrations_applied")))
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        rows = await persist(lambda: pool.fetch(sql(_HERE, "migrations_applied")))
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.InsufficientPrivilegeError):
         return set()
     return {row["name"] for row in rows}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import cache
-from importlib import resources
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
 
 from callboard.contracts.problems import Problem
+from callboard.platform.settings import SettingsRefused
+from callboard.platform.statements import sql as sql
+from callboard.platform.walls import GRANTED, KEEPER, ROOM, WalledPool
 
 log = structlog.get_logger()
 Value = TypeVar("Value")
@@ -30,42 +31,54 @@ UNREACHABLE: tuple[type[BaseException], ...] = (
 )
 """Failures that mean "the database is away for the moment", not "the statement is wrong"."""
 
-
-@cache
-def sql(package: str, name: str) -> str:
-    """The text of `<package>/sql/<name>.sql`."""
-    return resources.files(package).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+_NO_ROLES: tuple[type[BaseException], ...] = (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError)
+"""The roles are not there yet (`callboard migrate` may run at the same time), or not for this user."""
 
 
-async def open_pool(dsn: str, size: int, *, within: float = 60.0) -> asyncpg.Pool:
-    """A pool of up to `size` connections; waits for the database at most `within` seconds.
+async def open_pool(dsn: str, size: int, *, within: float = 60.0) -> WalledPool:
+    """The connections of a room, about `size`; waits for the database at most `within` seconds.
 
-    `synchronous_commit` is set here, because an operator's or pooler's default of `off` loses acknowledged
-    events in a crash.
+    Raises `SettingsRefused` when the user of `dsn` may not act as the roles behind the walls (`migrate`).
     """
     deadline = asyncio.get_running_loop().time() + within
     while True:
         try:
-            return await asyncpg.create_pool(
-                dsn,
-                min_size=1,
-                max_size=size,
-                timeout=5,
-                command_timeout=60,
-                reset=_as_it_is,
-                server_settings={"synchronous_commit": "on", "application_name": "callboard"},
-            )
-        except UNREACHABLE as error:
+            return await _opened(dsn, max(2, (size + 1) // 2))
+        except (*UNREACHABLE, *_NO_ROLES) as error:
             if asyncio.get_running_loop().time() > deadline:
+                if isinstance(error, _NO_ROLES):
+                    raise SettingsRefused(f"CALLBOARD_DATABASE_URL: {error}; {GRANTED}") from None
                 raise Problem("database.unavailable", "Postgres did not answer in time") from error
             log.info("waiting_for_postgres", reason=type(error).__name__)
             await asyncio.sleep(0.1)
 
 
+async def _opened(dsn: str, size: int) -> WalledPool:
+    across = await asyncpg.create_pool(dsn, **_options(KEEPER, size))
+    try:
+        return await WalledPool(across, dsn, **_options(ROOM, size))
+    except BaseException:
+        across.terminate()
+        raise
+
+
+def _options(role: str, size: int) -> dict[str, Any]:
+    """`synchronous_commit` is set because an operator's or pooler's default of `off` loses acknowledged events."""
+    return {
+        "min_size": 1,
+        "max_size": size,
+        "timeout": 5,
+        "command_timeout": 60,
+        "reset": _as_it_is,
+        "server_settings": {"role": role, "synchronous_commit": "on", "application_name": "callboard"},
+    }
+
+
 async def _as_it_is(connection: asyncpg.Connection) -> None:
     """Nothing to reset, which saves a round trip per use: no statement of ours leaves anything behind in a session.
 
-    Settings and advisory locks are those of a transaction, nobody listens, and asyncpg itself rolls back what is open.
+    Advisory locks are those of a transaction, nobody listens, and asyncpg itself rolls back what is open. The setting
+    `callboard.organisation` of a session is made right whenever a connection is taken (`WalledPool`).
     """
 
 

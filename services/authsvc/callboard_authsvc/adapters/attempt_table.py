@@ -8,6 +8,7 @@ from datetime import datetime
 import asyncpg
 
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across
 
 _PACKAGE = "callboard_authsvc"
 
@@ -16,7 +17,7 @@ class AttemptTable:
     """Subjects are keyed hashes, so that the table says nothing of who tried."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+        self._pool = across(pool)  # attempts are counted before it is known who tries
 
     async def take(self, limits: Sequence[tuple[bytes, int]], after: datetime, now: datetime) -> datetime | None:
         """One attempt, unless a subject has had as many as it may since `after`; then since when, and none is counted.

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import UNREACHABLE, persist, sql
+from callboard.platform.walls import across
 
 _PACKAGE = "callboard_authsvc"
 
@@ -25,11 +27,21 @@ class ConsumerRow(msgspec.Struct, frozen=True, kw_only=True):
     admitted_at: datetime
 
 
+class Dependent(NamedTuple):
+    """A consumer that a member admitted; `rights`: role and permissions of that member, none when it left."""
+
+    organisation: str
+    consumer: str
+    public_key: str
+    rights: tuple[str, ...]
+
+
 class ConsumerTable:
     """Reads wait for a database that restarts; writes happen in the caller's transaction."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._across = across(pool)  # the lock is that of the installation, as is what NATS knows
         self._here = asyncio.Lock()
 
     @contextlib.asynccontextmanager
@@ -46,22 +58,29 @@ class ConsumerTable:
                 # A lock of a connection that is gone is gone too.
                 with contextlib.suppress(*UNREACHABLE):
                     await connection.execute(sql(_PACKAGE, "unlock_consumers"))
-                await self._pool.release(connection)
+                await self._across.release(connection)
 
     async def _locked(self) -> asyncpg.pool.PoolConnectionProxy:
-        connection = await self._pool.acquire()
+        connection = await self._across.acquire()
         try:
             await connection.execute(sql(_PACKAGE, "lock_consumers"))
         except BaseException:
-            await self._pool.release(connection)
+            await self._across.release(connection)
             raise
         return connection
 
     async def insert(
-        self, connection: Connection, organisation: str, consumer: str, public_key: str, now: datetime
+        self,
+        connection: Connection,
+        organisation: str,
+        consumer: str,
+        public_key: str,
+        now: datetime,
+        admitted_by: str = "",
     ) -> None:
-        """Add an admitted consumer."""
-        await connection.execute(sql(_PACKAGE, "insert_consumer"), organisation, consumer, public_key, now)
+        """Add an admitted consumer. `admitted_by`: the member on whose right it depends, if any."""
+        row = (organisation, consumer, public_key, now, admitted_by)
+        await connection.execute(sql(_PACKAGE, "insert_consumer"), *row)
 
     async def dismiss(self, connection: Connection, organisation: str, consumer: str, now: datetime) -> None:
         """Mark the admitted one of this name as dismissed."""
@@ -77,7 +96,20 @@ class ConsumerTable:
 
     async def all_active(self) -> list[ConsumerRow]:
         """The admitted ones of every organisation."""
-        return await self._rows("all_active_consumers")
+        return _consumers(await persist(lambda: self._across.fetch(sql(_PACKAGE, "all_active_consumers"))))
+
+    async def dependent(self) -> list[Dependent]:
+        """The admitted ones of every organisation that depend on a member, and what that one may do now."""
+        rows = await persist(lambda: self._across.fetch(sql(_PACKAGE, "dependent_consumers")))
+        return [
+            Dependent(
+                row["organisation"],
+                row["consumer"],
+                row["public_key"],
+                () if row["role"] is None else (row["role"], *row["permissions"]),
+            )
+            for row in rows
+        ]
 
     async def dismissed(self, organisation: str, consumer: str) -> list[ConsumerRow]:
         """The admissions of this name that have ended."""
@@ -85,16 +117,19 @@ class ConsumerTable:
 
     async def all_dismissed(self) -> list[ConsumerRow]:
         """Every admission of every organisation that has ended."""
-        return await self._rows("all_dismissed_consumers")
+        return _consumers(await persist(lambda: self._across.fetch(sql(_PACKAGE, "all_dismissed_consumers"))))
 
     async def _rows(self, statement: str, *arguments: str) -> list[ConsumerRow]:
-        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, statement), *arguments))
-        return [
-            ConsumerRow(
-                organisation=row["organisation"],
-                consumer=row["consumer"],
-                public_key=row["public_key"],
-                admitted_at=row["admitted_at"],
-            )
-            for row in rows
-        ]
+        return _consumers(await persist(lambda: self._pool.fetch(sql(_PACKAGE, statement), *arguments)))
+
+
+def _consumers(rows: list[asyncpg.Record]) -> list[ConsumerRow]:
+    return [
+        ConsumerRow(
+            organisation=row["organisation"],
+            consumer=row["consumer"],
+            public_key=row["public_key"],
+            admitted_at=row["admitted_at"],
+        )
+        for row in rows
+    ]

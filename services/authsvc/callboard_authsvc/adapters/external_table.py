@@ -9,6 +9,7 @@ import msgspec
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across
 
 _PACKAGE = "callboard_authsvc"
 
@@ -29,7 +30,7 @@ class ExternalTable:
     """Reads wait for a database that restarts."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+        self._pool = across(pool)  # persons belong to no organisation
 
     async def begin(self, state: bytes, login: PendingLogin, now: datetime) -> None:
         """Remember a login, and forget those that nobody finished."""

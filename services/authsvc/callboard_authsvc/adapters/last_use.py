@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from callboard.platform.postgres import UNREACHABLE, sql
+from callboard.platform.walls import across
 
 log = structlog.get_logger()
 _PACKAGE = "callboard_authsvc"
@@ -21,7 +22,7 @@ class LastUse:
     """An edge verifies a token that is in use again and again, so this sees every use, if not at once."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+        self._pool = across(pool)  # one statement for the tokens of all
         self._seen: dict[str, datetime] = {}
 
     def note(self, key_id: str, at: datetime) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across
 
 _PACKAGE = "callboard_authsvc"
 
@@ -42,6 +43,7 @@ class LinkTable:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._across = across(pool)  # a link says whose it is only when it is found
 
     async def insert_invitation(self, connection: Connection, row: InvitationRow) -> None:
         """Add an invitation."""
@@ -54,7 +56,7 @@ class LinkTable:
 
     async def find_invitation(self, invitation: str) -> InvitationRow | None:
         """The invitation with this id."""
-        row = await persist(lambda: self._pool.fetchrow(sql(_PACKAGE, "find_invitation"), invitation))
+        row = await persist(lambda: self._across.fetchrow(sql(_PACKAGE, "find_invitation"), invitation))
         return None if row is None else msgspec.convert(dict(row), InvitationRow)
 
     async def emails_of_open(self, organisation: str, now: datetime) -> dict[str, str]:
@@ -65,11 +67,11 @@ class LinkTable:
     async def insert_reset(self, row: ResetRow) -> None:
         """Add an offer."""
         columns = (row.key_id, row.verifier, row.person, row.expires_at)
-        await persist(lambda: self._pool.execute(sql(_PACKAGE, "insert_reset"), *columns))
+        await persist(lambda: self._across.execute(sql(_PACKAGE, "insert_reset"), *columns))
 
     async def find_reset(self, key_id: str) -> ResetRow | None:
         """The offer with this id."""
-        row = await persist(lambda: self._pool.fetchrow(sql(_PACKAGE, "find_reset"), key_id))
+        row = await persist(lambda: self._across.fetchrow(sql(_PACKAGE, "find_reset"), key_id))
         return None if row is None else msgspec.convert(dict(row), ResetRow)
 
     async def use_reset(self, connection: Connection, key_id: str, now: datetime) -> bool:

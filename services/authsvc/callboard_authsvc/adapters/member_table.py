@@ -18,6 +18,7 @@ from callboard.contracts.people_events import (
 )
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across
 from callboard_authsvc.members.domain import MemberEvent
 
 _PACKAGE = "callboard_authsvc"
@@ -59,6 +60,7 @@ class MemberTable:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._across = across(pool)  # a person may be a member of several organisations
 
     async def follow(
         self, connection: Connection, organisation: str, events: Sequence[MemberEvent], now: datetime
@@ -83,6 +85,9 @@ class MemberTable:
                     await connection.execute(sql(_PACKAGE, "member_removed"), organisation, event.member, now)
                     # For good: whoever joins again does not get old keys back.
                     await connection.execute(sql(_PACKAGE, "revoke_tokens_of_member"), organisation, event.member, now)
+                    await connection.execute(
+                        sql(_PACKAGE, "oauth_revoke_grants_of_member"), organisation, event.member, now
+                    )
                 case _:
                     pass
 
@@ -109,7 +114,7 @@ class MemberTable:
 
     async def grants_of(self, person: str) -> dict[str, tuple[str, ...]]:
         """Organisation -> role and permissions of a person."""
-        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "memberships"), person))
+        rows = await persist(lambda: self._across.fetch(sql(_PACKAGE, "memberships"), person))
         return {row["organisation"]: (row["role"], *row["permissions"]) for row in rows}
 
     async def keys_of(self, organisation: str, member: str, since: datetime) -> list[MemberKey]:
@@ -119,7 +124,7 @@ class MemberTable:
 
     async def changed_since(self, since: datetime) -> list[tuple[str, str]]:
         """Organisation and member of every change from `since` on, removals included."""
-        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "members_changed_since"), since))
+        rows = await persist(lambda: self._across.fetch(sql(_PACKAGE, "members_changed_since"), since))
         return [(row["organisation"], row["member"]) for row in rows]
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across
 
 _PACKAGE = "callboard_authsvc"
 
@@ -30,7 +31,7 @@ class PersonTable:
     """Reads wait for a database that restarts."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
-        self.pool = pool
+        self.pool = across(pool)  # persons belong to no organisation
 
     async def insert(self, connection: Connection, row: PersonRow, now: datetime) -> bool:
         """Add a person; False when the e-mail address or the id is somebody's already."""

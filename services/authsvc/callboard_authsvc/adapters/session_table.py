@@ -9,6 +9,7 @@ import msgspec
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across
 from callboard_authsvc.adapters.person_table import PersonRow
 
 _PACKAGE = "callboard_authsvc"
@@ -32,7 +33,7 @@ class SessionTable:
     """Reads wait for a database that restarts; what `connection` is given to happens in the caller's transaction."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+        self._pool = across(pool)  # sessions are those of persons, who belong to no organisation
 
     async def insert(self, key_id: str, verifier: bytes, person: str, now: datetime, expires_at: datetime) -> None:
         """Open a session, and forget those that expired."""

@@ -9,6 +9,7 @@ import msgspec
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across
 
 _PACKAGE = "callboard_authsvc"
 
@@ -43,6 +44,8 @@ class TokenTable:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        # A key says whose it is only when it is found; and it may be an administrator's, of no organisation.
+        self._across = across(pool)
 
     async def insert(self, connection: Connection, row: TokenRow) -> None:
         """Add a client's token."""
@@ -60,7 +63,7 @@ class TokenTable:
 
     async def find(self, key_id: str) -> TokenRow | None:
         """The token with this key id."""
-        row = await persist(lambda: self._pool.fetchrow(sql(_PACKAGE, "find_token"), key_id))
+        row = await persist(lambda: self._across.fetchrow(sql(_PACKAGE, "find_token"), key_id))
         return None if row is None else _row(row)
 
     async def of_organisation(self, organisation: str) -> list[TokenRow]:
@@ -70,7 +73,7 @@ class TokenTable:
 
     async def revoked_since(self, since: datetime) -> list[str]:
         """Key ids of every organisation that were revoked from `since` on."""
-        rows = await persist(lambda: self._pool.fetch(sql(_PACKAGE, "tokens_revoked_since"), since))
+        rows = await persist(lambda: self._across.fetch(sql(_PACKAGE, "tokens_revoked_since"), since))
         return [row["key_id"] for row in rows]
 
     async def replace_administrator(self, row: TokenRow) -> bool:
@@ -80,7 +83,7 @@ class TokenTable:
         """
 
         async def replace() -> bool:
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._across.acquire() as connection, connection.transaction():
                 if await connection.fetchval(sql(_PACKAGE, "upsert_administrator"), *_columns(row)) is None:
                     return False
                 others = (row.organisation, row.client, row.key_id, row.created_at)

@@ -20,17 +20,20 @@ from callboard_authsvc.consumers.domain import (
 
 
 async def admit_consumer(command: AdmitConsumer, use: ConsumerDependencies) -> ConsumerAdmission:
-    """Raises `organisation.unknown`, `argument.invalid`, `consumer.exists`, `bus.unavailable` (no streams yet),
-    or `command.reused` for a second delivery.
+    """Raises `organisation.unknown`, `argument.invalid`, `auth.forbidden`, `consumer.exists`, `bus.unavailable` (no
+    streams yet), or `command.reused` for a second delivery.
     """
     use.access.require_trust()
     await use.organisations.require(command.organisation)
     check(command.consumer)
+    principal = await use.rights.require(command.by, "consumer:manage", command.organisation)
+    # An administrator of the installation is no member, and whom it admits depends on nobody.
+    member = principal.member if principal is not None and principal.grants is not None else ""
     async with use.table.exclusive():
-        return await _admit(command, use)
+        return await _admit(command, member, use)
 
 
-async def _admit(command: AdmitConsumer, use: ConsumerDependencies) -> ConsumerAdmission:
+async def _admit(command: AdmitConsumer, member: str, use: ConsumerDependencies) -> ConsumerAdmission:
     if await use.journal.handled(command) is not None:
         raise _shown_before()
     if await use.table.is_active(command.organisation, command.consumer):
@@ -41,7 +44,7 @@ async def _admit(command: AdmitConsumer, use: ConsumerDependencies) -> ConsumerA
     await use.access.make_durables(durables)
     credentials = use.access.mint(command.organisation, command.consumer)
     await use.access.open([(command.organisation, command.consumer, credentials.public_key)])
-    await _record(command, credentials, use)
+    await _record(command, member, credentials, use)
     return ConsumerAdmission(
         consumer=command.consumer,
         url=use.access.public_url,
@@ -52,10 +55,10 @@ async def _admit(command: AdmitConsumer, use: ConsumerDependencies) -> ConsumerA
     )
 
 
-async def _record(command: AdmitConsumer, credentials: UserCredentials, use: ConsumerDependencies) -> None:
+async def _record(command: AdmitConsumer, member: str, credentials: UserCredentials, use: ConsumerDependencies) -> None:
     async def insert(connection: Connection, events: tuple[ConsumerEvent, ...]) -> None:
         row = (command.organisation, command.consumer, credentials.public_key, use.clock())
-        await use.table.insert(connection, *row)
+        await use.table.insert(connection, *row, member)
 
     order = Admit(consumer=command.consumer, public_key=credentials.public_key)
     outcome = await use.journal.record(command, stream_of(command.consumer), CONSUMER, order, insert)

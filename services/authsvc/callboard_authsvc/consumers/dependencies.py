@@ -9,6 +9,7 @@ from callboard_authsvc.adapters.consumer_table import ConsumerTable
 from callboard_authsvc.clock import Clock
 from callboard_authsvc.consumers.upkeep import ConsumerUpkeep
 from callboard_authsvc.journal import Journal
+from callboard_authsvc.members.rights import Rights
 from callboard_authsvc.organisations.known import KnownOrganisations
 
 
@@ -20,5 +21,6 @@ class ConsumerDependencies:
     organisations: KnownOrganisations
     table: ConsumerTable
     access: ConsumerAccess
+    rights: Rights
     upkeep: ConsumerUpkeep
     clock: Clock

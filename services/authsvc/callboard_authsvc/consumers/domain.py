@@ -8,7 +8,7 @@ from typing import assert_never
 import msgspec
 
 from callboard.contracts import subjects
-from callboard.contracts.events import ConsumerAdmitted, ConsumerDismissed
+from callboard.contracts.access_events import ConsumerAdmitted, ConsumerDismissed
 from callboard.contracts.problems import Problem
 from callboard.kernel.decider import Decider
 from callboard.kernel.names import is_slug

@@ -9,7 +9,7 @@ from typing import assert_never
 
 import msgspec
 
-from callboard.contracts.events import ClientTokenIssued, ClientTokenRevoked, ClientTokenRotated
+from callboard.contracts.access_events import ClientTokenIssued, ClientTokenRevoked, ClientTokenRotated
 from callboard.contracts.problems import Problem
 from callboard.kernel.decider import Decider
 from callboard.kernel.names import is_slug

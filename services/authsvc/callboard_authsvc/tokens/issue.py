@@ -7,7 +7,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from callboard.contracts.access import IssueToken, TokenIssued
-from callboard.contracts.events import ClientTokenIssued
+from callboard.contracts.access_events import ClientTokenIssued
 from callboard.contracts.problems import Problem
 from callboard.kernel.personal import person_of
 from callboard.kernel.tokens import compose, key_id_of

@@ -146,6 +146,7 @@ async def admit_consumer(
         organisation=organisation,
         consumer=data.consumer,
         actor=caller.actor,
+        by=caller.by,
     )
     return await bus.ask(subjects.ADMIT_CONSUMER, command, ConsumerAdmission, within=20.0)
 

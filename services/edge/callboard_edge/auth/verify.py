@@ -1,13 +1,16 @@
 """From an Authorization header to a principal.
 
-authsvc verifies; the edge remembers for seconds and forgets at once when a revocation is pushed. While authsvc is
-away a token verified lately goes on working, up to the hard limit.
+authsvc verifies; for a JWT it is asked for the grant behind it alone (`access_tokens.py`). The edge remembers for
+seconds and forgets at once when a revocation is pushed. While authsvc is away a token verified lately goes on working,
+up to the hard limit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from typing import Final
 
 import structlog
 
@@ -16,48 +19,59 @@ from callboard.contracts.access import Principal, VerifyToken
 from callboard.contracts.problems import Problem
 from callboard.kernel.tokens import key_id_of
 from callboard.platform.bus import Bus
+from callboard_edge.auth.access_tokens import AccessTokens, Audience, invalid, is_jwt
 
 log = structlog.get_logger()
 MAX_KEPT = 50_000
+_TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
 
 
 class _Known:
-    __slots__ = ("at", "principal", "refreshing")
+    """A token that was good at `at`. `audience`: the one place it is for; None: any that its principal may enter."""
 
-    def __init__(self, principal: Principal, at: float) -> None:
+    __slots__ = ("at", "audience", "expires", "principal", "refreshing")
+
+    def __init__(self, principal: Principal, at: float, audience: Audience | None, expires: float | None) -> None:
         self.principal = principal
         self.at = at
+        self.audience = audience
+        self.expires = expires
         self.refreshing = False
 
 
 class Tokens:
     """Verified tokens of this instance."""
 
-    def __init__(self, bus: Bus, soft: float, hard: float) -> None:
+    def __init__(self, bus: Bus, access_tokens: AccessTokens, soft: float, hard: float) -> None:
         self._bus = bus
+        self._access_tokens = access_tokens
         self._soft = soft
         self._hard = hard
         self._known: dict[str, _Known] = {}
         self._forgotten = 0
         self._refreshes: set[asyncio.Task[None]] = set()
 
-    async def authenticate(self, authorization: str | None) -> Principal:
-        """The principal of a `Bearer` header; `auth.required` without one, `auth.invalid` for a bad one."""
+    async def authenticate(self, authorization: str | None, entering: Audience | None = None) -> Principal:
+        """The principal of a `Bearer` header; `auth.required` without one, `auth.invalid` for a bad one.
+
+        `entering`: the MCP endpoint that is asked. Access tokens (JWTs) are good there only, and each at one.
+        """
         if not authorization:
             raise Problem("auth.required", "this wants a token")
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Problem("auth.required", "the Authorization header is not `Bearer <token>`")
-        return await self.principal(token.strip())
+        known = await self._good(token.strip())
+        if known.audience is not None and known.audience != entering:
+            raise invalid()
+        return known.principal
 
-    async def principal(self, token: str) -> Principal:
-        """The principal of a token."""
+    async def _good(self, token: str) -> _Known:
         known = self._known.get(token)
         if known is None:
             return await self._verify(token)
         age = time.monotonic() - known.at
-        expires = known.principal.expires_at
-        if age > self._hard or (expires is not None and expires.timestamp() <= time.time()):
+        if age > self._hard or (known.expires is not None and known.expires <= time.time()):
             del self._known[token]
             return await self._verify(token)
         if age > self._soft and not known.refreshing:
@@ -65,21 +79,31 @@ class Tokens:
             task = asyncio.create_task(self._refresh(token, known))
             self._refreshes.add(task)
             task.add_done_callback(self._refreshes.discard)
-        return known.principal
+        return known
 
-    async def _verify(self, token: str) -> Principal:
-        if key_id_of(token) is None:
-            raise Problem("auth.invalid", "the token is not valid")
+    async def _verify(self, token: str) -> _Known:
+        if _TOKEN68.fullmatch(token) is None:
+            raise Problem("auth.malformed", "the Authorization header is not `Bearer <token>`")
         while True:
             before = self._forgotten
-            principal = await self._bus.ask(subjects.VERIFY_TOKEN, VerifyToken(token=token), Principal, 5.0)
+            known = await self._looked_up(token)
             # The answer may be older than what was pushed while it was on its way.
             if before == self._forgotten:
                 break
         if len(self._known) >= MAX_KEPT:
             self._known.clear()
-        self._known[token] = _Known(principal, time.monotonic())
-        return principal
+        self._known[token] = known
+        return known
+
+    async def _looked_up(self, token: str) -> _Known:
+        if is_jwt(token):
+            principal, audience, expires = await self._access_tokens.verify(token)
+            return _Known(principal, time.monotonic(), audience, expires)
+        if key_id_of(token) is None:
+            raise invalid()
+        principal = await self._bus.ask(subjects.VERIFY_TOKEN, VerifyToken(token=token), Principal, 5.0)
+        ends = principal.expires_at
+        return _Known(principal, time.monotonic(), None, None if ends is None else ends.timestamp())
 
     async def _refresh(self, token: str, known: _Known) -> None:
         try:

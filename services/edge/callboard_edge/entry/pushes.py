@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 from nats.aio.msg import Msg
 
-from callboard.contracts import subjects
+from callboard.contracts import signing_subjects, subjects
 from callboard.contracts.access import RightsChanged, TokenRevoked
 from callboard.contracts.playbooks import CatalogueChanged, ResourceUpdated
 from callboard.contracts.status import SessionChanged, SessionEnded, SessionTold, StreamOpened
 from callboard.platform.bus import Bus
 from callboard_edge.api.tail import Tails
 from callboard_edge.auth.logins import Logins
+from callboard_edge.auth.signing_keys import SigningKeySet
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.connections import Connections
@@ -91,6 +92,20 @@ async def listen(
     bus.on_reconnect(tokens.doubt_all)
     bus.on_reconnect(connections.doubt_all)
     bus.on_reconnect(playbooks.refresh)
+
+
+async def listen_for_keys(bus: Bus, tokens: Tokens, keys: SigningKeySet) -> None:
+    """The signing keys are others now: what was checked with those that are gone is checked again."""
+
+    async def keys_changed(_message: Msg) -> None:
+        keys.forget()
+        await tokens.doubt_all()
+
+    async def doubt_keys() -> None:
+        keys.forget()
+
+    await bus.listen(signing_subjects.SIGNING_KEYS_CHANGED, keys_changed)
+    bus.on_reconnect(doubt_keys)
 
 
 async def listen_for_api(bus: Bus, tokens: Tokens, logins: Logins, tails: Tails) -> None:

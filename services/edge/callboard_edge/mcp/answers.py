@@ -15,6 +15,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
+CHALLENGE = b"www-authenticate"
 SSE: Headers = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -28,7 +29,9 @@ MODERN_STATUS = {-32700: 400, -32600: 400, -32602: 400, -32020: 400, -32021: 400
 PROBLEM_STATUS = {
     "auth.required": 401,
     "auth.invalid": 401,
+    "auth.malformed": 400,
     "auth.forbidden": 403,
+    "auth.scope_insufficient": 403,
     "header.mismatch": 400,
     "payload.too_large": 413,
     "playbook.unknown": 404,
@@ -112,11 +115,22 @@ def problem_object(problem: Problem, call_id: str = "") -> bytes:
     return error_object(problem.rpc_code, problem.message, data)
 
 
-def challenge(code: str) -> Headers:
-    """`WWW-Authenticate` for a 401 (RFC 6750 section 3), by the code of the problem."""
-    if code == "auth.invalid":
-        return [(b"www-authenticate", b'Bearer realm="callboard", error="invalid_token"')]
-    return [(b"www-authenticate", b'Bearer realm="callboard"')]
+_CHALLENGES = {
+    "auth.required": b'Bearer realm="callboard"',
+    "auth.invalid": b'Bearer realm="callboard", error="invalid_token"',
+    "auth.scope_insufficient": b'Bearer realm="callboard", error="insufficient_scope"',
+}
+
+
+def challenge(code: str, scope: str = "") -> Headers | None:
+    """`WWW-Authenticate` (RFC 6750 section 3) by the code of the problem; `challenges.py` adds the URL that was asked.
+
+    `scope`: all scopes that the operation needs, where more is asked than for ordinary use.
+    """
+    begun = _CHALLENGES.get(code)
+    if begun is None:
+        return None
+    return [(CHALLENGE, begun + (f', scope="{scope}"'.encode() if scope else b""))]
 
 
 async def send_problem(send: Send, id: bytes, problem: Problem, *, modern: bool) -> None:
@@ -124,15 +138,17 @@ async def send_problem(send: Send, id: bytes, problem: Problem, *, modern: bool)
     status = PROBLEM_STATUS.get(problem.code)
     if status is None:
         status = MODERN_STATUS.get(problem.rpc_code, 200) if modern else 200
-    headers = challenge(problem.code) if status == 401 else None
-    await send_json(send, status, error_message(id, problem_object(problem)), headers)
+    await send_json(send, status, error_message(id, problem_object(problem)), _challenge_of(problem))
 
 
 async def refuse(send: Send, problem: Problem) -> None:
     """A problem instead of a stream or a connection: always an error by its status."""
-    status = problem.http_status
-    headers = challenge(problem.code) if status == 401 else None
-    await send_json(send, status, error_message(b"null", problem_object(problem)), headers)
+    message = error_message(b"null", problem_object(problem))
+    await send_json(send, problem.http_status, message, _challenge_of(problem))
+
+
+def _challenge_of(problem: Problem) -> Headers | None:
+    return challenge(problem.code, problem.data.get("scope", ""))
 
 
 def upgrade_refusal(send: Send) -> Send:

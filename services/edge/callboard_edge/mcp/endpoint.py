@@ -31,8 +31,9 @@ from callboard_edge.mcp.answers import (
     send_refusal,
     upgrade_refusal,
 )
+from callboard_edge.mcp.challenges import PREFLIGHT, Challenges, readable
 from callboard_edge.mcp.envelope import Refused, parse, read_params
-from callboard_edge.mcp.gate import BY_TOKEN, Gate, Place, other_door_of, place_by_token, place_of
+from callboard_edge.mcp.gate import BY_TOKEN, Gate, Place, not_opened, other_door_of, place_by_token, place_of
 from callboard_edge.mcp.handshake import Handshake
 from callboard_edge.mcp.http_sse import HttpSse
 from callboard_edge.mcp.modern import Fault, is_modern, text_of
@@ -85,6 +86,7 @@ class McpEndpoint:
         self._stateless = stateless
         self._carriers = carriers
         self._metrics = metrics
+        self._challenges = Challenges(settings.public_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request, or one WebSocket."""
@@ -93,12 +95,15 @@ class McpEndpoint:
         if scope["type"] == "websocket":
             await self._socket(scope, headers, receive, send)
             return
+        origin = headers.get(b"origin")
+        if origin is not None and self._gate.origin_allowed(origin):
+            send = readable(send, origin)
         try:
             await self._serve(scope, headers, raw, receive, send)
         except Refused as refused:
             await send_refusal(send, refused.code, refused.message, refused.id)
         except Problem as problem:
-            await send_problem(send, b"null", problem, modern=True)
+            await send_problem(self._challenges.on(send, scope["path"]), b"null", problem, modern=True)
         except Exception:
             log.exception("mcp_request_failed", path=scope["path"])
             self._metrics.unexpected()
@@ -108,24 +113,43 @@ class McpEndpoint:
         self, scope: Scope, headers: dict[bytes, bytes], raw: Headers, receive: Receive, send: Send
     ) -> None:
         self._check_sender(headers)
+        if len(headers) != len(raw) or scope["query_string"]:
+            _check_one_token(raw, scope["query_string"])
+        method = scope["method"]
+        if method == "OPTIONS" and b"access-control-request-method" in headers:
+            await send_empty(send, 204, [*PREFLIGHT, _wanted(headers)])
+            return
         place = place_of(scope["path"])
         if place is None:
             try:
                 await self._other(scope, headers, receive, send)
             except Problem as problem:
-                await refuse(send, problem)
+                await refuse(self._challenges.on(send, scope["path"]), problem)
             return
         principal = await self._principal(headers, place)
         if place is BY_TOKEN:
             place = place_by_token(principal)
-        method = scope["method"]
+        if principal is ANONYMOUS:
+            # Whether the playbook takes callers without a token is told by the answer.
+            send = self._challenges.on(send, scope["path"])
         if method == "POST":
-            await self._post(place, principal, headers, raw, receive, send)
-        elif method in ("GET", "DELETE") and not _names_modern(headers):
+            try:
+                await self._post(place, principal, headers, raw, receive, send)
+            except Refused:
+                await self._admit(place, principal)
+                raise
+            return
+        await self._admit(place, principal)
+        if method in ("GET", "DELETE") and not _names_modern(headers):
             serve = self._handshake.get if method == "GET" else self._handshake.delete
             await serve(place, principal, headers, receive, send)
         else:
             await send_empty(send, 405, _ALLOW)
+
+    async def _admit(self, place: Place, principal: Principal) -> None:
+        """Who has no token and may not come in without one is told so before anything else: 401 before 400 and 405."""
+        if principal is ANONYMOUS:
+            await self._handshake.admit(place, principal)
 
     def _check_sender(self, headers: dict[bytes, bytes]) -> None:
         if not self._gate.host_allowed(headers.get(b"host")) or not self._gate.origin_allowed(headers.get(b"origin")):
@@ -151,6 +175,7 @@ class McpEndpoint:
             answer = {"token": token, "subprotocols": [SUBPROTOCOL, PREFIX + token], "expires_in": LIFETIME}
             await send_json(send, 200, msgspec.json.encode(answer), [_NO_STORE])
         else:
+            await self._admit(place, principal)
             await send_empty(send, 405, _ALLOW_OTHER[door])
 
     async def _socket(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
@@ -170,7 +195,7 @@ class McpEndpoint:
             admit = partial(self._principal, headers, place)
             await self._carriers.web_sockets.serve(place, await admit(), admit, receive, send)
         except Problem as problem:
-            await refuse(upgrade_refusal(send), problem)
+            await refuse(self._challenges.on(upgrade_refusal(send), scope["path"]), problem)
         except Exception:
             # uvicorn answers 500, or closes a socket that was accepted.
             log.exception("mcp_request_failed", path=scope["path"])
@@ -182,9 +207,9 @@ class McpEndpoint:
             raise Problem("auth.required", "what is at /mcp follows from a token, and the request has none")
         if header is None and self._anonymous:
             return ANONYMOUS
-        principal = await self._tokens.authenticate(header.decode("latin-1") if header else None)
+        principal = await self._tokens.authenticate(header.decode("latin-1") if header else None, place[:2])
         if place is not BY_TOKEN and not can(principal, "use", place.organisation, place.playbook):
-            raise Problem("auth.forbidden", "the token does not open this playbook")
+            raise not_opened(principal, place.organisation, "the token does not open this playbook")
         return principal
 
     async def _post(
@@ -205,6 +230,7 @@ class McpEndpoint:
         try:
             await self._stateless.post(place, principal, message, params, headers, raw, receive, send)
         except Fault as fault:
+            await self._admit(place, principal)
             await send_refusal(send, fault.code, fault.message, message.raw_id, fault.data)
 
     async def _received(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
@@ -235,6 +261,18 @@ class McpEndpoint:
             if size > self._limit:
                 raise BodyTooLarge
         return b"".join(parts)
+
+
+def _wanted(headers: dict[bytes, bytes]) -> tuple[bytes, bytes]:
+    return b"access-control-allow-headers", headers.get(b"access-control-request-headers", b"*")
+
+
+def _check_one_token(raw: Headers, query: bytes) -> None:
+    """One token, and in the header: in a URL it would stand in logs and histories (MCP basic/authorization)."""
+    if b"access_token=" in query:
+        raise Problem("argument.invalid", "a token does not belong into a URL; send it in the Authorization header")
+    if sum(name == b"authorization" for name, _ in raw) > 1:
+        raise Problem("auth.malformed", "the request has more than one Authorization header")
 
 
 def _door_of(scope: Scope) -> tuple[Place, str]:

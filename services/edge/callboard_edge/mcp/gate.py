@@ -10,9 +10,12 @@ import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
+
 from callboard.contracts import subjects
 from callboard.contracts.access import Principal
 from callboard.contracts.problems import Problem
+from callboard.kernel.access_tokens import BASELINE
 from callboard.kernel.names import is_slug, version_number
 from callboard.kernel.permissions import can, selection_of, selects
 from callboard_edge.settings import EdgeSettings
@@ -62,6 +65,11 @@ class Asker(NamedTuple):
 def expiry_of(principal: Principal) -> float | None:
     """When the token expires, in epoch seconds; None: never."""
     return None if principal.expires_at is None else principal.expires_at.timestamp()
+
+
+def call_expiry_of(principal: Principal) -> float | None:
+    """When a call of this principal has to end: with its token, but for one that others follow (revocation ends it)."""
+    return None if principal.renewed or principal.expires_at is None else principal.expires_at.timestamp()
 
 
 def asker_of(principal: Principal, session: str = "") -> Asker:
@@ -139,6 +147,14 @@ def _place(found: re.Match[str]) -> Place | None:
     return Place(organisation, playbook, number)
 
 
+def not_opened(principal: Principal, organisation: str, why: str) -> Problem:
+    """Why this principal does not get in; too few scopes a client can mend by asking for more."""
+    if principal.renewed and can(msgspec.structs.replace(principal, scopes=("use",)), "use", organisation):
+        scope = " ".join(BASELINE)
+        return Problem("auth.scope_insufficient", why, scope=scope)
+    return Problem("auth.forbidden", why)
+
+
 def place_by_token(principal: Principal) -> Place:
     """What `/mcp` is for the holder of a token; `auth.forbidden` when nothing follows from it.
 
@@ -150,7 +166,7 @@ def place_by_token(principal: Principal) -> Place:
         text = "an administrator's token belongs to no organisation, so nothing is served for it at /mcp; use a token"
         raise Problem("auth.forbidden", f"{text} of `callboard token issue`, or /p/ORGANISATION/PLAYBOOK/mcp")
     if not can(principal, "use", organisation):
-        raise Problem("auth.forbidden", "the token does not allow the use of playbooks")
+        raise not_opened(principal, organisation, "the token does not allow the use of playbooks")
     selection = selection_of(principal.playbooks)
     if is_slug(selection):
         return Place(organisation, selection, 0)

@@ -28,7 +28,7 @@ from callboard_edge.mcp.answers import (
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
 from callboard_edge.mcp.event_ids import LONGEST_REQUEST_ID, parse
-from callboard_edge.mcp.gate import Place, asker_of, expiry_of
+from callboard_edge.mcp.gate import Place, asker_of, call_expiry_of
 from callboard_edge.mcp.modern import ROUTED
 from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
@@ -84,6 +84,10 @@ class Handshake:
         self._resume = resume
         self._metrics = metrics
         self._deadline = int(deadline * 1000)
+
+    async def admit(self, place: Place, principal: Principal) -> None:
+        """Raise `auth.required` unless the playbook takes callers without a token."""
+        await self._playbooks.open(place, asker_of(principal))
 
     async def post(
         self,
@@ -158,7 +162,7 @@ class Handshake:
         id = headers.get(b"mcp-session-id")
         if id is None:
             if principal.organisation == "":
-                await self._playbooks.open(place, asker_of(principal))
+                await self.admit(place, principal)
             text = "Missing Mcp-Session-Id: begin with initialize, or speak 2026-07-28"
             raise Refused(INVALID_REQUEST, text, message.raw_id)
         version = headers.get(b"mcp-protocol-version")
@@ -166,6 +170,8 @@ class Handshake:
             raise Refused(INVALID_REQUEST, "Unsupported protocol version", message.raw_id)
         session = await self._sessions.find(id.decode("latin-1"), principal.key_id)
         if session is None or (session.organisation, session.playbook, session.version) != place[:3]:
+            if principal.organisation == "":
+                await self.admit(place, principal)
             error = error_object(-32001, "Session not found: initialize again")
             await send_json(send, 404, error_message(message.raw_id, error))
             return None
@@ -187,7 +193,7 @@ class Handshake:
             received = time.time_ns() // 1000
             head = self._head(place, session, principal, message, params, received)
             asked = bytes(message.params)
-            call = await self._calls.send(head, place.organisation, place.playbook, asked, expiry_of(principal))
+            call = await self._calls.send(head, place.organisation, place.playbook, asked, call_expiry_of(principal))
             problem = await relay(self._calls, call, outlet, modern=False)
             self._metrics.request(method, LEGACY, problem, received)
         elif method == "ping":

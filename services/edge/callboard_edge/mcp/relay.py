@@ -123,7 +123,7 @@ class HttpOutlet:
             await self._last(message)
             return
         status = status_of(problem, error, modern=self._modern)
-        await send_json(self._send, status, message, challenge(problem) if status == 401 else None)
+        await send_json(self._send, status, message, challenge(problem))
 
     async def say(self, message: bytes) -> None:
         """An event; the first one makes the answer a stream."""

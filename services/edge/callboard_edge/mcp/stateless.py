@@ -22,7 +22,7 @@ from callboard_edge.mcp.answers import (
 )
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
-from callboard_edge.mcp.gate import Place, asker_of, expiry_of
+from callboard_edge.mcp.gate import Place, asker_of, call_expiry_of
 from callboard_edge.mcp.handshake import server_info
 from callboard_edge.mcp.modern import ROUTED, SUPPORTED, check
 from callboard_edge.mcp.outlet import Outlet
@@ -89,7 +89,7 @@ class Stateless:
             received = time.time_ns() // 1000
             head = self._head(place, principal, message, params, mirrored, received)
             asked = bytes(message.params)
-            call = await self._calls.send(head, place.organisation, place.playbook, asked, expiry_of(principal))
+            call = await self._calls.send(head, place.organisation, place.playbook, asked, call_expiry_of(principal))
             problem = await relay(self._calls, call, outlet, modern=True)
             self._metrics.request(method, MODERN, problem, received)
             return

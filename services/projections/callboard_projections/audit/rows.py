@@ -18,8 +18,9 @@ async def log_rows(pool: asyncpg.Pool, organisation: str, after: int, limit: int
     head = await persist(lambda: pool.fetchrow(sql(_HERE, "audited_head"), organisation))
     if head is None:
         raise Problem("organisation.unknown", f"there is no organisation {organisation!r}", organisation=organisation)
-    upto = min(head["seq"], after + max(1, min(limit, MOST_ROWS)))
-    found = await persist(lambda: pool.fetch(sql(_HERE, "audited_rows"), organisation, max(after, 0), upto))
+    position = max(0, min(after, head["seq"]))
+    upto = min(head["seq"], position + max(1, min(limit, MOST_ROWS)))
+    found = await persist(lambda: pool.fetch(sql(_HERE, "audited_rows"), organisation, position, upto))
     rows: list[LogRow] = []
     size = 0
     for row in map(_row, found):

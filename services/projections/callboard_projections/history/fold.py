@@ -16,6 +16,7 @@ import structlog
 
 from callboard.platform.event_store import Connection, recorded_of
 from callboard.platform.postgres import UNREACHABLE, sql
+from callboard.platform.walls import across
 from callboard_projections.history.projection import PACKAGE, Projection
 from callboard_projections.poison.record import record
 
@@ -120,7 +121,7 @@ class Folder:
     """Keeps the live tables of one projection up with the log; `catch_up` does so at once, for a reader."""
 
     def __init__(self, pool: asyncpg.Pool, projection: Projection) -> None:
-        self._pool = pool
+        self._pool = across(pool)  # read models are the keeper's; who reads them is confined, who folds them is not
         self.projection = projection
         self._locks: dict[str, asyncio.Lock] = {}
         self._stuck: dict[str, _Stuck] = {}

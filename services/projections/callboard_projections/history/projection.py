@@ -55,10 +55,14 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     async def make_tables(self, connection: Connection, suffix: int) -> None:
         """Create empty tables with this suffix."""
         await connection.execute(suffixed(f"{self.name}_tables", suffix))
+        for table in self.tables:
+            await connection.execute(sql(PACKAGE, "wall"), f"rm.{table}_{suffix}")
 
     async def show(self, connection: Connection, suffix: int) -> None:
         """Let the views read the tables with this suffix."""
         await connection.execute(suffixed(f"{self.name}_views", suffix))
+        for table in self.tables:
+            await connection.execute(sql(PACKAGE, "wall"), f"rm.{table}")
 
     async def apply(self, connection: Connection, events: Sequence[Recorded], suffix: int) -> None:
         """Fold events, in their order, into the tables with this suffix."""

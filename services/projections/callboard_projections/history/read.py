@@ -189,15 +189,15 @@ class Reads:
         await self._known(organisation)
         wanted = max(1, min(limit, MOST_EVENTS))
         position = max(0, min(after, _INT8))
-        recorded = await persist(lambda: self._store.read(organisation, position, wanted))
+        recorded = await persist(lambda: self._store.read(organisation, position, wanted + 1))
         events: list[PublishedEvent] = []
         size = 0
-        for event in map(published_of, recorded):
+        for event in map(published_of, recorded[:wanted]):
             size += len(_encode(event))
             if events and size > MOST_BYTES:
                 break
             events.append(event)
-        return Events(events=tuple(events))
+        return Events(events=tuple(events), more=len(events) < len(recorded))
 
     async def event(self, organisation: str, seq: int, event_id: str) -> LoggedEvent:
         """One event with what the log keeps beside it; raises `event.unknown`."""

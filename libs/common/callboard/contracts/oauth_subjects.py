@@ -1,0 +1,21 @@
+"""The subjects of the authorization server for MCP clients; they lie within what `subjects.PERMISSIONS` allows."""
+
+from __future__ import annotations
+
+REGISTER_CLIENT = "cb.ask.authsvc.oauth_register"
+CLIENT = "cb.ask.authsvc.oauth_client"
+BEGIN_AUTHORIZATION = "cb.ask.authsvc.oauth_begin"
+CONSENT = "cb.ask.authsvc.oauth_consent"
+GIVE_CONSENT = "cb.ask.authsvc.oauth_give_consent"
+REFUSE_CONSENT = "cb.ask.authsvc.oauth_refuse_consent"
+EXCHANGE_CODE = "cb.ask.authsvc.oauth_exchange_code"
+REFRESH = "cb.ask.authsvc.oauth_refresh"
+CLIENT_CREDENTIALS = "cb.ask.authsvc.oauth_client_credentials"
+EXCHANGE_ASSERTION = "cb.ask.authsvc.oauth_exchange_assertion"
+REVOKE = "cb.ask.authsvc.oauth_revoke"
+INTROSPECT = "cb.ask.authsvc.oauth_introspect"
+GRANTS = "cb.ask.authsvc.oauth_grants"
+REVOKE_GRANT = "cb.cmd.token.revoke_grant"
+ADD_SERVICE_CLIENT = "cb.cmd.token.add_client"
+REMOVE_SERVICE_CLIENT = "cb.cmd.token.remove_client"
+SERVICE_CLIENTS = "cb.ask.authsvc.oauth_service_clients"

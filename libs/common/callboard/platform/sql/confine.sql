@@ -1,0 +1,1 @@
+select set_config('callboard.organisation', $1, false)

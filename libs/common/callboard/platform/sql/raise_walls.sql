@@ -1,0 +1,1 @@
+select cb.raise_walls()

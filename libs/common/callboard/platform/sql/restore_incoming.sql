@@ -1,0 +1,1 @@
+create temporary table incoming_{table} (like cb.{table} including defaults) on commit drop

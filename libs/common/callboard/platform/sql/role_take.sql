@@ -1,0 +1,1 @@
+grant {role} to current_user with inherit false, set true

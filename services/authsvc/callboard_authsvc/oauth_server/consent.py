@@ -1,0 +1,168 @@
+"""What a person is asked, and what comes of the answer. Every request of a client is asked anew."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from callboard.contracts.access import Principal
+from callboard.contracts.oauth_server import (
+    AskConsent,
+    Consent,
+    ConsentDecided,
+    GiveConsent,
+    RefuseConsent,
+    ScopeInWords,
+)
+from callboard.contracts.problems import Problem
+from callboard.kernel.permissions import can
+from callboard.kernel.tokens import CODE_PREFIX, base62, compose
+from callboard.platform.event_store import Connection, new_id
+from callboard_authsvc.oauth_server.client import Client
+from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
+from callboard_authsvc.oauth_server.domain import (
+    CODE_LIFE,
+    GRANT,
+    WORDS,
+    Give,
+    Grant,
+    GrantEvent,
+    NoteGrant,
+    Place,
+    Request,
+    answer_url,
+    place_of,
+    stream_of,
+    unknown_consent,
+    warnings_of,
+)
+from callboard_authsvc.oauth_server.find_client import client_of
+from callboard_authsvc.people.session_keys import session_key
+
+
+async def ask_consent(question: AskConsent, use: OAuthDependencies) -> Consent:
+    """Raises `consent.unknown`, `playbook.unknown`, `auth.invalid`, or `oauth.refused` for a client that is gone."""
+    principal, request = await _shown(question.request, question.by, use)
+    client = await client_of(request.client_id, use, stale=True)
+    place = place_of(use.issuer, request.resource)
+    choices = _organisations(principal, place)
+    if place.playbook:
+        await _require_use(principal, place.organisation, place.playbook, use)
+    elif place.union and not choices:
+        raise _unknown_playbook()
+    organisation = place.organisation or (choices[0] if len(choices) == 1 else "")
+    return Consent(
+        client_id=client.client_id,
+        client_name=client.name,
+        client_kind=client.kind,
+        client_host=urlsplit(client.client_id).netloc if client.kind == "document" else "",
+        redirect_host=urlsplit(request.redirect_uri).netloc,
+        redirect_uri=request.redirect_uri,
+        scopes=tuple(ScopeInWords(scope=scope, words=WORDS[scope]) for scope in request.scopes),
+        organisation=organisation,
+        playbook=place.playbook,
+        union=place.union,
+        organisations=choices if len(choices) > 1 else (),
+        warnings=warnings_of(client.kind, request, place),
+        consented_at=await use.grants.consented_at(client.client_id, principal.member, organisation, place.playbook),
+        expires_at=request.expires_at,
+    )
+
+
+async def give_consent(command: GiveConsent, use: OAuthDependencies) -> ConsentDecided:
+    """A grant, a code, and the event, in one transaction. Raises as `ask_consent` does."""
+    principal, request = await _shown(command.request, command.by, use)
+    client = await client_of(request.client_id, use, stale=True)
+    place = place_of(use.issuer, request.resource)
+    grant = _grant(client, request, place, principal, await _organisation(command, principal, place, use), use)
+    code, now = compose(use.chance(40), CODE_PREFIX), use.clock()
+
+    async def decide(connection: Connection, events: tuple[GrantEvent, ...] = ()) -> None:
+        if await use.requests.decide(connection, command.request, command.by, now) is None:
+            raise unknown_consent()
+        await use.grants.insert(connection, grant)
+        await use.grants.insert_code(connection, use.verifier.of(code), grant.gid, request, now + CODE_LIFE)
+        await use.clients.used(connection, client.client_id, now)
+
+    if grant.organisation:
+        actor = f"{principal.client}/{principal.key_id}"
+        note = NoteGrant(command_id=new_id(), organisation=grant.organisation, grant=grant.gid, actor=actor)
+        await use.journal.record(note, stream_of(grant.gid), GRANT, Give(grant=grant), decide)
+    else:
+        # For no resource, so in no organisation: there is no log that it belongs to.
+        async with use.grants.pool.acquire() as connection, connection.transaction():
+            await decide(connection)
+    return ConsentDecided(url=answer_url(request, use.issuer, code=code))
+
+
+async def refuse_consent(command: RefuseConsent, use: OAuthDependencies) -> ConsentDecided:
+    """Raises `consent.unknown`, `auth.invalid`. Also for a person who may not use what was asked for."""
+    await _shown(command.request, command.by, use)
+    request = await use.requests.refuse(command.request, command.by, use.clock())
+    if request is None:
+        raise unknown_consent()
+    return ConsentDecided(url=answer_url(request, use.issuer, error="access_denied"))
+
+
+async def _shown(request_id: str, by: str, use: OAuthDependencies) -> tuple[Principal, Request]:
+    """The person, and the request, which belongs to this session or to none yet."""
+    principal = await use.rights.of(by)
+    if principal is None or session_key(by) is None:
+        raise Problem("auth.forbidden", "only a person who is signed in with a browser can agree")
+    request = await use.requests.show(request_id, by, use.clock())
+    if request is None:
+        raise unknown_consent()
+    return principal, request
+
+
+def _organisations(principal: Principal, place: Place) -> tuple[str, ...]:
+    """Where a union could be: the organisations in which the person may use playbooks."""
+    if not place.union or principal.grants is None:
+        return ()
+    return tuple(name for name in sorted(principal.grants) if can(principal, "use", name))
+
+
+async def _organisation(command: GiveConsent, principal: Principal, place: Place, use: OAuthDependencies) -> str:
+    if place.playbook:
+        await _require_use(principal, place.organisation, place.playbook, use)
+        return place.organisation
+    choices = _organisations(principal, place)
+    if not place.union:
+        return ""
+    chosen = command.organisation or (choices[0] if len(choices) == 1 else "")
+    if not choices:
+        raise _unknown_playbook()
+    if chosen not in choices:
+        raise Problem("argument.invalid", "organisation: choose one of yours", argument="organisation")
+    return chosen
+
+
+async def _require_use(principal: Principal, organisation: str, playbook: str, use: OAuthDependencies) -> None:
+    """Raise `playbook.unknown`, with one message, unless there is such a playbook and the person may use it."""
+    if not can(principal, "use", organisation, playbook) or not await use.playbooks.exists(organisation, playbook):
+        raise _unknown_playbook()
+
+
+def _unknown_playbook() -> Problem:
+    return Problem("playbook.unknown", "there is no such playbook, or you may not use it")
+
+
+def _grant(
+    client: Client, request: Request, place: Place, principal: Principal, organisation: str, use: OAuthDependencies
+) -> Grant:
+    return Grant(
+        gid=new_gid(use),
+        organisation=organisation,
+        member=principal.member,
+        client_id=client.client_id,
+        client_name=client.name,
+        means="consent",
+        playbook=place.playbook,
+        resource=place.resource,
+        scopes=request.scopes,
+        created_at=use.clock(),
+    )
+
+
+def new_gid(use: OAuthDependencies) -> str:
+    """An id that no token and no session can have."""
+    return f"grant-{base62(use.chance(16), 22)}"

@@ -1,0 +1,1 @@
+delete from cb.signing_key where kid = $1

@@ -1,0 +1,1 @@
+select gid from cb.oauth_grant where revoked_at >= $1 order by revoked_at

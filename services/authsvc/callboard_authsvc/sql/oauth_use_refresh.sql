@@ -1,0 +1,1 @@
+update cb.oauth_refresh set first_used_at = coalesce(first_used_at, $2) where verifier = $1

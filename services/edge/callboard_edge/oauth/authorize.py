@@ -1,0 +1,163 @@
+"""`/authorize` on the SDK's handler, which checks the parameters; the person decides at `/consent/{request}`."""
+
+from __future__ import annotations
+
+from typing import cast
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from mcp.server.auth.handlers.authorize import AuthorizationHandler
+from mcp.server.auth.provider import (
+    AccessToken,
+    AuthorizationCode,
+    AuthorizationParams,
+    OAuthAuthorizationServerProvider,
+    RefreshToken,
+)
+from mcp.shared.auth import InvalidRedirectUriError, InvalidScopeError, OAuthClientInformationFull
+from pydantic import AnyUrl
+from starlette.requests import Request
+from starlette.responses import Response
+
+from callboard.contracts import oauth_subjects as subjects
+from callboard.contracts.oauth_server import AskClient, AuthorizationBegun, BeginAuthorization, OAuthClient
+from callboard.contracts.problems import Problem
+from callboard.kernel.access_tokens import SCOPES
+from callboard.kernel.redirect_uris import is_same
+from callboard.platform.bus import Bus
+from callboard_edge.oauth.endpoint import refusal
+from callboard_edge.oauth.form import form_of, once
+from callboard_edge.oauth.metadata import OFFLINE
+from callboard_edge.web.consent import begun_cookie
+
+_FETCH_SECONDS = 20.0
+Provider = OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, AccessToken]
+
+
+class Authorize:
+    """The handler."""
+
+    def __init__(self, bus: Bus, public_url: str) -> None:
+        self._bus = bus
+        self._issuer = public_url.rstrip("/")
+
+    async def handle(self, request: Request) -> Response:
+        """A redirect to the question, or to the client with an error; JSON where nobody may be redirected."""
+        given = await _parameters(request)
+        client_id = given.get("client_id", "")
+        if not client_id:
+            return refusal("invalid_request", "client_id: give it")
+        address = request.client.host if request.client is not None else ""
+        ask = AskClient(client_id=client_id, address=address)
+        client = await self._bus.ask(subjects.CLIENT, ask, OAuthClient, _FETCH_SECONDS)
+        # The SDK reads URLs through a parser that changes some of them, so what was sent is compared here.
+        asked = given.get("redirect_uri", "")
+        if asked and not any(is_same(uri, asked) for uri in client.redirect_uris):
+            return refusal("invalid_request", "redirect_uri: the client has not registered it")
+        if given.get("code_challenge_method") != "S256":
+            return self._wrong_method(client, asked, given)
+        provider = _Asking(self._bus, self._issuer, client, asked)
+        response = await AuthorizationHandler(cast(Provider, provider)).handle(request)
+        if provider.begun:
+            # Only the browser in which it was begun is asked.
+            response.headers.append("set-cookie", begun_cookie(request.cookies, provider.begun))
+        return with_iss(response, self._issuer)
+
+    def _wrong_method(self, client: OAuthClient, asked: str, given: dict[str, str]) -> Response:
+        """Without a method it would be `plain` (RFC 7636 section 4.3), which the SDK takes for S256."""
+        text = "code_challenge_method: send S256"
+        back = asked or (client.redirect_uris[0] if len(client.redirect_uris) == 1 else "")
+        if not back:
+            return refusal("invalid_request", text)
+        url = error_url(back, self._issuer, "invalid_request", text, given.get("state"))
+        return Response(None, 302, {"Location": url, "Cache-Control": "no-store"})
+
+
+def error_url(redirect_uri: str, issuer: str, error: str, description: str, state: str | None) -> str:
+    """The client's redirect URI with an error, and with `iss` as on success (RFC 9207)."""
+    answer = {"error": error, "error_description": description, "iss": issuer}
+    if state is not None:
+        answer["state"] = state
+    joint = "&" if urlsplit(redirect_uri).query else "?"
+    return f"{redirect_uri}{joint}{urlencode(answer, quote_via=quote)}"
+
+
+def with_iss(response: Response, issuer: str) -> Response:
+    """The SDK's own error redirects have no `iss`; clients that were told of it discard them then."""
+    location = response.headers.get("location", "")
+    query = dict(parse_qsl(urlsplit(location).query))
+    if "error" in query and "iss" not in query:
+        response.headers["location"] = f"{location}&{urlencode({'iss': issuer}, quote_via=quote)}"
+    return response
+
+
+async def _parameters(request: Request) -> dict[str, str]:
+    if request.method == "POST":
+        return await form_of(request)
+    return once(request.query_params.multi_items())
+
+
+class _Client(OAuthClientInformationFull):
+    """A client as the SDK's handler asks it. The redirect URI was compared before, as it was sent."""
+
+    def validate_redirect_uri(self, redirect_uri: AnyUrl | None) -> AnyUrl:
+        registered = self.redirect_uris or []
+        if redirect_uri is not None:
+            return redirect_uri
+        if len(registered) != 1:
+            raise InvalidRedirectUriError("redirect_uri: the client has several, so name one")
+        return registered[0]
+
+    def validate_scope(self, requested_scope: str | None) -> list[str] | None:
+        """Scopes that mean nothing here are left out; clients ask for what they know from elsewhere."""
+        if not requested_scope:
+            return None
+        known = [scope for scope in requested_scope.split() if scope in SCOPES or scope == OFFLINE]
+        if not known:
+            raise InvalidScopeError(f"choose some of {' '.join(SCOPES)}")
+        return known
+
+
+class _Asking:
+    """What the SDK's handler wants to know, for one request."""
+
+    def __init__(self, bus: Bus, issuer: str, client: OAuthClient, asked: str) -> None:
+        self._bus = bus
+        self._issuer = issuer
+        self._client = client
+        self._asked = asked
+        self.begun = ""
+
+    async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
+        """The client that this request named."""
+        if client_id != self._client.client_id:
+            return None
+        return _Client(
+            client_id=client_id,
+            client_name=self._client.name or None,
+            redirect_uris=[AnyUrl(uri) for uri in self._client.redirect_uris],
+            grant_types=list(self._client.grant_types),
+        )
+
+    async def authorize(self, client: OAuthClientInformationFull, params: AuthorizationParams) -> str:
+        """Where the browser goes: to the question, or back."""
+        back = self._asked or self._client.redirect_uris[0]
+        begin = BeginAuthorization(
+            client_id=client.client_id,
+            redirect_uri=back,
+            named=bool(self._asked),
+            challenge=params.code_challenge,
+            state=params.state,
+            scopes=tuple(params.scopes or ()),
+            resource=params.resource or "",
+        )
+        try:
+            begun = await self._bus.ask(subjects.BEGIN_AUTHORIZATION, begin, AuthorizationBegun)
+        except Problem as problem:
+            if problem.code == "oauth.refused":
+                error = str(problem.data.get("error", "invalid_request"))
+                return error_url(back, self._issuer, error, problem.message, params.state)
+            away = problem.http_status == 503
+            error, text = ("temporarily_unavailable", problem.hint) if away else ("server_error", "try again later")
+            return error_url(back, self._issuer, error, text, params.state)
+        self.begun = begun.request
+        return f"{self._issuer}/consent/{begun.request}"

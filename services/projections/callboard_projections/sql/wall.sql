@@ -1,0 +1,1 @@
+select cb.wall($1::text::regclass)
