@@ -27,6 +27,7 @@ _SAMPLES = {
 _WHERE_ONLY_SOME_WILL_DO = {
     ("member", "kind"): "'person'",
     ("poison_event", "state"): "'stopped'",
+    ("webhook", "state"): "'on'",
     ("person_key", "erased_at"): "null",
 }
 _RELATIONS = """
