@@ -121,7 +121,7 @@ async def enter_another_playbook() -> Principal:
     """T2: a token of one playbook at another one."""
     held = Principal(key_id="k", client="c", organisation="acme", scopes=("use",), playbooks=("one",))
 
-    async def authenticate(header: str | None) -> Principal:
+    async def authenticate(header: str | None, entering: object = None) -> Principal:
         return held
 
     edge = SimpleNamespace(_anonymous=False, _tokens=SimpleNamespace(authenticate=authenticate))

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 _WITHOUT: Final = "threats/test_without_controls.py::"
 _ATTACKS: Final = "threats/test_attacks.py::"
+_SIGN_IN: Final = "threats/test_without_controls_of_sign_in.py::"
 
 
 class Threat(NamedTuple):
@@ -20,13 +21,34 @@ class Threat(NamedTuple):
 
 
 THREATS: Final = {
+    "T1": Threat(
+        "a client gets what the person gave another one (confused deputy)",
+        (
+            "edge/test_consent_pages.py::test_nobody_answers_in_the_place_of_the_person",
+            "edge/test_consent_pages.py::test_a_request_that_was_begun_in_another_browser_is_not_even_looked_at",
+            "journeys/test_oauth_clients.py::"
+            "test_another_client_with_the_persons_session_has_to_ask_again_and_is_denied",
+            "authsvc/test_oauth_server.py::test_only_the_session_that_was_asked_can_answer_and_only_once",
+        ),
+        (
+            _SIGN_IN + "test_t1_without_the_checks_of_the_consent_form",
+            _SIGN_IN + "test_t1_without_the_browser_in_which_a_request_was_begun",
+        ),
+    ),
     "T2": Threat(
         "a token is used where it is not for, or passed on",
         (
             _ATTACKS + "test_a_token_opens_its_own_playbooks_only",
+            "edge/test_access_tokens.py::test_a_token_that_was_signed_for_something_else_is_refused",
+            "edge/test_access_tokens.py::test_a_header_that_says_anything_else_is_refused",
+            "edge/test_access_over_http.py::test_what_goes_on_from_the_edge_holds_no_token",
             "journeys/test_sign_ins.py::test_callers_sign_in_by_links_and_nobody_calls_with_anothers_account",
         ),
-        (_WITHOUT + "test_t2_without_the_look_at_what_a_token_opens",),
+        (
+            _WITHOUT + "test_t2_without_the_look_at_what_a_token_opens",
+            _SIGN_IN + "test_t2_without_the_audience_of_an_access_token",
+            _SIGN_IN + "test_t2_without_the_type_of_an_access_token",
+        ),
     ),
     "T3": Threat(
         "requests of ours are led to private addresses",
@@ -70,7 +92,7 @@ THREATS: Final = {
         (
             "authsvc/test_sign_in.py::test_another_browser_cannot_finish_and_the_flow_is_over_then",
             "authsvc/test_sign_in.py::test_another_person_cannot_finish",
-            "journeys/test_sign_ins.py::test_a_link_is_finished_by_the_browser_that_agreed_and_by_no_other",
+            "journeys/test_sign_ins.py::test_a_link_is_followed_by_its_person_alone_and_finished_by_the_browser_that_agreed",
         ),
         (_WITHOUT + "test_t6_without_the_comparison_of_browser_and_person",),
     ),
@@ -168,6 +190,15 @@ THREATS: Final = {
         ("platform/test_egress.py::test_a_compressed_body_is_never_unpacked",),
         (_WITHOUT + "test_t17_without_the_refusal_of_encodings",),
     ),
+    "T18": Threat(
+        "secrets stand in logs, events, errors or exports",
+        ("canaries/test_canary_secrets.py::test_no_secret_stands_anywhere_but_where_it_is_sealed",),
+        (
+            "canaries/test_canary_secrets.py::test_a_secret_is_found_in_every_form_it_may_have",
+            # It plants texts in each of the places that it searches, and finds them there.
+            "canaries/test_canary_secrets.py::test_no_secret_stands_anywhere_but_where_it_is_sealed",
+        ),
+    ),
     "T19": Threat(
         "answers or their time tell what there is",
         (
@@ -185,6 +216,29 @@ THREATS: Final = {
         ),
         (_WITHOUT + "test_t20_without_the_lease_on_a_grant",),
     ),
+    "T21": Threat(
+        "a code is stolen, used twice or used without its proof",
+        (
+            "authsvc/test_oauth_rules.py::test_a_code_is_for_one_client_one_redirect_uri_one_verifier_and_a_minute",
+            "authsvc/test_oauth_rules.py::test_only_the_verifier_behind_the_challenge_fits",
+            "authsvc/test_oauth_server.py::"
+            "test_a_code_that_is_spent_twice_at_once_gives_tokens_once_and_ends_the_grant",
+            "authsvc/test_oauth_server.py::test_a_code_is_of_no_use_to_anybody_else",
+        ),
+        (_SIGN_IN + "test_t21_without_pkce_and_without_what_a_code_is_bound_to",),
+    ),
+    "T22": Threat(
+        "a client registers a way out of its own, or a name that runs",
+        (
+            "kernel/test_redirect_uris.py::test_no_code_ever_goes_anywhere_else",
+            "edge/test_consent_pages.py::test_the_page_says_who_asks_for_what_and_nothing_of_it_runs",
+            "authsvc/test_oauth_http.py::test_nobody_is_redirected_to_where_the_client_is_not",
+        ),
+        (
+            _SIGN_IN + "test_t22_without_the_rules_of_redirects",
+            _SIGN_IN + "test_t22_without_escaping_what_a_client_says_of_itself",
+        ),
+    ),
     "T23": Threat(
         "rights that somebody lost go on",
         (
@@ -198,5 +252,19 @@ THREATS: Final = {
         "a right is given and nobody can say by whom",
         ("threats/test_every_grant_is_an_event.py::test_every_grant_and_its_end_is_in_the_log_with_who_did_it",),
         ("threats/test_every_grant_is_an_event.py::test_a_grant_that_left_no_event_would_be_seen",),
+    ),
+    "T25": Threat(
+        "a token brings its own key, or none",
+        (
+            "edge/test_access_tokens.py::test_a_header_that_says_anything_else_is_refused",
+            "edge/test_access_tokens.py::test_an_embedded_key_does_not_vouch_for_itself",
+            "edge/test_access_tokens.py::test_no_signature_and_a_signature_with_the_public_key_as_secret_are_refused",
+            "edge/test_access_over_http.py::test_keys_are_rotated_under_traffic_without_a_refusal",
+            "edge/test_access_over_http.py::test_a_key_that_is_gone_takes_its_tokens_with_it",
+        ),
+        (
+            _SIGN_IN + "test_t25_without_the_signature",
+            _SIGN_IN + "test_t25_without_the_refusal_of_other_headers",
+        ),
     ),
 }
