@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2
 import pytest_asyncio
@@ -15,6 +17,8 @@ import pytest_asyncio
 from tests.canaries.search import Place, archive, environment_of, files, forms, hits, streams, tables
 from tests.journeys.test_sign_ins import Browser, call, listed, sign_ins, text_of
 from tests.support.guarded import Guarded, guarded
+from tests.support.oauth_clients import decided
+from tests.support.persons import PASSWORD, Visitor, member
 from tests.support.stack import Stack, running_stack
 from tests.support.upstreams.launch import command
 from tests.support.waiting import eventually
@@ -166,7 +170,10 @@ async def signed_in_upstream(api: Api, canaries: Canaries, stack: Stack, server:
     }
     await stack.apply(json.dumps(body))
     token = canaries.known["rotated-token"]
-    async with Browser(timeout=30) as operator:
+    person = await member(stack, ORGANISATION, "manager", "mia")
+    canaries.keep("member-password", PASSWORD)
+    canaries.keep("member-session", person.cookie.partition("=")[2])
+    async with Browser(person) as operator:
         link = (await sign_ins(stack, ORGANISATION, "POST", stack.admin_token))["url"]
         canaries.keep("sign-in-link", link.rpartition("/")[2])
         await operator.sign_in(link)
@@ -184,6 +191,40 @@ async def signed_in_upstream(api: Api, canaries: Canaries, stack: Stack, server:
         canaries.keep(f"oauth-{number}", secret)
 
 
+async def clients_that_come_in_by_oauth(canaries: Canaries, stack: Stack) -> None:
+    """Callboard as the authorization server: a client with a secret registers, asks, is let in, renews, and errs."""
+    back, resource = "http://127.0.0.1:33418/cb", stack.endpoint(ORGANISATION, "plain")
+    verifier, state = canaries.new("verifier") + "x" * 40, canaries.new("client-state")
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    person = await member(stack, ORGANISATION, "user", "cal")
+    async with httpx2.AsyncClient(base_url=stack.url, timeout=30) as http, Visitor() as visitor:
+        wanted = {"redirect_uris": [back], "client_name": "C", "token_endpoint_auth_method": "client_secret_post"}
+        client = (await http.post("/register", json=wanted)).json()
+        canaries.keep("client-secret", client["client_secret"])
+        proof = {"client_id": client["client_id"], "client_secret": client["client_secret"]}
+        asked = {
+            **{"response_type": "code", "client_id": client["client_id"], "redirect_uri": back, "state": state},
+            **{"code_challenge": challenge, "code_challenge_method": "S256", "resource": resource},
+        }
+        sent = await decided(visitor, person, f"{stack.url}/authorize?{urlencode(asked)}")
+        code = canaries.keep("code", parse_qs(urlsplit(sent).query)["code"][0])
+        spend = {"grant_type": "authorization_code", "code": code, "redirect_uri": back, "resource": resource}
+        wrong = await http.post("/token", data={**spend, **proof, "code": code[:-1] + "_", "code_verifier": verifier})
+        assert wrong.status_code == 400
+        tokens = (await http.post("/token", data={**spend, **proof, "code_verifier": verifier})).json()
+        canaries.keep("access-token", tokens["access_token"])
+        renew = {"grant_type": "refresh_token", "refresh_token": canaries.keep("refresh", tokens["refresh_token"])}
+        newer = (await http.post("/token", data={**renew, **proof, "resource": resource})).json()
+        canaries.keep("newer-access-token", newer["access_token"])
+        canaries.keep("newer-refresh", newer["refresh_token"])
+        listed = await stack.rpc(resource, "tools/list", token=newer["access_token"])
+        assert listed.status_code == 200, listed.text
+        elsewhere = await stack.rpc(stack.endpoint(ORGANISATION, "rec"), "tools/list", token=newer["access_token"])
+        assert elsewhere.status_code == 401
+        again = await http.post("/token", data={**spend, **proof, "code_verifier": verifier})
+        canaries.bodies += [wrong.content, again.content, elsewhere.content + str(elsewhere.headers).encode()]
+
+
 async def webhooks(api: Api, canaries: Canaries) -> None:
     async with receiving() as receiver:
         made = await api.got("POST", "webhooks", json={"webhook": "w", "url": receiver.url, "kinds": ["project.*"]})
@@ -197,7 +238,9 @@ async def webhooks(api: Api, canaries: Canaries) -> None:
         await api("POST", "webhooks/w/test")
     signed = {"webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"}
     await api("POST", "/webhooks/identity", content=b"{}", headers=signed)
-    await api("GET", f"/session/external/callback?state={canaries.new('state')}&code={canaries.new('code')}&iss=i")
+    await api(
+        "GET", f"/session/external/callback?state={canaries.new('state')}&code={canaries.new('provider-code')}&iss=i"
+    )
 
 
 async def everything_written(stack: Stack, directory: Path, canaries: Canaries) -> list[Place]:
@@ -227,6 +270,7 @@ async def test_no_secret_stands_anywhere_but_where_it_is_sealed(installation: St
     await servers_and_calls(api, canaries, installation)
     async with guarded() as server:
         await signed_in_upstream(api, canaries, installation, server)
+    await clients_that_come_in_by_oauth(canaries, installation)
     await webhooks(api, canaries)
     await api.close()
 
