@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -14,11 +15,13 @@ from joserfc import jws
 from joserfc.jwk import OctKey
 
 from callboard.contracts import signing_subjects as subjects
-from callboard.contracts.problems import Problem
+from callboard.contracts.problems import CODES, Problem
 from callboard.kernel.access_tokens import AccessClaims, narrowed, resource_of, resource_url
 from callboard_authsvc.signing.material import make
 from callboard_edge.auth import signing_keys
 from callboard_edge.auth.verify import Tokens
+from callboard_edge.mcp.answers import PROBLEM_STATUS, challenge
+from callboard_edge.mcp.gate import call_expiry_of, expiry_of
 from tests.edge.issuing import PUBLIC, TOKEN, Issuer, principal
 
 HERE = ("acme", "start")
@@ -143,6 +146,17 @@ async def test_a_clock_may_be_half_a_minute_off() -> None:
         assert await issuer.edge().authenticate(f"Bearer {token}", HERE)
 
 
+async def test_a_call_may_end_after_an_access_token_and_a_stream_ends_with_it() -> None:
+    """Others of the same grant follow it; a call of an hour's last minute would be cancelled for nothing."""
+    issuer = Issuer()
+    claims = issuer.claims()
+    found = await issuer.edge().authenticate(f"Bearer {issuer.token(exp=claims['exp'])}", HERE)
+    assert (call_expiry_of(found), expiry_of(found)) == (None, claims["exp"] + 30)
+    until = datetime.now(UTC)
+    looked_up = principal("key-1", expires_at=until)
+    assert call_expiry_of(looked_up) == expiry_of(looked_up) == until.timestamp()
+
+
 async def test_a_known_token_is_good_at_its_own_place_only_and_nobody_is_asked_again() -> None:
     issuer = Issuer()
     tokens, token = issuer.edge(), issuer.token()
@@ -241,3 +255,10 @@ def test_claims_are_what_the_contract_of_the_authorization_server_says() -> None
     assert resource_of(PUBLIC, resource_url(PUBLIC)) == ("", "")
     for url in ("", "mcp", f"{PUBLIC}/p/acme/UP/mcp", f"{PUBLIC}/p/acme/start@x/mcp", "https://[", f"{PUBLIC}#/mcp"):
         assert resource_of(PUBLIC, url) is None
+
+
+def test_only_what_a_client_can_mend_by_signing_in_has_a_challenge() -> None:
+    """An upstream's 401 is `server.sign_in_needed`; a client would throw its own token away for a challenge."""
+    challenged = {code for code in CODES if challenge(code) is not None}
+    assert challenged == {"auth.required", "auth.invalid", "auth.scope_insufficient"}
+    assert {code for code, status in PROBLEM_STATUS.items() if status == 401} == {"auth.required", "auth.invalid"}

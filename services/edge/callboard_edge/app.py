@@ -50,8 +50,8 @@ from callboard_edge.oauth.routes import oauth_routes
 from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
 from callboard_edge.stalled import HttpProtocol, SocketProtocol
-from callboard_edge.web.connect import connect_routes
 from callboard_edge.web.resource_metadata import resource_routes
+from callboard_edge.web.routes import page_routes
 
 log = structlog.get_logger()
 LAST_CALLS = 1.5
@@ -132,9 +132,11 @@ class Edge:
             # A compressed message of a few bytes may be one of gigabytes, and secrets beside chosen text leak.
             ws_per_message_deflate=False,
             interface="asgi3",
-            proxy_headers=False,  # see Front
             lifespan="off",
             access_log=False,
+            # Left alone, uvicorn believes every peer on this machine.
+            proxy_headers=bool(self._settings.proxy_networks),
+            forwarded_allow_ips=[str(network) for network in self._settings.proxy_networks],
             server_header=False,
             date_header=False,
             log_config=None,
@@ -162,7 +164,7 @@ class Edge:
         management = Litestar(
             [
                 *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
-                *connect_routes(self.bus, self._settings.public_url),
+                *page_routes(self.bus, self._logins, self._settings.public_url),
                 *oauth_routes(self.bus, self._tokens, self._settings.public_url),
                 *resource_routes(self._keys, self._settings.public_url),
                 *health_routes(self.bus, self._metrics_text),

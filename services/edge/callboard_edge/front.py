@@ -5,10 +5,7 @@ A mount inside Litestar would cost each call a router, two middlewares and their
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
-
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from callboard_edge.mcp.answers import Receive, Scope, Send
 
@@ -20,9 +17,7 @@ class Front:
 
     def __init__(self, mcp: App, management: App) -> None:
         self._mcp = mcp
-        # Who a person is, to limits on signing in, may be said by a proxy on this machine.
-        trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
-        self._management: App = ProxyHeadersMiddleware(management, trusted)  # type: ignore[arg-type, assignment]  # ASGI
+        self._management = management
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """One request or WebSocket; `path` is what the endpoint gets of it: without `/p`, or `/mcp`."""

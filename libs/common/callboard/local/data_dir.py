@@ -97,6 +97,15 @@ class DataDirectory:
         trust.save(self.trust)
         return trust
 
+    def rooms_password(self) -> str:
+        """The password of the login that the services have at the embedded Postgres, made at the first start."""
+        place = self.keys / "rooms.password"
+        with contextlib.suppress(FileNotFoundError):
+            return place.read_text(encoding="ascii")
+        password = os.urandom(24).hex()
+        write_private_file(place, password.encode())
+        return password
+
     def admin_token(self) -> str:
         """The administrator's token: the one in `admin.env`, or a new one."""
         with contextlib.suppress(FileNotFoundError):

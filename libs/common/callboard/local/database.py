@@ -15,6 +15,8 @@ from callboard.platform.bus_identity import write_private_file
 from callboard.platform.migration_texts import fingerprint
 
 DATABASE: Final = "callboard"
+ROOMS: Final = "callboard_rooms"
+"""The login of the services at the embedded Postgres."""
 _EXTERNAL_SECONDS: Final = 60.0
 
 
@@ -28,8 +30,8 @@ class EmbeddedDatabase:
 
     @property
     def dsn(self) -> str:
-        """Where the rooms connect to. It holds the password."""
-        return self._server.dsn_for(DATABASE)
+        """Where the rooms connect to, as a login that owns nothing. It holds the password."""
+        return self._server.dsn_for(DATABASE, ROOMS, self._directory.rooms_password())
 
     @property
     def known_migrated(self) -> bool:
@@ -44,7 +46,8 @@ class EmbeddedDatabase:
 
         try:
             await create(self._server.dsn)
-            await migrate(self.dsn)
+            await migrate(self._server.dsn_for(DATABASE))
+            await admit_rooms(self._server.dsn, self._directory.rooms_password())
         except UNREACHABLE:
             return False
         except Exception as error:  # whatever it is, the start has failed and must say why
@@ -64,6 +67,23 @@ async def create(dsn: str) -> None:
     try:
         if not await connection.fetchval(sql("callboard.local", "database_exists")):
             await connection.execute(sql("callboard.local", "create_database"))
+    finally:
+        await connection.close()
+
+
+async def admit_rooms(dsn: str, password: str) -> None:
+    """Make the login of the rooms, which may act as their roles (`platform/walls.py`) and do nothing else."""
+    import asyncpg
+
+    from callboard.platform.postgres import sql
+
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        async with connection.transaction():
+            if not await connection.fetchval(sql("callboard.local", "rooms_exist")):
+                await connection.execute(sql("callboard.local", "create_rooms"))
+            # A password cannot be a parameter of this statement; ours is hexadecimal.
+            await connection.execute(sql("callboard.local", "admit_rooms").replace("{password}", password))
     finally:
         await connection.close()
 

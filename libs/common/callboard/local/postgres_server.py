@@ -80,11 +80,11 @@ class EmbeddedPostgres:
         """Where asyncpg connects to as superuser. It holds the password."""
         return self.dsn_for("postgres")
 
-    def dsn_for(self, database: str) -> str:
-        """The same for another database."""
-        password = quote(self._password(), safe="")
+    def dsn_for(self, database: str, user: str = SUPERUSER, password: str = "") -> str:
+        """The same for another database, and for another user with its password."""
+        password = quote(password or self._password(), safe="")
         where = f"host={quote(str(self._socket_dir), safe='')}&port={self._port}"
-        return f"postgresql://{SUPERUSER}:{password}@/{quote(database, safe='')}?{where}"
+        return f"postgresql://{user}:{password}@/{quote(database, safe='')}?{where}"
 
     @property
     def pid(self) -> int | None:

@@ -56,9 +56,15 @@ class Seal:
             sealed = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
             held = _unpack(self._key.decrypt(sealed[:_NONCE], sealed[_NONCE:], self._worker.encode()))
         except (ValueError, binascii.Error, InvalidTag, msgspec.DecodeError):
-            raise Problem("call.state_invalid", "the requestState is not one of ours") from None
-        if held.principal != principal or held.digest != digest:
+            raise _foreign() from None
+        if held.principal != principal:
+            raise _foreign()  # somebody else's is answered as what never was
+        if held.digest != digest:
             raise Problem("call.state_invalid", "the requestState belongs to another request")
         if held.expires < now:
             raise Problem("call.state_invalid", "the requestState has expired; the call was cancelled")
         return held
+
+
+def _foreign() -> Problem:
+    return Problem("call.state_invalid", "the requestState is not one of ours")

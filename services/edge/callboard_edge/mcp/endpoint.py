@@ -18,6 +18,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import can
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.health.metrics import Metrics
+from callboard_edge.mcp.address import address_of, remember
 from callboard_edge.mcp.answers import (
     Headers,
     Receive,
@@ -90,6 +91,7 @@ class McpEndpoint:
         """One HTTP request, or one WebSocket."""
         raw: Headers = scope["headers"]
         headers = dict(raw)
+        remember(address_of(scope))
         if scope["type"] == "websocket":
             await self._socket(scope, headers, receive, send)
             return

@@ -60,6 +60,8 @@ class Asker(NamedTuple):
     anonymous: bool
     session: str = ""
     expires: float | None = None
+    member: str = ""
+    oauth_client: str = ""
 
 
 def expiry_of(principal: Principal) -> float | None:
@@ -74,7 +76,16 @@ def call_expiry_of(principal: Principal) -> float | None:
 
 def asker_of(principal: Principal, session: str = "") -> Asker:
     """The caller behind a request (and its session, where the era has any)."""
-    return Asker(principal.client, principal.key_id, principal.organisation == "", session, expiry_of(principal))
+    anonymous = principal.organisation == ""
+    return Asker(
+        principal.client,
+        principal.key_id,
+        anonymous,
+        session,
+        expiry_of(principal),
+        principal.member,
+        principal.oauth_client,
+    )
 
 
 BY_TOKEN = Place("", "", 0)

@@ -137,6 +137,8 @@ class Replays:
             traceparent=new_traceparent(),
             param_headers=headers,
             replay_of=replay_of,
+            member=principal.member,
+            oauth_client=principal.oauth_client,
         )
         call = await self._calls.send(head, place.organisation, place.playbook, params)
         try:

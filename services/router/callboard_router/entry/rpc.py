@@ -19,6 +19,7 @@ from callboard_router.calls.refuse import error_body, refusal_record
 from callboard_router.calls.resolve import Answer, Target, resolve, unknown_task
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.served import Served
+from callboard_router.policies.counters import Counters, Wanted, limited
 from callboard_router.quotas.meters import Meters
 
 log = structlog.get_logger()
@@ -28,11 +29,20 @@ _CATCH_UP_SECONDS = 2.0
 class RpcEntry:
     """Decode, resolve, then answer or forward."""
 
-    def __init__(self, bus: Bus, served: Served, follower: LogFollower, meters: Meters, placement_wait: float) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        served: Served,
+        follower: LogFollower,
+        meters: Meters,
+        counters: Counters,
+        placement_wait: float,
+    ) -> None:
         self._bus = bus
         self._served = served
         self._follower = follower
         self._meters = meters
+        self._counters = counters
         self.forwarder = Forwarder(bus, placement_wait, self.refuse_call)
         self.behind: set[asyncio.Task[None]] = set()
 
@@ -70,19 +80,75 @@ class RpcEntry:
                 self._reply(reply, ReplyHead(head.call_id, RESULT), playbook)
                 return
             self._resolved(reply, head, params, organisation, playbook)
-        except Problem as problem:
-            body = self._error(reply, head.call_id, problem)
-            if isinstance(playbook, CompiledPlaybook) and head.method == "tools/call":
-                refused = Answer(body, problem.code, str(problem.data.get("tool", "")))
-                self._record(organisation, playbook.name, playbook.version, head, refused, len(params))
-        except Exception:
-            log.exception("rpc_failed", method=head.method, call_id=head.call_id)
+        except Exception as error:
+            owner = playbook if isinstance(playbook, CompiledPlaybook) else None
+            self._failed(reply, head, len(params), organisation, owner, error)
+
+    def _failed(
+        self,
+        reply: str,
+        head: RpcHead,
+        size: int,
+        organisation: str,
+        playbook: CompiledPlaybook | None,
+        error: Exception,
+    ) -> None:
+        if not isinstance(error, Problem):
+            log.error("rpc_failed", method=head.method, call_id=head.call_id, exc_info=error)
             self._error(reply, head.call_id, Problem("internal.unexpected", "the request failed inside"))
+            return
+        body = self._error(reply, head.call_id, error)
+        if playbook is not None and head.method == "tools/call":
+            refused = Answer(body, playbook.recorded_as(error), str(error.data.get("tool", "")))
+            self._record(organisation, playbook.name, playbook.version, head, refused, size)
 
     def _resolved(
         self, reply: str, head: RpcHead, params: bytes, organisation: str, playbook: CompiledPlaybook
     ) -> None:
         outcome = resolve(head, params, playbook)
+        if playbook.limits_of_calls:
+            wanted = limited(playbook, head, outcome)
+            try:
+                taken = not wanted or self._counters.take_now(wanted)
+            except Problem as problem:
+                problem.data.setdefault("tool", outcome.wire_name)
+                raise
+            if not taken:
+                # Nobody else's calls wait for the lease.
+                task = asyncio.create_task(self._leased(reply, head, params, organisation, playbook, outcome, wanted))
+                self.behind.add(task)
+                task.add_done_callback(self.behind.discard)
+                return
+        self._settle(reply, head, params, organisation, playbook, outcome)
+
+    async def _leased(
+        self,
+        reply: str,
+        head: RpcHead,
+        params: bytes,
+        organisation: str,
+        playbook: CompiledPlaybook,
+        outcome: Answer | Target,
+        wanted: list[Wanted],
+    ) -> None:
+        try:
+            await self._counters.take(wanted)
+            self._settle(reply, head, params, organisation, playbook, outcome)
+        except Exception as error:
+            if isinstance(error, Problem):
+                error.data.setdefault("tool", outcome.wire_name)
+            self._failed(reply, head, len(params), organisation, playbook, error)
+
+    def _settle(
+        self,
+        reply: str,
+        head: RpcHead,
+        params: bytes,
+        organisation: str,
+        playbook: CompiledPlaybook,
+        outcome: Answer | Target,
+    ) -> None:
+        """Answer, or forward."""
         if isinstance(outcome, Answer):
             self._reply(reply, ReplyHead(head.call_id, RESULT, "", playbook.version), outcome.result)
             if outcome.refused:

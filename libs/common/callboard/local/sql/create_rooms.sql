@@ -1,0 +1,1 @@
+create role callboard_rooms login nosuperuser nobypassrls noinherit
