@@ -164,7 +164,7 @@ async def test_a_foreign_organisation_and_one_that_does_not_exist_answer_alike(
             for name in (other, f"{organisation}-no-such"):
                 real = path.format(
                     organisation=name, name="x", number=1, key_id="aaaaaaaa", digest="sha256:0", client="c",
-                    member=browser.person, invitation="i", project="p", person="p", event=1,
+                    member=browser.person, invitation="i", project="p", person="p", event=1, grant="g", client_id="c",
                 )  # fmt: skip
                 query = {"comment": "c", "before": 1, "after": 2, "client": "c", "tool": "t"}
                 answer = await browser(method.upper(), real, params=query)
