@@ -111,6 +111,10 @@ async def test_callers_sign_in_by_links_and_nobody_calls_with_anothers_account(s
         refused = (await call(stack, organisation, bobs_token))["error"]
         assert refused["data"]["code"] == "server.sign_in_needed"
         assert refused["data"]["url"] in refused["message"]
+        link = refused["data"]["url"]
+        async with Browser(carol) as manages, Browser(alice) as uses:
+            assert (await uses.log_in(await uses.get(link), alice)).status_code == 403, "`bob` is no person"
+            assert "only for calls of bob" in (await manages.log_in(await manages.get(link), carol)).text
         assert set(server.bearers) == {hers}, "neither the operator's account nor hers was used for bob"
         found = (await sign_ins(stack, organisation, "GET", stack.admin_token))["grants"]
         assert [(each["subject"], each["state"]) for each in found] == [("", "connected"), (alice.id, "connected")]
