@@ -9,6 +9,7 @@ import msgspec
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across
 from callboard_authsvc.oauth_server.domain import KEPT_GENERATIONS, Code, Grant, Refresh, Request
 
 _PACKAGE = "callboard_authsvc"
@@ -20,6 +21,7 @@ class OAuthGrantTable:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self.pool = pool
+        self._across = across(pool)  # a grant, a code or a token says whose it is only when it is found
 
     async def insert(self, connection: Connection, grant: Grant) -> None:
         """Add a grant."""
@@ -71,7 +73,7 @@ class OAuthGrantTable:
 
     async def revoked_since(self, since: datetime) -> list[str]:
         """Ids of the grants that ended from `since` on."""
-        rows = await persist(lambda: self.pool.fetch(sql(_PACKAGE, "oauth_grants_revoked_since"), since))
+        rows = await persist(lambda: self._across.fetch(sql(_PACKAGE, "oauth_grants_revoked_since"), since))
         return [row["gid"] for row in rows]
 
     async def used(self, connection: Connection, gid: str, now: datetime) -> None:
@@ -90,7 +92,7 @@ class OAuthGrantTable:
 
     async def code(self, verifier: bytes) -> Code | None:
         """The code, spent or not."""
-        row = await persist(lambda: self.pool.fetchrow(sql(_PACKAGE, "oauth_find_code"), verifier))
+        row = await persist(lambda: self._across.fetchrow(sql(_PACKAGE, "oauth_find_code"), verifier))
         if row is None:
             return None
         return Code(
@@ -110,7 +112,7 @@ class OAuthGrantTable:
 
     async def refresh(self, verifier: bytes) -> Refresh | None:
         """The refresh token, replaced or not."""
-        row = await persist(lambda: self.pool.fetchrow(sql(_PACKAGE, "oauth_find_refresh"), verifier))
+        row = await persist(lambda: self._across.fetchrow(sql(_PACKAGE, "oauth_find_refresh"), verifier))
         if row is None:
             return None
         return Refresh(
@@ -135,12 +137,12 @@ class OAuthGrantTable:
 
     async def take_assertion(self, digest: bytes, ends: datetime, now: datetime) -> bool:
         """Use an assertion up; False when it was used before."""
-        taken = await persist(lambda: self.pool.fetchval(sql(_PACKAGE, "oauth_take_assertion"), digest, ends))
-        await persist(lambda: self.pool.execute(sql(_PACKAGE, "oauth_forget_assertions"), now))
+        taken = await persist(lambda: self._across.fetchval(sql(_PACKAGE, "oauth_take_assertion"), digest, ends))
+        await persist(lambda: self._across.execute(sql(_PACKAGE, "oauth_forget_assertions"), now))
         return taken is not None
 
     async def _one(self, statement: str, *key: object) -> Grant | None:
-        row = await persist(lambda: self.pool.fetchrow(sql(_PACKAGE, statement), *key))
+        row = await persist(lambda: self._across.fetchrow(sql(_PACKAGE, statement), *key))
         return None if row is None else _grant(row)
 
 
