@@ -68,10 +68,9 @@ async def furnish(stack: Stack, admin: Api, mark: str, *arguments: str) -> Side:
     await _done(admin, "PUT", f"{of_playbook}/pins/{mark}-client", version=1, comment=mark)
     await _done(admin, "POST", f"{of_playbook}/draft", edits=[{"path": ["title"], "value": f"{mark} draft"}])
     await _done(admin, "POST", f"{at}/consumers", consumer=f"{mark}-consumer")
-    await _done(
-        admin, "POST", f"{at}/webhooks", webhook=f"{mark}-webhook", url="http://127.0.0.1:9/", kinds=["nothing"]
-    )
     await _done(admin, "POST", f"{at}/service-accounts", account=f"{mark}-account", role="viewer")
+    careful = {"for": {"clients": [f"{mark}-nobody"]}, "read_only": True}
+    await _done(admin, "PUT", f"{at}/policies/{mark}-policy", definition=careful, comment=f"{mark} why")
     hook = {"webhook": f"{mark}-hook", "url": "https://example.com/hook", "kinds": ["never.*"]}
     await _done(admin, "POST", f"{at}/webhooks", **hook)
     oauth_client = await _granted(stack, admin, at, f"{mark}-account", stack.endpoint(name, playbook))
@@ -97,7 +96,7 @@ async def furnish(stack: Stack, admin: Api, mark: str, *arguments: str) -> Side:
         "secret": [f"{mark}-secret"],
         "project": [f"{mark}-project"],
         "consumer": [f"{mark}-consumer"],
-        "webhook": [f"{mark}-webhook"],
+        "policy": [f"{mark}-policy"],
         "client": [f"{mark}-client", f"{mark}-use"],
         "account": [f"{mark}-account"],
         "email": [f"owner@{mark}.example"],
@@ -161,8 +160,8 @@ async def _called(
 _KINDS = {
     "organisation": "organisation", "playbook": "playbook", "playbooks/name": "playbook", "server": "server",
     "servers/name": "server", "secrets/name": "secret", "secret": "secret", "consumers/name": "consumer",
-    "webhooks/name": "webhook",
-    "consumer": "consumer", "project": "project", "client": "client", "principal": "client", "subject": "client",
+    "consumer": "consumer", "policy": "policy", "project": "project", "client": "client", "principal": "client",
+    "subject": "client",
     "key_id": "key", "member": "member", "invitation": "invitation", "person": "person", "call_id": "call",
     "trace_id": "trace", "event": "event", "digest": "digest", "tool": "tool", "account": "account",
     "hash": "hash", "exported": "export", "email": "email", "grant": "grant", "client_id": "oauth_client",
@@ -184,6 +183,8 @@ _HARMLESS: dict[str, Any] = {
     "webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA", "Idempotency-Key": None,
 }  # fmt: skip
 """What names nobody's things."""
+_WHO = {"clients": ["<client>"], "keys": ["<key>"], "members": ["<member>"]}
+_ATTEMPT = {"playbook": "<playbook>", "name": "<tool>", "client": "<client>", "key": "<key>", "member": "<member>"}
 _BODIES: dict[str, dict[str, Any]] = {
     "DecideDrift": {"things": [{"name": "<tool>", "after": "<digest>"}], "comment": "why"},
     "WhichChain": {"organisation": "<organisation>", "witnesses": [{"seq": 1, "hash": "<hash>"}]},
@@ -193,6 +194,10 @@ _BODIES: dict[str, dict[str, Any]] = {
     "NewInvitation": {"role": "viewer", "email": "<email>"},
     "NewWebhook": {"webhook": "<webhook>", "url": "http://127.0.0.1:9/", "kinds": ["nothing"]},
     "WebhookRange": {"first": 1, "last": 1},
+    "NewPolicy": {"definition": {"for": _WHO, "playbooks": ["<playbook>"]}, "comment": "why", "dry_run": True},
+    "Switch": {"on": True, "comment": "why"},
+    "Attempt": _ATTEMPT,
+    "PolicyRehearsal": {"policies": {}, "expect": [{"attempt": _ATTEMPT, "allowed": True}], "days": 1},
     "PlanOf": {"plan": "custom", "quotas": {}, "comment": "why"},
 }
 """Bodies in which ids stand deeper."""
