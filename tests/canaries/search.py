@@ -15,6 +15,7 @@ from nats.js.errors import FetchTimeoutError
 
 from callboard.local.data_dir import DataDirectory
 from callboard.platform.bus_identity import Permissions, user_creds
+from callboard.platform.walls import KEEPER
 from tests.support.stack import Stack
 
 Place = tuple[str, bytes]
@@ -57,7 +58,7 @@ def files(stack: Stack) -> Iterator[Place]:
 
 async def tables(dsn: str) -> Iterator[Place]:
     """Every row of every table, whatever schema it is in."""
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, server_settings={"role": KEEPER})
     found: list[Place] = []
     try:
         names = await connection.fetch(
