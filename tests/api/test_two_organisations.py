@@ -60,7 +60,10 @@ def test_every_route_is_tried_but_those_with_a_reason(rig: Rig) -> None:
         "GET /organisations",
         "GET /me",
         "GET /status",
+        "GET /me/grants",
         "GET /system/layer",
+        "GET /system/signing-keys",
+        "POST /system/signing-keys",
         "POST /system/layer",
         "GET /projections/playbooks/rebuild",
         "POST /projections/playbooks/rebuild",
@@ -71,7 +74,7 @@ def test_every_route_is_tried_but_those_with_a_reason(rig: Rig) -> None:
 
 
 def test_what_names_nobody_shows_nothing_of_others(rig: Rig) -> None:
-    for path in ("/organisations", "/me", "/status"):
+    for path in ("/organisations", "/me", "/me/grants", "/status"):
         for headers in rig.walls.principals:
             answer = rig.runner.run(rig.http.get(path, headers=headers))
             assert rig.theirs.mark not in answer.text, path

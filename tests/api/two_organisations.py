@@ -8,8 +8,10 @@ organisation stands in an answer but the ids that the request itself named, and 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from callboard import contracts
 from tests.api.conftest import Api
 from tests.api.test_people_api import join
 from tests.support.stack import Stack
@@ -28,21 +31,19 @@ LEVELS = ("use", "read", "operate", "manage", "govern", "own")
 GHOST = "never"
 """Stands where an id has the mark of its organisation; as long as a mark."""
 
-Ids = dict[str, list[str]]
-
 
 class Side(NamedTuple):
     """One organisation: `mark` is part of every name and text in it, `ids` are by kind."""
 
     name: str
     mark: str
-    ids: Ids
+    ids: dict[str, list[str]]
     principals: dict[str, dict[str, str]]
 
 
 async def furnish(stack: Stack, admin: Api, mark: str, *arguments: str) -> Side:
     """An organisation with one of everything."""
-    name, ids = f"{mark}-org", Ids()
+    name = f"{mark}-org"
     at, playbook, server = f"/organisations/{name}", f"{mark}-playbook", f"{mark}-server"
     await _done(admin, "POST", "/organisations", organisation=name, title=mark)
     await _done(admin, "PUT", f"{at}/secrets/{mark}-secret", value=f"{mark}-value")
@@ -71,6 +72,9 @@ async def furnish(stack: Stack, admin: Api, mark: str, *arguments: str) -> Side:
         admin, "POST", f"{at}/webhooks", webhook=f"{mark}-webhook", url="http://127.0.0.1:9/", kinds=["nothing"]
     )
     await _done(admin, "POST", f"{at}/service-accounts", account=f"{mark}-account", role="viewer")
+    hook = {"webhook": f"{mark}-hook", "url": "https://example.com/hook", "kinds": ["never.*"]}
+    await _done(admin, "POST", f"{at}/webhooks", **hook)
+    oauth_client = await _granted(stack, admin, at, f"{mark}-account", stack.endpoint(name, playbook))
     invited = await _done(admin, "POST", f"{at}/invitations", role="viewer")
     token = await _done(admin, "POST", f"{at}/tokens", client=f"{mark}-person", person=True, scopes=["use"])
     principals = {level: await _token(admin, at, f"{mark}-{level}", scopes=[level]) for level in LEVELS}
@@ -86,7 +90,7 @@ async def furnish(stack: Stack, admin: Api, mark: str, *arguments: str) -> Side:
     calls = await _called(stack, admin, name, playbook, tool, str(token["token"]))
     events = (await _done(admin, "GET", f"{at}/events?limit=1000"))["events"]
     exported = (await admin("GET", f"{of_playbook}/export")).text
-    ids |= {
+    ids = {
         "organisation": [name],
         "playbook": [playbook],
         "server": [server],
@@ -106,6 +110,9 @@ async def furnish(stack: Stack, admin: Api, mark: str, *arguments: str) -> Side:
         "event": [event["event_id"] for event in events],
         "digest": [pinned["digest"] for pinned in tools.values()],
         "tool": [*tools],
+        "webhook": [f"{mark}-hook"],
+        "oauth_client": [oauth_client],
+        "grant": [line["grant"] for line in (await _done(admin, "GET", f"{at}/grants"))["grants"]],
         "hash": [(await _done(admin, "GET", f"{at}/audit/rows?limit=1"))["rows"][0]["hash"]],
         "export": [exported],
     }
@@ -121,6 +128,18 @@ async def _done(admin: Api, method: str, path: str, **body: Any) -> Any:
 async def _token(admin: Api, at: str, client: str, **wanted: Any) -> dict[str, str]:
     issued = await _done(admin, "POST", f"{at}/tokens", client=client, **wanted)
     return {"Authorization": f"Bearer {issued['token']}"}
+
+
+async def _granted(stack: Stack, admin: Api, at: str, account: str, resource: str) -> str:
+    """An OAuth client of a service account, which has a grant; its id."""
+    client = await _done(admin, "POST", f"{at}/oauth-clients", account=account)
+    asked = {"grant_type": "client_credentials", "resource": resource}
+    async with httpx2.AsyncClient() as http:
+        answer = await http.post(
+            f"{stack.url}/token", data={**asked, **{k: client[k] for k in ("client_id", "client_secret")}}
+        )
+    assert answer.status_code == 200, answer.text
+    return str(client["client_id"])
 
 
 async def _called(
@@ -139,16 +158,15 @@ async def _called(
     return await eventually(recorded)
 
 
-# --- routes ------------------------------------------------------------------------------------------------------
-
 _KINDS = {
     "organisation": "organisation", "playbook": "playbook", "playbooks/name": "playbook", "server": "server",
     "servers/name": "server", "secrets/name": "secret", "secret": "secret", "consumers/name": "consumer",
     "webhooks/name": "webhook",
     "consumer": "consumer", "project": "project", "client": "client", "principal": "client", "subject": "client",
     "key_id": "key", "member": "member", "invitation": "invitation", "person": "person", "call_id": "call",
-    "trace_id": "trace", "event": "event", "digest": "digest", "after ": "digest", "tool": "tool", "account": "account",
-    "hash": "hash", "exported": "export", "email": "email",
+    "trace_id": "trace", "event": "event", "digest": "digest", "tool": "tool", "account": "account",
+    "hash": "hash", "exported": "export", "email": "email", "grant": "grant", "client_id": "oauth_client",
+    "webhooks/name": "webhook", "webhook": "webhook",
 }  # fmt: skip
 """Name of a parameter or field (in a path: behind the part before it) -> kind of id."""
 _HARMLESS: dict[str, Any] = {
@@ -161,14 +179,15 @@ _HARMLESS: dict[str, Any] = {
     "token": "x", "name": "x", "unsafe": [], "ignore": [], "prefer": "draft", "layer": {"instructions": "x"},
     "edits": [{"path": ["title"], "value": "x"}], "servers": {}, "dry_run": True, "prune": False, "own": False,
     "accept_drift": False, "register_servers": False, "ignore_times": False, "candidate": None, "quotas": None,
-    "expected_version": 1, "expected_revision": 1, "command_id": None, "is_person": False,
+    "expected_version": 1, "expected_revision": 1, "command_id": None, "public_keys": "", "at_once": False,
+    "url": "https://example.com/hook", "kinds": ["never.*"], "first": 1, "last": 2,
     "webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA", "Idempotency-Key": None,
 }  # fmt: skip
 """What names nobody's things."""
 _BODIES: dict[str, dict[str, Any]] = {
     "DecideDrift": {"things": [{"name": "<tool>", "after": "<digest>"}], "comment": "why"},
     "WhichChain": {"organisation": "<organisation>", "witnesses": [{"seq": 1, "hash": "<hash>"}]},
-    "WantedState": {"playbooks": {"<playbook>": {"servers": {"<server>": {}}}}, "comment": "why", "dry_run": True},
+    "WantedState": {"playbooks": {"<playbook>": {"servers": {"<server>": {}}}}, "comment": "x", "dry_run": True},
     "NewToken": {"client": "<client>", "scopes": ["use"], "playbooks": ["<playbook>"]},
     "Registration": {"token": "x", "email": "<email>", "password": "correct horse battery"},
     "NewInvitation": {"role": "viewer", "email": "<email>"},
@@ -249,18 +268,18 @@ def _body(schema: str) -> Any:
     return {name: value for name in fields if (value := _value(name)) is not None}
 
 
-def _fields(schema: str) -> list[str]:
-    import callboard.contracts.management as management
-    import callboard.contracts.people_management as people
-
-    return list((getattr(management, schema, None) or getattr(people, schema)).__struct_fields__)
-
-
-# --- tries -------------------------------------------------------------------------------------------------------
+def _fields(schema: str) -> tuple[str, ...]:
+    """What the body of this name holds; it is in some module of the contracts."""
+    for found in pkgutil.iter_modules(contracts.__path__):
+        struct = getattr(importlib.import_module(f"callboard.contracts.{found.name}"), schema, None)
+        if struct is not None:
+            names: tuple[str, ...] = struct.__struct_fields__
+            return names
+    raise KeyError(schema)
 
 
 class Try(NamedTuple):
-    """Which request, by whom, with the other's organisation in its place (`abroad`) or the own one, and what else."""
+    """Which request, by whom, with the other organisation in its place (`abroad`) or the own one, and what else."""
 
     route: int
     principal: int
@@ -382,9 +401,4 @@ def _shape(value: Any) -> Any:
             return {key: _shape(inner) for key, inner in value.items()}
         case list():
             return sorted({json.dumps(_shape(inner), sort_keys=True) for inner in value})
-    return type(value).__name__ if value is not None else "null"
-
-
-def fresh_mark() -> str:
-    """Five letters that stand nowhere else."""
-    return "q" + "".join("bcdfghjkmnpqrtvwxz"[byte % 18] for byte in os.urandom(4))
+    return type(value).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -20,7 +21,7 @@ from callboard.local.postgres_server import EmbeddedPostgres
 from callboard_edge.app import Edge
 from callboard_edge.settings import EdgeSettings
 from tests.api.conftest import Api
-from tests.api.two_organisations import Found, Side, Try, Walls, fresh_mark, furnish, routes_of
+from tests.api.two_organisations import Found, Side, Try, Walls, furnish, routes_of
 from tests.support.databases import connected
 from tests.support.stack import Stack, free_ports
 from tests.support.waiting import eventually
@@ -50,6 +51,11 @@ async def state_of(owner: asyncpg.Connection, organisation: str) -> dict[str, st
         )
         state[row["name"]] = hashlib.sha256("\n".join(r["r"] for r in rows).encode()).hexdigest()
     return state
+
+
+def fresh_mark() -> str:
+    """Five letters that stand nowhere else."""
+    return "q" + "".join("bcdfghjkmnpqrtvwxz"[byte % 18] for byte in os.urandom(4))
 
 
 class Rig:

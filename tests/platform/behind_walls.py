@@ -31,6 +31,9 @@ _WHERE_ONLY_SOME_WILL_DO = {
     ("oauth_client", "kind"): "'dynamic'",
     ("oauth_grant", "means"): "'consent'",
     ("person_key", "erased_at"): "null",
+    ("oauth_client", "kind"): "'dynamic'",
+    ("oauth_grant", "means"): "'consent'",
+    ("webhook", "state"): "'on'",
 }
 _RELATIONS = """
 select c.oid::regclass::text as name, c.relname, c.relkind::text as kind, c.relispartition as is_partition,
@@ -47,7 +50,8 @@ order by 1
 """
 _COLUMNS = """
 select a.attname as name, format_type(a.atttypid, null) as type from pg_attribute a
-where a.attrelid = $1::text::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' order by a.attnum
+where a.attrelid = $1::text::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+  and a.attidentity = '' order by a.attnum
 """
 OF_PERSONS = {"cb.person", "cb.login_session"}
 """Of nobody's organisation, and shown to those that the person is a member of."""

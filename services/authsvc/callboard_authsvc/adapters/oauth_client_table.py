@@ -10,6 +10,7 @@ import msgspec
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across
 from callboard_authsvc.oauth_server.client import IDLE_LIFE, UNUSED_LIFE, Client
 from callboard_authsvc.oauth_server.domain import Request
 
@@ -21,17 +22,18 @@ class OAuthClientTable:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._across = across(pool)  # most clients are nobody's; any is known by its id first
 
     async def find(self, client_id: str) -> Client | None:
         """The client of this id, live or not."""
-        row = await persist(lambda: self._pool.fetchrow(sql(_PACKAGE, "oauth_find_client"), client_id))
+        row = await persist(lambda: self._across.fetchrow(sql(_PACKAGE, "oauth_find_client"), client_id))
         return None if row is None else _client(row)
 
     async def keep(self, client: Client, now: datetime) -> None:
         """Add a client, or what its document says now; and forget those that nobody used."""
-        await persist(lambda: self._pool.execute(sql(_PACKAGE, "oauth_insert_client"), *_columns(client)))
+        await persist(lambda: self._across.execute(sql(_PACKAGE, "oauth_insert_client"), *_columns(client)))
         ends = (now - UNUSED_LIFE, now - IDLE_LIFE)
-        await persist(lambda: self._pool.execute(sql(_PACKAGE, "oauth_forget_clients"), *ends))
+        await persist(lambda: self._across.execute(sql(_PACKAGE, "oauth_forget_clients"), *ends))
 
     async def insert(self, connection: Connection, client: Client) -> None:
         """Add a client."""
@@ -56,7 +58,7 @@ class OAuthRequestTable:
     """Ids are stored as hashes: who reads the table can decide nothing."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+        self._pool = across(pool)  # a request is nobody's until a person answers it
 
     async def insert(self, request_id: str, request: Request, now: datetime) -> None:
         """Let a request wait, and forget those that nobody decided."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 import msgspec
 
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist, sql
+from callboard.platform.walls import across
 from callboard_authsvc.oauth_server.domain import KEPT_GENERATIONS, Code, Grant, Refresh, Request
 
 _PACKAGE = "callboard_authsvc"
+_CODES_KEPT = timedelta(days=1)
 
 
 class OAuthGrantTable:
@@ -19,6 +21,7 @@ class OAuthGrantTable:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self.pool = pool
+        self._across = across(pool)  # a grant, a code or a token says whose it is only when it is found
 
     async def insert(self, connection: Connection, grant: Grant) -> None:
         """Add a grant."""
@@ -53,9 +56,9 @@ class OAuthGrantTable:
         )
         return found
 
-    async def listed(self, organisation: str, member: str, ended_after: datetime) -> list[Grant]:
+    async def listed(self, organisation: str, member: str, ended_after: datetime, used_after: datetime) -> list[Grant]:
         """Grants of an organisation, of a member, or of both (empty: any), the newest first."""
-        key = (organisation, member, ended_after)
+        key = (organisation, member, ended_after, used_after)
         rows = await persist(lambda: self.pool.fetch(sql(_PACKAGE, "oauth_grants"), *key))
         return [_grant(row) for row in rows]
 
@@ -70,7 +73,7 @@ class OAuthGrantTable:
 
     async def revoked_since(self, since: datetime) -> list[str]:
         """Ids of the grants that ended from `since` on."""
-        rows = await persist(lambda: self.pool.fetch(sql(_PACKAGE, "oauth_grants_revoked_since"), since))
+        rows = await persist(lambda: self._across.fetch(sql(_PACKAGE, "oauth_grants_revoked_since"), since))
         return [row["gid"] for row in rows]
 
     async def used(self, connection: Connection, gid: str, now: datetime) -> None:
@@ -82,13 +85,14 @@ class OAuthGrantTable:
     async def insert_code(
         self, connection: Connection, verifier: bytes, gid: str, request: Request, ends: datetime
     ) -> None:
-        """Add a code."""
+        """Add a code, and forget those of days ago: whoever comes with one of them is refused all the same."""
         row = (verifier, gid, request.redirect_uri, request.named, request.challenge, ends)
         await connection.execute(sql(_PACKAGE, "oauth_insert_code"), *row)
+        await connection.execute(sql(_PACKAGE, "oauth_forget_codes"), ends - _CODES_KEPT)
 
     async def code(self, verifier: bytes) -> Code | None:
         """The code, spent or not."""
-        row = await persist(lambda: self.pool.fetchrow(sql(_PACKAGE, "oauth_find_code"), verifier))
+        row = await persist(lambda: self._across.fetchrow(sql(_PACKAGE, "oauth_find_code"), verifier))
         if row is None:
             return None
         return Code(
@@ -108,7 +112,7 @@ class OAuthGrantTable:
 
     async def refresh(self, verifier: bytes) -> Refresh | None:
         """The refresh token, replaced or not."""
-        row = await persist(lambda: self.pool.fetchrow(sql(_PACKAGE, "oauth_find_refresh"), verifier))
+        row = await persist(lambda: self._across.fetchrow(sql(_PACKAGE, "oauth_find_refresh"), verifier))
         if row is None:
             return None
         return Refresh(
@@ -133,12 +137,12 @@ class OAuthGrantTable:
 
     async def take_assertion(self, digest: bytes, ends: datetime, now: datetime) -> bool:
         """Use an assertion up; False when it was used before."""
-        taken = await persist(lambda: self.pool.fetchval(sql(_PACKAGE, "oauth_take_assertion"), digest, ends))
-        await persist(lambda: self.pool.execute(sql(_PACKAGE, "oauth_forget_assertions"), now))
+        taken = await persist(lambda: self._across.fetchval(sql(_PACKAGE, "oauth_take_assertion"), digest, ends))
+        await persist(lambda: self._across.execute(sql(_PACKAGE, "oauth_forget_assertions"), now))
         return taken is not None
 
     async def _one(self, statement: str, *key: object) -> Grant | None:
-        row = await persist(lambda: self.pool.fetchrow(sql(_PACKAGE, statement), *key))
+        row = await persist(lambda: self._across.fetchrow(sql(_PACKAGE, statement), *key))
         return None if row is None else _grant(row)
 
 
