@@ -68,9 +68,6 @@ async def furnish(stack: Stack, admin: Api, mark: str, *arguments: str) -> Side:
     await _done(admin, "PUT", f"{of_playbook}/pins/{mark}-client", version=1, comment=mark)
     await _done(admin, "POST", f"{of_playbook}/draft", edits=[{"path": ["title"], "value": f"{mark} draft"}])
     await _done(admin, "POST", f"{at}/consumers", consumer=f"{mark}-consumer")
-    await _done(
-        admin, "POST", f"{at}/webhooks", webhook=f"{mark}-webhook", url="http://127.0.0.1:9/", kinds=["nothing"]
-    )
     await _done(admin, "POST", f"{at}/service-accounts", account=f"{mark}-account", role="viewer")
     hook = {"webhook": f"{mark}-hook", "url": "https://example.com/hook", "kinds": ["never.*"]}
     await _done(admin, "POST", f"{at}/webhooks", **hook)
@@ -97,7 +94,6 @@ async def furnish(stack: Stack, admin: Api, mark: str, *arguments: str) -> Side:
         "secret": [f"{mark}-secret"],
         "project": [f"{mark}-project"],
         "consumer": [f"{mark}-consumer"],
-        "webhook": [f"{mark}-webhook"],
         "client": [f"{mark}-client", f"{mark}-use"],
         "account": [f"{mark}-account"],
         "email": [f"owner@{mark}.example"],
@@ -161,7 +157,6 @@ async def _called(
 _KINDS = {
     "organisation": "organisation", "playbook": "playbook", "playbooks/name": "playbook", "server": "server",
     "servers/name": "server", "secrets/name": "secret", "secret": "secret", "consumers/name": "consumer",
-    "webhooks/name": "webhook",
     "consumer": "consumer", "project": "project", "client": "client", "principal": "client", "subject": "client",
     "key_id": "key", "member": "member", "invitation": "invitation", "person": "person", "call_id": "call",
     "trace_id": "trace", "event": "event", "digest": "digest", "tool": "tool", "account": "account",
