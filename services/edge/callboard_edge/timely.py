@@ -1,6 +1,7 @@
 """A body has to come in time: whoever sends a byte now and then keeps a request open for ever otherwise.
 
-Above: the management API, whose framework waits for bodies without a limit; MCP endpoints hold to their own.
+Above: the management API, the pages and the authorization server, whose framework waits without a limit; MCP endpoints
+hold to their own.
 """
 
 from __future__ import annotations

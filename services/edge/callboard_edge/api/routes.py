@@ -42,7 +42,6 @@ from callboard_edge.api.tail import Tails
 from callboard_edge.auth.logins import Logins
 from callboard_edge.problems import api_problem
 from callboard_edge.replay.run import Replays
-from callboard_edge.timely import Timely
 
 _SECTIONS = {
     "organisations": organisations.ROUTES,
@@ -104,7 +103,7 @@ def api_routes(bus: Bus, gatekeeper: Gatekeeper, tails: Tails, runs: Replays) ->
                 "caller": Provide(provide_caller(gatekeeper)),
                 "stamp": Provide(provide_stamp),
             },
-            middleware=[opening, Timely],
+            middleware=[opening],
             exception_handlers={Exception: api_problem},
         )
         for section, handlers in _SECTIONS.items()
