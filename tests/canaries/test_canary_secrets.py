@@ -187,7 +187,7 @@ async def signed_in_upstream(api: Api, canaries: Canaries, stack: Stack, server:
         canaries.bodies.append(json.dumps(await call(stack, ORGANISATION, token)).encode())
     seen = {*server.handed_out, *server.used, access, renewed, *server.refresh}
     seen |= {form[name] for form in server.forms for name in ("code_verifier",) if name in form}
-    for number, secret in enumerate(sorted(each for each in seen if len(each) > 12)):
+    for number, secret in enumerate(sorted(each for each in seen if len(each) >= 8)):
         canaries.keep(f"oauth-{number}", secret)
 
 
