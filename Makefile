@@ -11,7 +11,7 @@ TEST_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SOAK_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: up test check conformance soak bench bench-compare bench-auth bench-log clean
+.PHONY: up test check conformance soak bench bench-compare bench-auth bench-log flames clean
 .DEFAULT_GOAL := up
 
 # exec: Ctrl-C goes to Callboard itself, and its exit code is this command's.
@@ -52,6 +52,10 @@ bench-auth: .venv/installed-dev
 # The log, the read models and the call log against their figures.  make bench-log BENCH_ARGS="--only calls"
 bench-log: .venv/installed-dev
 	$(BIN)/python -m bench.log $(BENCH_ARGS)
+
+# Where the processor time of each service goes, under the load of the benchmark: flame graphs in bench/flames.
+flames: .venv/installed-dev
+	@$(BIN)/python -m bench.flames $(BENCH_ARGS)
 
 # The stamps make a warm start need no network: they are newer than what they were made from until that changes.
 .venv/installed: pyproject.toml uv.lock bin/install

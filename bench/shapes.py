@@ -31,8 +31,10 @@ from tests.support.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
 CALLBOARD, TWICE, DIRECT = "Callboard", "Callboard, two of each", "direct"
+CROWDED = "Callboard, crowded"
 _SERVERS, _OWN_TOOLS = 50, 7
 _IDLE = 1000
+_ORGANISATIONS, _AT_ONCE = 1000, 16
 # By default a server has at most 512 calls in flight, and says that it is busy beyond that.
 _MANY_IN_FLIGHT = {"CALLBOARD_CONNECTORS_BULKHEAD": "4096"}
 
@@ -78,6 +80,7 @@ TRAFFIC: tuple[Traffic, ...] = (
     *_tools(1000),
     *_tools(10000),
     Traffic("echo, 1,000 playbooks", "playbooks1000", 64, direct=False),
+    Traffic(f"echo, {_ORGANISATIONS:,} organisations", "plain", 64, direct=False, where=CROWDED),
     Traffic("echo, two of each service", "plain", 64, direct=False, where=TWICE),
 )
 
@@ -163,14 +166,29 @@ class Scene:
         self._say(f"setting up {organisation}")
         for copies in (0, 3, 13, 193):
             await self.upstream(copies)
-        text = content_of(organisation, lambda copies: self._upstreams[copies].url)
-        await stack.apply(json.dumps(text), "benchmark")
+        await self._apply(stack, organisation)
+        if where == CROWDED:
+            await self._crowd(stack)
         header = f"Authorization: Bearer {await stack.token(organisation)}"
         tool = "s0__echo" if organisation.startswith("tools") else "echo"
         endpoint = Endpoint(stack.endpoint(organisation, "bench"), stack.process.pid, tool, (header,))
         if (why := await wrong(endpoint, "2026", grace=30.0)) is not None:
             raise NotStarted(f"{organisation}: {why}")
         return endpoint
+
+    async def _apply(self, stack: Stack, organisation: str) -> None:
+        text = content_of(organisation, lambda copies: self._upstreams[copies].url)
+        await stack.apply(json.dumps(text), "benchmark")
+
+    async def _crowd(self, stack: Stack) -> None:
+        """Organisations that nobody calls, each with a server and a playbook of its own."""
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def add(number: int) -> None:
+            async with places:
+                await self._apply(stack, f"other-{number}")
+
+        await asyncio.gather(*(add(number) for number in range(1, _ORGANISATIONS)))
 
 
 @contextlib.asynccontextmanager
@@ -270,7 +288,7 @@ async def measure(options: argparse.Namespace, say: Callable[[str], None]) -> Ru
     shown: Mapping[str, str] = {name: str(getattr(options, name)) for name in ("secs", "rounds", "only")}
     fresh = Run(machine(), revision(ROOT), dict(shown), datetime.now(UTC).isoformat(timespec="seconds"))
     run = fresh if options.fresh else store.resumed(fresh)
-    run.gateways = {name: Gateway(name, "") for name in (CALLBOARD, TWICE, DIRECT)}
+    run.gateways = {name: Gateway(name, "") for name in (CALLBOARD, CROWDED, TWICE, DIRECT)}
     with tempfile.TemporaryDirectory(prefix="cb-bench-") as name:
         async with contextlib.AsyncExitStack() as stack:
             scene = Scene(Path(name), stack, say)

@@ -53,7 +53,7 @@ async def test_without_a_token_everything_asks_for_one(installation: Stack, api_
         if path.startswith("/api/v1"):
             real = path.removeprefix("/api/v1").format(
                 organisation="acme", name="x", number=1, key_id="k", digest="sha256:0", client="c", member="m",
-                invitation="i", project="p", person="p", event=1,
+                invitation="i", project="p", person="p", event=1, grant="g", client_id="c",
             )  # fmt: skip
             query = {"comment": "c", "before": 1, "after": 2, "client": "c", "tool": "t"}
             for method in set(methods) & {"get", "delete"}:

@@ -71,6 +71,8 @@ async def furnish(stack: Stack, admin: Api, mark: str, *arguments: str) -> Side:
     await _done(admin, "POST", f"{at}/service-accounts", account=f"{mark}-account", role="viewer")
     hook = {"webhook": f"{mark}-hook", "url": "https://example.com/hook", "kinds": ["never.*"]}
     await _done(admin, "POST", f"{at}/webhooks", **hook)
+    policy = {"for": {"clients": [f"{mark}-nobody"]}}
+    await _done(admin, "PUT", f"{at}/policies/{mark}-policy", definition=policy, comment=mark)
     oauth_client = await _granted(stack, admin, at, f"{mark}-account", stack.endpoint(name, playbook))
     invited = await _done(admin, "POST", f"{at}/invitations", role="viewer")
     token = await _done(admin, "POST", f"{at}/tokens", client=f"{mark}-person", person=True, scopes=["use"])
@@ -107,6 +109,7 @@ async def furnish(stack: Stack, admin: Api, mark: str, *arguments: str) -> Side:
         "digest": [pinned["digest"] for pinned in tools.values()],
         "tool": [*tools],
         "webhook": [f"{mark}-hook"],
+        "policy": [f"{mark}-policy"],
         "oauth_client": [oauth_client],
         "grant": [line["grant"] for line in (await _done(admin, "GET", f"{at}/grants"))["grants"]],
         "hash": [(await _done(admin, "GET", f"{at}/audit/rows?limit=1"))["rows"][0]["hash"]],
@@ -161,7 +164,7 @@ _KINDS = {
     "key_id": "key", "member": "member", "invitation": "invitation", "person": "person", "call_id": "call",
     "trace_id": "trace", "event": "event", "digest": "digest", "tool": "tool", "account": "account",
     "hash": "hash", "exported": "export", "email": "email", "grant": "grant", "client_id": "oauth_client",
-    "webhooks/name": "webhook", "webhook": "webhook",
+    "webhooks/name": "webhook", "webhook": "webhook", "policy": "policy",
 }  # fmt: skip
 """Name of a parameter or field (in a path: behind the part before it) -> kind of id."""
 _HARMLESS: dict[str, Any] = {
@@ -183,6 +186,10 @@ _BODIES: dict[str, dict[str, Any]] = {
     "DecideDrift": {"things": [{"name": "<tool>", "after": "<digest>"}], "comment": "why"},
     "WhichChain": {"organisation": "<organisation>", "witnesses": [{"seq": 1, "hash": "<hash>"}]},
     "WantedState": {"playbooks": {"<playbook>": {"servers": {"<server>": {}}}}, "comment": "x", "dry_run": True},
+    "NewPolicy": {"definition": {"for": {"clients": ["<client>"]}}, "comment": "why", "dry_run": True},
+    "Attempt": {"playbook": "<playbook>", "name": "<tool>", "client": "<client>", "key": "<key>", "member": "<member>"},
+    "PolicyRehearsal": {"policies": {"<policy>": {"playbooks": ["<playbook>"]}}, "days": 1},
+    "Switch": {"on": True, "comment": "why"},
     "NewToken": {"client": "<client>", "scopes": ["use"], "playbooks": ["<playbook>"]},
     "Registration": {"token": "x", "email": "<email>", "password": "correct horse battery"},
     "NewInvitation": {"role": "viewer", "email": "<email>"},

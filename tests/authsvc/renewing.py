@@ -31,6 +31,7 @@ from callboard_authsvc.vault.data_keys import DataKeys
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.fingerprint import Fingerprint
 from callboard_authsvc.vault.sealed import Sealer
+from tests.support.signing_in import Anybody
 from tests.support.ways_out import LOCAL
 
 
@@ -67,6 +68,7 @@ async def signing_in(dsn: str, key_file: Path) -> AsyncIterator[SignInDependenci
             servers=ServerDefinitions(pool),
             secrets=VaultSecrets(vault),
             journal=SignInJournal(journal, grants),
+            standings=Anybody(),
             here=here("http://localhost:8700"),
             clock=lambda: utc_now().timestamp(),
             chance=os.urandom,

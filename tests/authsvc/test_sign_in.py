@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -37,7 +38,7 @@ from callboard_authsvc.upstream_oauth.ports import SignInDependencies
 from callboard_authsvc.upstream_oauth.usable import usable_token
 from tests.authsvc.stack import refused
 from tests.support.guarded import Guarded, guarded
-from tests.support.signing_in import BROWSER, Memory, answer_in, consented, wired
+from tests.support.signing_in import BROWSER, PERSON, Memory, Nobody, answer_in, consented, wired
 
 ALICE = Whose("acme", "wiki", "alice")
 
@@ -76,7 +77,7 @@ class Wiki:
     async def begun(self) -> str:
         """The browser is on its way to the authorization server; the URL it is sent to."""
         handle = (await self.link()).rpartition("/")[2]
-        return (await begin_sign_in(BeginSignIn(handle=handle, browser=BROWSER), self.use)).url
+        return (await begin_sign_in(BeginSignIn(handle=handle, browser=BROWSER, person=PERSON), self.use)).url
 
     async def sent_back(self) -> str:
         return (await self.use.fetch("GET", await self.begun())).headers["location"]
@@ -106,9 +107,26 @@ async def test_a_caller_signs_in_and_the_token_is_the_callers_alone(wiki: Wiki) 
 
 async def test_the_page_shows_what_is_behind_the_link(wiki: Wiki) -> None:
     handle = (await wiki.link()).rpartition("/")[2]
-    shown = await show_sign_in(AskSignIn(handle=handle), wiki.use)
+    shown = await show_sign_in(AskSignIn(handle=handle, person=PERSON), wiki.use)
     assert (shown.organisation, shown.server, shown.subject) == ("acme", "wiki", "alice")
     await refused("sign_in.unknown", show_sign_in(AskSignIn(handle="made-up"), wiki.use))
+
+
+@pytest.mark.parametrize("somebody", ["", "person-else"])
+async def test_somebody_elses_link_shows_nothing_and_begins_nothing(wiki: Wiki, somebody: str) -> None:
+    handle = (await wiki.link()).rpartition("/")[2]
+    await refused("auth.forbidden", show_sign_in(AskSignIn(handle=handle, person=somebody), wiki.use))
+    begin = BeginSignIn(handle=handle, browser=BROWSER, person=somebody)
+    await refused("auth.forbidden", begin_sign_in(begin, wiki.use))
+    assert wiki.memory.parked == {}
+    assert wiki.server.asked == []
+
+
+async def test_who_may_not_follow_the_link_any_more_does_not_finish(wiki: Wiki) -> None:
+    back = answer_in(await wiki.sent_back())
+    wiki.use = dataclasses.replace(wiki.use, standings=Nobody())
+    await refused("auth.forbidden", finish_sign_in(back, wiki.use))
+    assert wiki.memory.written == []
 
 
 async def test_a_refused_caller_gets_the_same_link_again(wiki: Wiki) -> None:
@@ -254,7 +272,7 @@ async def test_given_credentials_are_not_taken_to_another_authorization_server(w
     )
     handle = problem.data["url"].rpartition("/")[2]
     failed = await refused(
-        "server.sign_in_failed", begin_sign_in(BeginSignIn(handle=handle, browser=BROWSER), wiki.use)
+        "server.sign_in_failed", begin_sign_in(BeginSignIn(handle=handle, browser=BROWSER, person=PERSON), wiki.use)
     )
     assert "somebody else's" in failed.message
 

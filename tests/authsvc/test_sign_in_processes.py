@@ -39,7 +39,7 @@ from callboard_authsvc.vault.rotate import rotate_data_key
 from tests.authsvc.renewing import signing_in
 from tests.authsvc.stack import refused
 from tests.support.guarded import Guarded, guarded
-from tests.support.signing_in import consented
+from tests.support.signing_in import PERSON, consented
 from tests.support.upstreams.launch import ROOT, die_with_parent
 
 PROCESSES, EACH = 4, 25
@@ -226,4 +226,4 @@ async def test_a_server_that_was_retired_gets_no_token(wiki: Wiki) -> None:
     handle = (await wiki.link()).url.rpartition("/")[2]
     await append(wiki.dsn, "server-wiki", ServerRetired(server="wiki"))
     assert (await wiki.token()).token == ""
-    await refused("server.unknown", begin_sign_in(BeginSignIn(handle=handle, browser="b"), wiki.use))
+    await refused("server.unknown", begin_sign_in(BeginSignIn(handle=handle, browser="b", person=PERSON), wiki.use))

@@ -1,4 +1,4 @@
-"""The timer of one call, on a clock of its own."""
+"""The deadlines of calls, on a clock of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callboard.contracts.calls import MODERN, CallHead
-from callboard_connectors.calls.in_flight import Call
+from callboard_connectors.calls.in_flight import Call, Deadlines
 from callboard_connectors.transports.envelope import decode
 
 
@@ -24,7 +24,7 @@ class Clock(asyncio.SelectorEventLoop):
 def call(idle_ms: int) -> Call:
     words: dict[str, Any] = dict.fromkeys(CallHead.__struct_fields__[:13], "")
     head = CallHead(**{**words, "version": 1, "era": MODERN, "idle_ms": idle_ms}, deadline=0, received=0, routed=0)
-    made = Call(head, _publish, _flush, 1 << 20)
+    made = Call(head, _publish, _flush, 1 << 20, Deadlines())
     made.number = 7
     return made
 
@@ -61,7 +61,7 @@ def test_a_call_ends_when_it_stayed_idle_or_its_time_is_up(idle_ms: int, steps: 
         one.start(10.0)
         for number, step in enumerate(steps):
             loop.now += step
-            one._look()
+            one._deadlines._look()
             if number + 1 < len(steps):
                 await one.notified(decode(PROGRESS % 7), b"")
                 await one.notified(decode(PROGRESS % 8), b"")
@@ -81,7 +81,12 @@ def test_the_time_of_a_question_to_the_client_is_not_the_servers() -> None:
         one = call(2000)
         one.start(10.0)
         endings: list[str] = []
-        for step, act in ((1.0, one.pause), (600.0, one.resume), (1.9, one._look), (0.1, one._look)):
+        for step, act in (
+            (1.0, one.pause),
+            (600.0, one.resume),
+            (1.9, one._deadlines._look),
+            (0.1, one._deadlines._look),
+        ):
             loop.now += step
             act()
             endings.append(one.ending)
@@ -90,5 +95,35 @@ def test_the_time_of_a_question_to_the_client_is_not_the_servers() -> None:
 
     try:
         assert loop.run_until_complete(run()) == ["", "", "", "idle"]
+    finally:
+        loop.close()
+
+
+def test_one_timer_does_for_all_calls_and_each_ends_in_its_own_time() -> None:
+    loop = Clock()
+
+    async def run() -> list[tuple[str, ...]]:
+        calls = [call(0), call(2000), call(0), call(0)]
+        deadlines = Deadlines()
+        for one, seconds in zip(calls, (8.0, 10.0, 3.0, 5.0), strict=True):
+            one._deadlines = deadlines
+            one.start(seconds)
+        calls[3].settle()
+        seen = []
+        for due in (102.0, 103.0, 108.0):
+            assert deadlines._timer is not None
+            assert deadlines._timer.when() == due
+            loop.now = due
+            deadlines._look()
+            seen.append(tuple(one.ending for one in calls))
+        assert deadlines._timer is None
+        return seen
+
+    try:
+        assert loop.run_until_complete(run()) == [
+            ("", "idle", "", ""),
+            ("", "idle", "timeout", ""),
+            ("timeout", "idle", "timeout", ""),
+        ]
     finally:
         loop.close()

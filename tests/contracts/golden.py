@@ -7,8 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from callboard.contracts import access_events, calls, drift, events, signing_events, vault_events, webhook_events
+from callboard.contracts import (
+    access_events,
+    calls,
+    drift,
+    events,
+    policy_events,
+    signing_events,
+    vault_events,
+    webhook_events,
+)
 from callboard.contracts import definitions as d
+from callboard.contracts import policy_definitions as pd
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN_EVENTS = FOLDER / "events.tsv"
@@ -46,6 +56,25 @@ def _drift() -> drift.Drift:
         after="sha256:2",
         old='{"name":"log"}',
         new='{"name":"log","description":"d"}',
+    )
+
+
+def _policy() -> pd.PolicyDefinition:
+    rule = pd.ArgumentRule(
+        argument="repo", tools=("git/*",), name="ours", required=True, forbidden=False, values=("a", 1), pattern="a.*"
+    )
+    return pd.PolicyDefinition(
+        layer="agent",
+        description="D",
+        callers=pd.PolicyCallers(clients=("bot-*",), keys=("k",), members=("m",)),
+        playbooks=("start",),
+        tools=pd.Rights(allow=("git/*",), deny=("git/reset",)),
+        prompts=pd.Rights(),
+        resources=pd.Rights(allow=("*",)),
+        read_only=True,
+        arguments=(rule,),
+        when=(pd.Window(days=("mon",), start="08:00", end="18:00", zone="Europe/Zurich"),),
+        limits=(pd.LimitRule(calls=5, every="minute", per=("key", "tool"), tools=("git/*",)),),
     )
 
 
@@ -153,6 +182,9 @@ def all_events() -> list[events.Event]:
         access_events.ConsumerAdmitted(consumer="a", public_key="U1"),
         access_events.ConsumerDismissed(consumer="a", public_key="U1"),
         events.PersonErased(person="p_aaaaaaaaaaaaaaaa"),
+        policy_events.PolicySet(policy="careful", definition=_policy()),
+        policy_events.PolicyRemoved(policy="careful"),
+        policy_events.ServerSwitched(server="git", on=False),
     ]
 
 

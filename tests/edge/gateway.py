@@ -49,6 +49,12 @@ class Gateway:
         async with httpx2.AsyncClient(timeout=10) as http:
             return await http.request(method, f"{self.url}{path}", headers=headers, **more)
 
+    async def twice(self, method: str, path: str, token: str) -> httpx2.Response:
+        """With two Authorization headers, the last of them good."""
+        headers = [("Authorization", "Bearer x"), ("Authorization", f"Bearer {token}")]
+        async with httpx2.AsyncClient(timeout=10) as http:
+            return await http.request(method, f"{self.url}{path}", headers=headers)
+
     async def listed(self, token: str | None = None, path: str = "/p/acme/start/mcp", **more: Any) -> httpx2.Response:
         """`tools/list` in the stateless era."""
         headers = {

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from callboard.kernel.access_tokens import resource_url
 from callboard_authsvc.signing.material import make
+from tests.authsvc.stack import some_token
 from tests.edge.gateway import Gateway, running_gateway
 from tests.edge.issuing import TOKEN, principal
 from tests.support.waiting import eventually
@@ -46,6 +47,16 @@ async def test_whoever_has_no_token_is_told_where_to_get_one_before_anything_els
     assert answer.json()["error"]["data"]["code"] == "auth.required"
 
 
+async def test_a_request_that_only_the_router_finds_wanting_gets_the_same_challenge(gateway: Gateway) -> None:
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+    body = {"jsonrpc": "2.0", "id": 7, "method": "initialize", "params": hello}
+    accept = {"Accept": "application/json, text/event-stream"}
+    for answer in (await gateway.listed(), await gateway.request("POST", DOOR, json=body, headers=accept)):
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == challenge(gateway)
+        assert answer.json()["id"] in (1, 7)
+
+
 @pytest.mark.parametrize(("method", "door"), [("GET", "sse"), ("POST", "message"), ("PUT", "sse"), ("POST", "ws")])
 async def test_the_other_carriers_tell_the_same(gateway: Gateway, method: str, door: str) -> None:
     path = f"/p/acme/start/{door}"
@@ -72,13 +83,12 @@ async def test_an_anonymous_playbook_challenges_nobody(gateway: Gateway) -> None
 
 async def test_malformed_and_misplaced_tokens_are_400_without_a_challenge(gateway: Gateway) -> None:
     token = gateway.issuer.token()
-    several = [("Authorization", f"Bearer {token}"), ("Authorization", "Bearer x")]
     answers = [
         await gateway.listed(headers={"Authorization": "Bearer a b"}),
         await gateway.request("GET", f"{DOOR}?access_token={token}"),
         await gateway.request("POST", f"{DOOR}?x=1&access_token={token}", token),
         await gateway.request("POST", f"/p/acme/start/message?access_token={token}", token),
-        await gateway.request("GET", DOOR, headers=dict(several[:1]) | {"authorization": "Bearer"}),
+        await gateway.twice("GET", DOOR, token),
     ]
     assert [answer.status_code for answer in answers] == [400] * 5
     assert not any("www-authenticate" in answer.headers for answer in answers)
@@ -128,6 +138,14 @@ async def test_too_few_scopes_are_403_with_those_that_are_needed(gateway: Gatewa
             )
     for more in ("mcp:use", "mcp:read", "offline_access mcp:use"):
         assert (await gateway.listed(gateway.issuer.token(scope=more))).status_code == 200, "a higher scope holds it"
+
+
+async def test_a_token_that_cannot_be_renewed_is_not_sent_for_more_scopes(gateway: Gateway) -> None:
+    gateway.issuer.tokens[some_token(3)] = principal("key-3", scopes=("call:read",))
+    for path in (DOOR, "/mcp"):
+        answer = await gateway.listed(some_token(3), path)
+        assert answer.status_code == 403
+        assert "www-authenticate" not in answer.headers
 
 
 async def test_who_may_not_at_all_is_not_sent_for_more_scopes(gateway: Gateway) -> None:

@@ -14,11 +14,12 @@ from joserfc import jws
 from joserfc.jwk import OctKey
 
 from callboard.contracts import signing_subjects as subjects
-from callboard.contracts.problems import Problem
+from callboard.contracts.problems import CODES, Problem
 from callboard.kernel.access_tokens import AccessClaims, narrowed, resource_of, resource_url
 from callboard_authsvc.signing.material import make
 from callboard_edge.auth import signing_keys
 from callboard_edge.auth.verify import Tokens
+from callboard_edge.mcp.answers import PROBLEM_STATUS, challenge
 from tests.edge.issuing import PUBLIC, TOKEN, Issuer, principal
 
 HERE = ("acme", "start")
@@ -241,3 +242,10 @@ def test_claims_are_what_the_contract_of_the_authorization_server_says() -> None
     assert resource_of(PUBLIC, resource_url(PUBLIC)) == ("", "")
     for url in ("", "mcp", f"{PUBLIC}/p/acme/UP/mcp", f"{PUBLIC}/p/acme/start@x/mcp", "https://[", f"{PUBLIC}#/mcp"):
         assert resource_of(PUBLIC, url) is None
+
+
+def test_only_what_a_client_can_mend_by_signing_in_has_a_challenge() -> None:
+    """An upstream's 401 is `server.sign_in_needed`; a client would throw its own token away for a challenge."""
+    challenged = {code for code in CODES if challenge(code) is not None}
+    assert challenged == {"auth.required", "auth.invalid", "auth.scope_insufficient"}
+    assert {code for code, status in PROBLEM_STATUS.items() if status == 401} == {"auth.required", "auth.invalid"}

@@ -51,19 +51,11 @@ class _Bus:
         return
 
 
-class _Message:
-    headers = None
-    subject = "inbox.1"
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-
 @pytest.mark.parametrize("kind", [RESULT, ERROR, NOTIFICATION])
 async def test_pieces_of_whatever_kind_are_put_together(kind: int) -> None:
     calls: Any = Calls(_Bus(), 3.0)  # type: ignore[arg-type]  # a part of the bus
     call = await calls.send(RpcHead("c", "tools/call", "2026-07-28", "a", "k", 0, 0), "o", "p", b"{}")
-    await calls._received(_Message(frame(ReplyHead("c", CHUNK), b'{"a"')))
-    await calls._received(_Message(frame(ReplyHead("c", CHUNK), b":")))
-    await calls._received(_Message(frame(ReplyHead("c", kind), b"1}")))
+    calls._received("inbox.1", "", frame(ReplyHead("c", CHUNK), b'{"a"'), b"")
+    calls._received("inbox.1", "", frame(ReplyHead("c", CHUNK), b":"), b"")
+    calls._received("inbox.1", "", frame(ReplyHead("c", kind), b"1}"), b"")
     assert await call.next() == (ReplyHead("c", kind), b'{"a":1}')

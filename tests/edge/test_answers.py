@@ -36,14 +36,6 @@ class _Bus:
         return "_INBOX.edge"
 
 
-class _Arrived:
-    headers = None
-
-    def __init__(self, subject: str, data: bytes) -> None:
-        self.subject = subject
-        self.data = data
-
-
 @pytest.mark.parametrize("kind", [RESULT, ERROR])
 async def test_what_came_in_pieces_is_whole_again(kind: int) -> None:
     bus: Any = _Bus()
@@ -52,8 +44,7 @@ async def test_what_came_in_pieces_is_whole_again(kind: int) -> None:
     call = calls._calls[1] = Call(1, head, "acme", "p", asyncio.get_running_loop().time())
     body = bytes(range(256)) * 10
     for payload in frames(ReplyHead("c", kind), body, 100):
-        message: Any = _Arrived("_INBOX.edge.1", payload)
-        await calls._received(message)
+        calls._received("_INBOX.edge.1", "", payload, b"")
     got, whole = await call.next()
     assert (got.kind, whole) == (kind, body)
     assert got.kind != CHUNK

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.guarded import Guarded, guarded
 from tests.support.names import fresh
+from tests.support.persons import Form, Person, Visitor, member
 from tests.support.stack import META, Stack
 from tests.support.waiting import eventually
 
@@ -18,16 +19,24 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 LINKS = {**META, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}}
 
 
-class Browser(httpx2.AsyncClient):
-    """Goes where it is sent, one step at a time, and keeps its cookies."""
+class Browser(Visitor):
+    """The browser of one person, who is not signed in to Callboard before a page asks for it."""
+
+    def __init__(self, person: Person) -> None:
+        super().__init__()
+        self.person = person
+        self.known = False
 
     async def agree(self, link: str) -> str:
         """Press the button on the page of a link; the URL that the authorization server sends the browser back to."""
         page = await self.get(link)
+        if not self.known:
+            assert page.status_code == 303, page.text
+            page = await self.log_in(page, self.person)
+            self.known = True
         assert page.status_code == 200, page.text
         assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
-        origin = link.partition("/connect/")[0]
-        sent_on = await self.post(link, headers={"Origin": origin})
+        sent_on = await self.submit(page)
         assert sent_on.status_code == 303, sent_on.text
         return str((await self.get(sent_on.headers["location"])).headers["location"])
 
@@ -80,68 +89,87 @@ def text_of(said: dict[str, Any]) -> str:
 
 
 async def test_callers_sign_in_by_links_and_nobody_calls_with_anothers_account(stack: Stack) -> None:
-    async with guarded() as server, Browser(timeout=30) as operator, Browser(timeout=30) as alices:
+    async with guarded() as server:
         organisation = await wiki_of(stack, server)
-        alice, bob = await stack.token(organisation, "alice"), await stack.token(organisation, "bob")
-        _, link, _ = await stack.cli("server", "connect", f"{organisation}/wiki")
-        await operator.sign_in(link.strip())
-        await listed(stack, organisation, alice)
+        carol, alice = await member(stack, organisation, "manager"), await member(stack, organisation)
+        alices_token, bobs_token = await alice.token(stack, organisation), await stack.token(organisation, "bob")
+        async with Browser(carol) as operator, Browser(alice) as alices:
+            _, link, _ = await stack.cli("server", "connect", f"{organisation}/wiki")
+            await operator.sign_in(link.strip())
+            await listed(stack, organisation, alices_token)
 
-        asked = (await call(stack, organisation, alice, _meta=LINKS))["result"]
-        assert asked["resultType"] == "input_required"
-        (key, question), *_ = asked["inputRequests"].items()
-        # At any edge: the browser comes back to another one than it began at.
-        back = await alices.agree(question["params"]["url"])
-        assert (await alices.get(back.replace(stack.urls[0], stack.urls[-1]))).status_code == 200
+            asked = (await call(stack, organisation, alices_token, _meta=LINKS))["result"]
+            assert asked["resultType"] == "input_required"
+            (key, question), *_ = asked["inputRequests"].items()
+            # At any edge: the browser comes back to another one than it began at.
+            back = await alices.agree(question["params"]["url"])
+            assert (await alices.get(back.replace(stack.urls[0], stack.urls[-1]))).status_code == 200
         answers = {key: {"action": "accept"}}
-        hers = text_of(await call(stack, organisation, alice, -1, _meta=LINKS, inputResponses=answers))
+        hers = text_of(await call(stack, organisation, alices_token, -1, _meta=LINKS, inputResponses=answers))
         assert hers in server.access
 
-        refused = (await call(stack, organisation, bob))["error"]
+        refused = (await call(stack, organisation, bobs_token))["error"]
         assert refused["data"]["code"] == "server.sign_in_needed"
         assert refused["data"]["url"] in refused["message"]
         assert set(server.bearers) == {hers}, "neither the operator's account nor hers was used for bob"
         found = (await sign_ins(stack, organisation, "GET", stack.admin_token))["grants"]
-        assert [(grant["subject"], grant["state"]) for grant in found] == [("", "connected"), ("alice", "connected")]
+        assert [(each["subject"], each["state"]) for each in found] == [("", "connected"), (alice.id, "connected")]
         secret = {*server.access, *server.refresh, *server.handed_out, question["params"]["url"].rpartition("/")[2]}
         logs = "".join(path.read_text(errors="replace") for path in (stack.directory / "logs").glob("*.log"))
         assert "upstream_connected" in logs
         assert not [each for each in secret if each in logs]
 
 
-async def test_a_link_is_finished_by_the_browser_that_agreed_and_by_no_other(stack: Stack) -> None:
-    async with guarded() as server, Browser(timeout=30) as alices, Browser(timeout=30) as mallorys:
+async def test_a_link_is_followed_by_its_person_alone_and_finished_by_the_browser_that_agreed(stack: Stack) -> None:
+    async with guarded() as server:
         organisation = await wiki_of(stack, server)
-        alice = await stack.token(organisation, "alice")
-        link = (await sign_ins(stack, organisation, "POST", alice, own=True))["url"]
-        foreign = [{"Origin": "https://evil.example"}, {"Origin": "null"}, {}]
-        cross = {"Origin": link.partition("/connect/")[0], "Sec-Fetch-Site": "cross-site"}
-        for headers in [*foreign, cross]:
-            assert (await mallorys.post(link, headers=headers)).status_code == 403
-        assert server.counts["/authorize"] == server.counts["/register"] == 0
+        alice, bob = await member(stack, organisation), await member(stack, organisation, "owner", "bob")
+        token = await alice.token(stack, organisation)
+        link = (await sign_ins(stack, organisation, "POST", token, own=True))["url"]
+        async with Browser(alice) as alices, Browser(bob) as bobs, Browser(alice) as elsewhere:
+            shown = await bobs.log_in(await bobs.get(link), bob)
+            assert (shown.status_code, "not for you" in shown.text) == (403, True)
+            page = await alices.log_in(await alices.get(link), alice)
+            alices.known = True
+            hers = Form(page.text).fields
+            for fields in (hers, {"proof": ""}):
+                forged = await bobs.post(link, data=fields, headers=bobs.from_own_page(link))
+                assert forged.status_code == 403
+            foreign = [{"Origin": "https://evil.example"}, {"Origin": "null"}, {}]
+            cross = {**alices.from_own_page(link), "Sec-Fetch-Site": "cross-site"}
+            for headers in [*foreign, cross]:
+                assert (await alices.post(link, data=hers, headers=headers)).status_code == 403
+            assert server.counts["/authorize"] == server.counts["/register"] == 0
 
-        back = await alices.agree(link)
-        assert (await mallorys.get(back)).status_code == 404
-        assert (await alices.get(back)).status_code == 404, "the state was used up"
-        assert (await sign_ins(stack, organisation, "GET", stack.admin_token))["grants"] == []
-        assert server.counts["/token"] == 0
-        document = (await alices.get(f"{stack.url}/oauth/client-metadata.json")).json()
+            back = await alices.agree(link)
+            assert (await bobs.get(back)).status_code == 404
+            back = await alices.agree((await sign_ins(stack, organisation, "POST", token, own=True))["url"])
+            await elsewhere.log_in(await elsewhere.get(link), alice)
+            assert (await elsewhere.get(back)).status_code == 404, "herself, in another browser"
+            assert (await alices.get(back)).status_code == 404, "the state was used up"
+            assert (await sign_ins(stack, organisation, "GET", stack.admin_token))["grants"] == []
+            assert server.counts["/token"] == 0
+            for path in ("/connect/x", "/oauth/callback?state=x&code=x", "/oauth/callback?error=%3Cscript%3E"):
+                page = await alices.get(stack.url + path)
+                assert (page.status_code, "<script>" in page.text) == (404, False)
+            document = (await alices.get(f"{stack.url}/oauth/client-metadata.json")).json()
         assert (document["client_id"], document["token_endpoint_auth_method"]) == (
             f"{stack.url}/oauth/client-metadata.json",
             "none",
         )
         assert document["redirect_uris"] == [f"{stack.url}/oauth/callback"]
-        for path in ("/connect/made-up", "/oauth/callback?state=made-up&code=x", "/oauth/callback?error=%3Cscript%3E"):
-            page = await alices.get(stack.url + path)
-            assert (page.status_code, "<script>" in page.text) == (404, False)
 
 
 async def test_one_sign_in_serves_all_where_the_definition_says_so_and_is_renewed_and_ended(stack: Stack) -> None:
-    async with guarded() as server, Browser(timeout=30) as operator:
+    async with guarded() as server:
         organisation = await wiki_of(stack, server, credentials="shared")
+        carol, dave = await member(stack, organisation, "manager"), await member(stack, organisation, "operator")
         alice, bob = await stack.token(organisation, "alice"), await stack.token(organisation, "bob")
         link = (await sign_ins(stack, organisation, "POST", stack.admin_token))["url"]
-        await operator.sign_in(link)
+        async with Browser(carol) as manager, Browser(dave) as operator:
+            refused = await operator.log_in(await operator.get(link), dave)
+            assert refused.status_code == 403, "what all share is connected by who manages the organisation"
+            await manager.sign_in(link)
         await listed(stack, organisation, alice)
         assert text_of(await call(stack, organisation, alice)) == text_of(await call(stack, organisation, bob))
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
+from callboard.contracts.access import Principal
 from callboard.contracts.definitions import ServerDefinition
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstream_sign_in import (
@@ -22,10 +23,12 @@ from callboard_authsvc.upstream_oauth.begin import begin_sign_in
 from callboard_authsvc.upstream_oauth.domain import Challenge, Client, Flow, Grant, Whose
 from callboard_authsvc.upstream_oauth.finish import finish_sign_in
 from callboard_authsvc.upstream_oauth.ports import Fetch, Held, Here, Line, SignInDependencies
+from callboard_authsvc.upstream_oauth.standing import Standing
 from callboard_authsvc.upstream_oauth.usable import usable_token
 from tests.support.ways_out import LOCAL
 
 BROWSER = "the browser of the test"
+PERSON = "person-of-the-test"
 HERE = Here(redirect_uri="http://localhost:8700/oauth/callback", document="", connect="http://localhost:8700/connect")
 
 
@@ -61,6 +64,28 @@ class Memory:
         self.held.pop(whose, None)
         self.written.append(("signed out", whose))
         return len(self.written)
+
+
+class Anybody:
+    """One person, who manages every organisation."""
+
+    async def of(self, whose: Whose, person: str) -> Standing | None:
+        principal = Principal(
+            key_id="",
+            client=person,
+            organisation="",
+            scopes=("own",),
+            member=person,
+            grants={whose.organisation: ("manager",)},
+        )
+        return Standing(principal) if person == PERSON else None
+
+
+class Nobody:
+    """No person is anybody any more."""
+
+    async def of(self, whose: Whose, person: str) -> Standing | None:
+        return None
 
 
 class Grants:
@@ -147,6 +172,7 @@ def wired(memory: Memory, fetch: Fetch = LOCAL.fetch, here: Here = HERE) -> Sign
         servers=memory,
         secrets=memory,
         journal=memory,
+        standings=Anybody(),
         here=here,
         clock=time.time,
         chance=os.urandom,
@@ -160,13 +186,20 @@ def answer_in(location: str, browser: str = BROWSER) -> FinishSignIn:
     def one(name: str) -> str | None:
         return query[name][0] if name in query else None
 
-    return FinishSignIn(browser=browser, state=one("state") or "", code=one("code"), iss=one("iss"), error=one("error"))
+    return FinishSignIn(
+        browser=browser,
+        state=one("state") or "",
+        code=one("code"),
+        iss=one("iss"),
+        error=one("error"),
+        person=PERSON,
+    )
 
 
 async def consented(link: str, use: SignInDependencies) -> SignInFinished:
     """A person follows the link, and an authorization server that asks nothing sends the browser back at once."""
     handle = link.rpartition("/")[2]
-    begun = await begin_sign_in(BeginSignIn(handle=handle, browser=BROWSER), use)
+    begun = await begin_sign_in(BeginSignIn(handle=handle, browser=BROWSER, person=PERSON), use)
     back = await use.fetch("GET", begun.url)
     return await finish_sign_in(answer_in(back.headers.get("location", "")), use)
 

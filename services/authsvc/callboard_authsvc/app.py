@@ -24,7 +24,7 @@ from callboard.platform.settings import SettingsRefused
 from callboard_authsvc.adapters.attempt_table import AttemptTable
 from callboard_authsvc.adapters.consumer_access import ConsumerAccess
 from callboard_authsvc.adapters.consumer_table import ConsumerTable
-from callboard_authsvc.adapters.grant_table import ClientTable, GrantTable, SignInTable
+from callboard_authsvc.adapters.grant_table import GrantTable
 from callboard_authsvc.adapters.key_file import (
     ANCHORS,
     CSRF,
@@ -33,7 +33,6 @@ from callboard_authsvc.adapters.key_file import (
     PEPPER,
     PERSON_NAMES,
     SETTING,
-    SIGN_IN_LINKS,
     TASK_ROOT,
     KeyFile,
 )
@@ -46,9 +45,8 @@ from callboard_authsvc.adapters.person_key_table import PersonKeyTable
 from callboard_authsvc.adapters.person_table import PersonTable
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.adapters.secret_table import SecretTable
-from callboard_authsvc.adapters.server_definitions import ServerDefinitions
 from callboard_authsvc.adapters.session_table import SessionTable
-from callboard_authsvc.adapters.sign_in_journal import SignInJournal, VaultSecrets
+from callboard_authsvc.adapters.signing_in import signing_in
 from callboard_authsvc.adapters.token_table import TokenTable
 from callboard_authsvc.anchors.sign import Anchors
 from callboard_authsvc.clock import Chance, Clock, system_chance, utc_now
@@ -101,7 +99,6 @@ from callboard_authsvc.signing.keep import SigningUpkeep, keep_signing_keys
 from callboard_authsvc.tokens.bootstrap import announce_recent_revocations, ensure_administrator
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 from callboard_authsvc.tokens.verifier import Verifier
-from callboard_authsvc.upstream_oauth.ports import SignInDependencies, here
 from callboard_authsvc.vault.data_keys import DataKeys
 from callboard_authsvc.vault.dependencies import VaultDependencies
 from callboard_authsvc.vault.fingerprint import Fingerprint
@@ -187,7 +184,10 @@ class Authsvc:
             ErasureDependencies(journal, organisations, person_keys, members, self._push, self._clock)
         )
         grants = GrantTable(self._pool, Sealer(vault.data_keys, self._chance))
-        register_sign_in(self.bus, self._sign_in_dependencies(journal, vault, grants, self._pool))
+        sign_in = signing_in(
+            settings.public_url, self._materials.keys, self._egress().fetch, journal, vault, grants, self._pool
+        )
+        register_sign_in(self.bus, sign_in)
         register_key_commands(self.bus, vault, grants)
         anchors = Anchors(self._pool, self._materials.keys.derive(ANCHORS), self._clock)
         register_anchor_asks(self.bus, anchors)
@@ -340,24 +340,6 @@ class Authsvc:
     def _egress(self) -> Egress:
         settings, name = self._materials.settings, "CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS"
         return Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
-
-    def _sign_in_dependencies(
-        self, journal: Journal, vault: VaultDependencies, grants: GrantTable, pool: asyncpg.Pool
-    ) -> SignInDependencies:
-        settings, keys = self._materials.settings, self._materials.keys
-        sealer = Sealer(vault.data_keys, self._chance)
-        return SignInDependencies(
-            fetch=self._egress().fetch,
-            grants=grants,
-            clients=ClientTable(pool, sealer),
-            sign_ins=SignInTable(pool, sealer, keys.derive(SIGN_IN_LINKS), self._chance),
-            servers=ServerDefinitions(pool),
-            secrets=VaultSecrets(vault),
-            journal=SignInJournal(journal, grants),
-            here=here(settings.public_url),
-            clock=lambda: self._clock().timestamp(),
-            chance=self._chance,
-        )
 
     def _consumer_dependencies(
         self, journal: Journal, members: MemberDependencies, pool: asyncpg.Pool

@@ -100,7 +100,7 @@ class ConnectorsRoom:
         settings, bus = self._settings, self.bus
         max_frame = bus.max_payload - _HEAD_ROOM
         tasks = Tasks(BusTaskKeys(bus))
-        publish, flush = bus.client.publish, bus.flush
+        publish, flush = bus.publish, bus.flush
         calls = Calls(self._table, publish, flush, tasks, max_frame, settings.bulkhead, bus.instance)
         self._calls = calls
         return Running(bus, opener, calls, BusRecorder(bus), settings.poll_seconds, settings.allow_stdio)
@@ -109,7 +109,7 @@ class ConnectorsRoom:
         """The bare subscriptions that every worker has."""
         assert self._calls is not None
         bus = self.bus
-        control = CallControl(self._table, self._calls.questions, bus.client.publish)
+        control = CallControl(self._table, self._calls.questions, bus.publish)
 
         async def on_lease(msg: Msg) -> None:
             placement.heard(*written(msg.subject, msg.data))

@@ -1,4 +1,4 @@
-"""The edge: the only place of the room that builds adapters. Litestar on uvicorn, MCP as an `@asgi` mount."""
+"""The edge: the only place of the room that builds adapters. On uvicorn: MCP, and Litestar for everything else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 import uvicorn
-from litestar import Litestar, asgi
+from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 
@@ -26,9 +26,9 @@ from callboard_edge.auth.logins import Logins
 from callboard_edge.auth.signing_keys import SigningKeySet
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.entry import asks, pushes
+from callboard_edge.front import Front
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.health.routes import health_routes
-from callboard_edge.mcp.answers import Receive, Scope, Send
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.connected import ConnectedClients
 from callboard_edge.mcp.connection import Rules
@@ -50,8 +50,8 @@ from callboard_edge.oauth.routes import oauth_routes
 from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
 from callboard_edge.stalled import HttpProtocol, SocketProtocol
-from callboard_edge.web.connect import connect_routes
 from callboard_edge.web.resource_metadata import resource_routes
+from callboard_edge.web.routes import page_routes
 
 log = structlog.get_logger()
 LAST_CALLS = 1.5
@@ -131,8 +131,12 @@ class Edge:
             ws_ping_timeout=20.0,
             # A compressed message of a few bytes may be one of gigabytes, and secrets beside chosen text leak.
             ws_per_message_deflate=False,
+            interface="asgi3",
             lifespan="off",
             access_log=False,
+            # Left alone, uvicorn believes every peer on this machine.
+            proxy_headers=bool(self._settings.proxy_networks),
+            forwarded_allow_ips=[str(network) for network in self._settings.proxy_networks],
             server_header=False,
             date_header=False,
             log_config=None,
@@ -150,27 +154,17 @@ class Edge:
         self._ready = True
         log.info("listening", host=self._settings.host, port=listener.getsockname()[1])
 
-    def application(self) -> Litestar:
+    def application(self) -> Front:
         """All routes: MCP, management API, documentation, health."""
         carriers = Carriers(self._http_sse, self._web_sockets, SessionTokens(self.bus))
         endpoint = McpEndpoint(self._settings, self._tokens, self._handshake, self._stateless, carriers, self._metrics)
 
         repeated = CallReplays(self.bus, self._calls, self._settings.deadline)
 
-        @asgi("/p", is_mount=True, copy_scope=False)
-        async def mcp(scope: Scope, receive: Receive, send: Send) -> None:
-            await endpoint(scope, receive, send)
-
-        @asgi("/mcp", copy_scope=False)
-        async def single(scope: Scope, receive: Receive, send: Send) -> None:
-            await endpoint(scope, receive, send)
-
-        return Litestar(
+        management = Litestar(
             [
-                mcp,
-                single,
                 *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
-                *connect_routes(self.bus, self._settings.public_url),
+                *page_routes(self.bus, self._logins, self._settings.public_url),
                 *oauth_routes(self.bus, self._tokens, self._settings.public_url),
                 *resource_routes(self._keys, self._settings.public_url),
                 *health_routes(self.bus, self._metrics_text),
@@ -185,6 +179,7 @@ class Edge:
             plugins=[ContractSchemas()],
             logging_config=None,
         )
+        return Front(endpoint, management)  # type: ignore[arg-type]  # Litestar's types of ASGI are narrower
 
     def _metrics_text(self) -> bytes:
         self._metrics.in_flight.set(self._calls.in_flight)

@@ -22,6 +22,7 @@ class EdgeSettings(CommonSettings, frozen=True, kw_only=True):
     `silence`: after this long without a word the connectors are asked
     whether anybody still works on the call. `token_soft`/`token_hard`: age at which a verified token is verified
     again, and age at which it is not accepted without. `public_url`: where browsers reach this edge.
+    `trusted_proxies`: networks (like `10.0.0.0/8, ::1/128`) whose `X-Forwarded-For` says where a request comes from.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +36,16 @@ class EdgeSettings(CommonSettings, frozen=True, kw_only=True):
     token_soft: Annotated[float, Meta(ge=0, le=300)] = 15.0
     token_hard: Annotated[float, Meta(gt=0, le=600)] = 60.0
     public_url: str = "http://127.0.0.1:8700"
+    trusted_proxies: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse networks that are none, by raising ValueError."""
+        _ = self.proxy_networks
+
+    @property
+    def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks of `trusted_proxies`."""
+        return tuple(ipaddress.ip_network(text.strip()) for text in self.trusted_proxies.split(",") if text.strip())
 
     @property
     def on_loopback(self) -> bool:

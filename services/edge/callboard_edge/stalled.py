@@ -11,6 +11,8 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from callboard_edge.whole_answers import send_whole
+
 STALLED_SECONDS = 20.0
 """So long may a full buffer stay as full as it is."""
 
@@ -82,6 +84,8 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS:
             raise ValueError("too many headers")  # the parser ends the connection with 400
         super().on_headers_complete()
+        if self.cycle is not None and not self.cycle.response_started:
+            send_whole(self.cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""

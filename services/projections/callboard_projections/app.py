@@ -112,7 +112,7 @@ class Projections:
         keep = timedelta(days=self._settings.calls_keep_days)
         partitions = Partitions(pool, keep)
         pull = Pull(
-            self.bus.client,
+            self.bus,
             self.bus.client.jetstream(timeout=JETSTREAM_SECONDS),
             subjects.STREAM_CALLS,
             DURABLE,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import asyncpg
 import msgspec
@@ -31,17 +32,20 @@ from callboard_router.decisions import Decisions
 from callboard_router.entry.commands import register_assignments, register_commands, register_drift
 from callboard_router.entry.drafts import register_drafts
 from callboard_router.entry.layers import register_layers
+from callboard_router.entry.policies import register_policies
 from callboard_router.entry.queries import register_queries
 from callboard_router.entry.rpc import RpcEntry
 from callboard_router.playbooks.candidate import Candidates
 from callboard_router.playbooks.inquiries import Inquiries
 from callboard_router.playbooks.preview import Previews
+from callboard_router.policies.counters import Counters
 from callboard_router.quotas.meters import TROUBLE, Meters
 from callboard_router.quotas.usage import Usages
 from callboard_router.settings import RouterSettings
 from callboard_router.state import RouterState
 
 log = structlog.get_logger()
+_TIMES_SECONDS = 0.5
 LAST_COUNT = 0.5
 """Seconds that the last figures have to be written when the router stops."""
 _hint = msgspec.json.Decoder(LogHint).decode
@@ -63,6 +67,7 @@ class Router:
         self._follower: LogFollower | None = None
         self._following: asyncio.Task[None] | None = None
         self._counting: asyncio.Task[None] | None = None
+        self._timing: asyncio.Task[None] | None = None
         self._calls: Subscription | None = None
         self._ready = False
 
@@ -75,7 +80,9 @@ class Router:
         store = EventStore(pool, self._appended)
         self._follower = LogFollower(store, self._apply)
         self._following = asyncio.create_task(self._follower.run())
-        self._rpc = RpcEntry(self.bus, self._served, self._follower, self._meters, self._settings.placement_wait)
+        counters = Counters(self.bus)
+        wait = self._settings.placement_wait
+        self._rpc = RpcEntry(self.bus, self._served, self._follower, self._meters, counters, wait)
         await self._follower.caught_up.wait()
         decisions = Decisions(store, self._follower, self._state, f"router/{self.bus.instance}")
         inquiries = Inquiries(self.bus, self._settings.probe_wait)
@@ -84,6 +91,7 @@ class Router:
         register_drift(self.bus, decisions, inquiries)
         register_drafts(self.bus, decisions, inquiries, store)
         register_layers(self.bus, decisions, store, self._state)
+        register_policies(self.bus, decisions, store, self._served)
         candidates = Candidates(self._follower, self._state, self._served)
         usages = Usages(decisions, self._meters, pool)
         register_queries(self.bus, Previews(store, self._follower, self._served), usages, candidates)
@@ -91,9 +99,10 @@ class Router:
         answer_status(self)
         await self.bus.listen(f"{subjects.HINT}.>", self._hinted)
         await self._rpc.forwarder.start()
-        self._calls = await self.bus.listen(f"{subjects.RPC}.>", self._rpc.handle, queue="router")
+        self._calls = await self.bus.hear(f"{subjects.RPC}.>", self._rpc.handle, "router")
         await self.bus.serve()
         self._ready = True
+        self._timing = asyncio.create_task(self._tell_of_times())
         for (organisation, playbook), compiled in list(self._served.all().items()):
             seq = self._follower.position(organisation)
             await self._announce(announcement(organisation, playbook, compiled, seq))
@@ -104,7 +113,7 @@ class Router:
             await self._calls.drain()  # type: ignore[no-untyped-call]
         await self.bus.close()
         behind = self._rpc.behind if self._rpc is not None else ()
-        await cancel_all(self._following, self._counting, *behind)
+        await cancel_all(self._following, self._counting, self._timing, *behind)
         if self._pool is not None:
             with contextlib.suppress(TimeoutError, *TROUBLE):
                 await asyncio.wait_for(self._meters.write(self._pool), LAST_COUNT)
@@ -138,6 +147,13 @@ class Router:
                 self._meters.limit(recorded.organisation, chosen.plan, chosen.calls_per_day)
         for changed in self._served.compile(self._state.apply(batch), batch[-1].seq):
             if self._ready:
+                await self._announce(changed)
+
+    async def _tell_of_times(self) -> None:
+        """Agents hear of it when a policy opens or closes by itself."""
+        while True:
+            await asyncio.sleep(_TIMES_SECONDS)
+            for changed in self._served.at_times(time.time()):
                 await self._announce(changed)
 
     async def _announce(self, changed: CatalogueChanged) -> None:

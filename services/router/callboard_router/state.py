@@ -34,6 +34,8 @@ from callboard.contracts.events import (
 from callboard.contracts.layers import SYSTEM
 from callboard.contracts.people_events import OrganisationPlanChosen
 from callboard.contracts.plans import Quotas
+from callboard.contracts.policy_definitions import PolicyDefinition
+from callboard.contracts.policy_events import PolicyRemoved, PolicySet, ServerSwitched
 from callboard.contracts.problems import Problem
 from callboard_router.drafts import domain as drafts
 from callboard_router.drafts.domain import NO_DRAFT, DraftState
@@ -61,6 +63,8 @@ class Organisation:
         self.streams: dict[str, int] = {}
         self.definitions: dict[str, bytes] = {}
         self.drafts: dict[str, DraftState] = {}
+        self.policies: dict[str, PolicyDefinition] = {}
+        self.switched_off: frozenset[str] = frozenset()
         self._layers: dict[str, LayerState] = {}
         self._drifts: dict[str, DriftState] = {}
 
@@ -69,6 +73,7 @@ class Organisation:
         other = copy.copy(self)
         other.servers, other.playbooks = dict(self.servers), dict(self.playbooks)
         other.drafts, other._layers = dict(self.drafts), dict(self._layers)
+        other.policies = dict(self.policies)
         other.system = other if self.system is self else self.system
         other.definitions, other._drifts = dict(self.definitions), dict(self._drifts)
         return other
@@ -179,11 +184,25 @@ class Organisation:
             case DraftEdited() | DraftDiscarded() | DraftPublished() as draft:
                 self.drafts[draft.playbook] = drafts.evolve(self.draft(draft.playbook), draft)
                 return set()
+            case PolicySet() | PolicyRemoved() | ServerSwitched() as rule:
+                self._fold_policy(rule)
+                return set()
             case PlaybookRetired() | ClientPinned() | ClientUnpinned() | CanaryStarted() | CanaryEnded() as change:
                 self.playbooks[change.playbook] = PLAYBOOK.evolve(self.playbook(change.playbook), change)
                 return {change.playbook}
             case _:
                 return set()
+
+    def _fold_policy(self, event: PolicySet | PolicyRemoved | ServerSwitched) -> None:
+        match event:
+            case PolicySet():
+                self.policies[event.policy] = event.definition
+            case PolicyRemoved():
+                self.policies.pop(event.policy, None)
+            case ServerSwitched():
+                self.switched_off = (
+                    self.switched_off - {event.server} if event.on else self.switched_off | {event.server}
+                )
 
     def _remember(self, pinned: Iterable[Exposed]) -> None:
         """Keep the definitions of what was pinned just now: servers may say something else tomorrow."""
@@ -205,6 +224,7 @@ class RouterState:
         system = Organisation()
         system.created = True
         self.organisations: dict[str, Organisation] = {SYSTEM: system}
+        self._policed: set[str] = set()
 
     def apply(self, batch: list[Recorded]) -> set[tuple[str, str]]:
         """Fold a batch; returns (organisation, playbook) pairs to compile again."""
@@ -214,7 +234,14 @@ class RouterState:
             if organisation is None:
                 organisation = self.organisations[recorded.organisation] = Organisation(self.organisations[SYSTEM])
             touched |= {(recorded.organisation, name) for name in organisation.apply(recorded)}
+            if isinstance(recorded.event, PolicySet | PolicyRemoved | ServerSwitched):
+                self._policed.add(recorded.organisation)
         return touched
+
+    def newly_policed(self) -> set[str]:
+        """The organisations whose policies or switches are others than when this was asked last."""
+        found, self._policed = self._policed, set()
+        return found
 
     def organisation(self, name: str) -> Organisation:
         """One that was created; `organisation.unknown` otherwise."""

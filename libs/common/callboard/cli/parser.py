@@ -12,6 +12,7 @@ from callboard import __version__
 from callboard.cli.exit_codes import EXPLAINED
 from callboard.cli.parser_drafts import add_drafts, add_layers
 from callboard.cli.parser_people import add_people, add_plans
+from callboard.cli.parser_policies import add_policies, add_switches
 from callboard.cli.parser_webhooks import add_webhooks
 from callboard.cli.parsing import REFERENCE as _REFERENCE
 from callboard.cli.parsing import Commands
@@ -38,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
         _run, _apply, _organisations, _playbooks, add_drafts, add_layers, _drift, _mcp, _records, _access, add_people,
-        add_webhooks, _installation, _tools,
+        add_policies, add_webhooks, _installation, _tools,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -100,6 +101,7 @@ def _organisations(commands: Commands) -> None:
     out = _command(server, "disconnect", "sign_ins:disconnect_server", "sign out of a server", org=True)
     out.add_argument("name", metavar=_REFERENCE)
     out.add_argument("--client", default="", help="whose sign-in (default: the one for all callers)")
+    add_switches(server)
     retire = _command(server, "rm", "organisations:retire_server", "forget a server", org=True)
     retire.add_argument("name", metavar=_REFERENCE)
     _why(retire)

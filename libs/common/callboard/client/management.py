@@ -8,6 +8,7 @@ from datetime import datetime
 from callboard.client.assignments import Assignments
 from callboard.client.mcp import McpEndpoint
 from callboard.client.people import People
+from callboard.client.policing import Policing
 from callboard.client.routes import API, SLOW_SECONDS, organisation_path, part_of, playbook_path
 from callboard.client.webhooks import OutgoingWebhooks
 from callboard.contracts.access import ConsumerAdmission, Consumers, Secrets, TokenIssued, Tokens
@@ -50,7 +51,7 @@ from callboard.contracts.records import (
 from callboard.contracts.upstream_sign_in import SignInLink, SignIns
 
 
-class Callboard(Assignments, People, OutgoingWebhooks):
+class Callboard(Assignments, People, Policing, OutgoingWebhooks):
     """A Callboard at `url`. Every method raises `Problem` when refused and `Unreachable` when nobody answers."""
 
     def playbook_endpoint(self, organisation: str, playbook: str) -> McpEndpoint:

@@ -37,6 +37,7 @@ from callboard.contracts.people_events import (
     ServiceAccountCreated,
 )
 from callboard.contracts.personal import Personal
+from callboard.contracts.policy_events import PolicyEvent
 from callboard.contracts.signing_events import SigningEvent
 from callboard.contracts.vault_events import VaultEvent
 from callboard.contracts.webhook_events import WebhookEvent
@@ -288,6 +289,7 @@ Event = (
     | AccessEvent
     | PersonErased
     | WebhookEvent
+    | PolicyEvent
 )
 
 

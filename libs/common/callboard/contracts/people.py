@@ -273,6 +273,16 @@ class AskExternal(msgspec.Struct, frozen=True, kw_only=True, tag="external?", ta
         return "AskExternal()"
 
 
+class AskWaysIn(msgspec.Struct, frozen=True, kw_only=True, tag="ways_in?", tag_field="type"):
+    """In which ways can a person sign in here, besides a password?"""
+
+
+class WaysIn(msgspec.Struct, frozen=True, kw_only=True, tag="ways_in", tag_field="type"):
+    """Answer to `AskWaysIn`. `external`: at an identity provider."""
+
+    external: bool
+
+
 class PersonLine(msgspec.Struct, frozen=True, kw_only=True):
     """Who somebody is, to themselves and to those who may see the members of their organisations."""
 

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 HiddenReason = Literal[
-    "denied", "not_allowed", "disabled", "not_reached", "quarantined", "collision", "held", "left_out"
+    "denied", "not_allowed", "disabled", "not_reached", "quarantined", "collision", "held", "left_out", "policy"
 ]
 
 

@@ -87,6 +87,7 @@ CONSUMERS = "cb.ask.authsvc.consumers"
 VERIFY_TOKEN = "cb.ask.authsvc.verify_token"
 SESSION = "cb.ask.authsvc.session"
 EXTERNAL = "cb.ask.authsvc.external"
+WAYS_IN = "cb.ask.authsvc.ways_in"
 MEMBERS = "cb.ask.authsvc.members"
 PROJECTS = "cb.ask.authsvc.projects"
 OPEN_SECRETS = "cb.ask.vault.open"
@@ -255,7 +256,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "cb.cmd.organisation.>",
             "cb.cmd.playbook.>",
             "cb.cmd.draft.>",
-            "cb.cmd.layer.>",
+            *(f"cb.cmd.{noun}.>" for noun in ("layer", "policy")),
             RETIRE_SERVER,
             "cb.cmd.token.>",
             "cb.cmd.member.>",
@@ -306,15 +307,13 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{HINT}.>",
             f"{CHANGED}.>",
             f"{RECORD}.>",
+            "cb.limit.>",
             f"{INBOX}.edge.>",
         ),
         (
             f"{RPC}.>",
             "cb.cmd.organisation.apply",
-            "cb.cmd.playbook.>",
-            "cb.cmd.draft.>",
-            "cb.cmd.layer.>",
-            "cb.cmd.server.>",
+            *(f"cb.cmd.{noun}.>" for noun in ("playbook", "draft", "layer", "policy", "server")),
             "cb.ask.router.>",
             f"{HINT}.>",
             STATUS,

@@ -61,9 +61,10 @@ class SignInLink(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in.link", 
 
 
 class AskSignIn(msgspec.Struct, frozen=True, kw_only=True, tag="sign_in?", tag_field="type"):
-    """edge > authsvc: what is behind this link, to show it before anything happens."""
+    """edge > authsvc: what is behind this link, to show it before anything happens, to the person who is signed in."""
 
     handle: str
+    person: str = ""
 
     def __repr__(self) -> str:
         return "AskSignIn()"

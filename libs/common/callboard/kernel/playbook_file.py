@@ -49,7 +49,7 @@ class PlaybookFile(NamedTuple):
         return self.lines[path]
 
 
-class _Reader:
+class Reader:
     """Turns YAML nodes into plain data, noting lines and duplicate keys."""
 
     def __init__(self) -> None:
@@ -59,6 +59,7 @@ class _Reader:
         self._seen: set[int] = set()
 
     def read(self, node: yaml.Node, path: Path = ()) -> Any:
+        """The data below a node; `lines` and `faults` get what there is to tell of it."""
         if id(node) in self._seen:
             # An alias is the same node again; expanded they can be larger than any memory.
             self.faults.append(LineFault(node.start_mark.line + 1, "anchors and aliases are not supported"))
@@ -102,14 +103,14 @@ def parse(text: str, name: str = "callboard.yaml") -> PlaybookFile:
     Servers that a playbook uses must stand in the file or be registered; the latter only the router can say,
     so an unknown server is not a fault here.
     """
-    reader = _Reader()
-    data = _plain_data(reader, text, name)
+    reader = Reader()
+    data = plain_data(reader, text, name)
     if reader.faults:
         raise FileRefused(name, reader.faults)
     faults = reader.faults
     organisation = _head(data, reader, faults)
-    servers = _section(data, "servers", ServerDefinition, reader, faults)
-    playbooks = _section(data, "playbooks", PlaybookDefinition, reader, faults)
+    servers = section_of(data, "servers", ServerDefinition, reader, faults)
+    playbooks = section_of(data, "playbooks", PlaybookDefinition, reader, faults)
     parsed = PlaybookFile(organisation, servers, playbooks, reader.lines)
     used = {server for playbook in playbooks.values() for server in playbook.servers}
     for fault in all_faults(servers, playbooks, used):
@@ -130,8 +131,8 @@ def parse_layer(text: str, name: str) -> Layer:
 
 
 def _parse_one(text: str, name: str, kind: type[Struct], wanted: str) -> Struct:
-    reader = _Reader()
-    data = _plain_data(reader, text, name, wanted)
+    reader = Reader()
+    data = plain_data(reader, text, name, wanted)
     if reader.faults:
         raise FileRefused(name, reader.faults)
     try:
@@ -141,9 +142,10 @@ def _parse_one(text: str, name: str, kind: type[Struct], wanted: str) -> Struct:
         raise FileRefused(name, [LineFault(reader.lines[path], message)]) from None
 
 
-def _plain_data(
-    reader: _Reader, text: str, name: str, wanted: str = "the file must be a mapping with `version: 1`"
+def plain_data(
+    reader: Reader, text: str, name: str, wanted: str = "the file must be a mapping with `version: 1`"
 ) -> dict[str, Any]:
+    """The mapping that a text is; raises `FileRefused` for a text that is none."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = reader.read(root) if root is not None else None
@@ -157,7 +159,7 @@ def _plain_data(
     return data
 
 
-def _head(data: dict[str, Any], reader: _Reader, faults: list[LineFault]) -> str:
+def _head(data: dict[str, Any], reader: Reader, faults: list[LineFault]) -> str:
     if data.get("version") != 1:
         faults.append(LineFault(reader.lines.get(("version",), 1), "`version` must be 1"))
     unknown = data.keys() - {"version", "organisation", "servers", "playbooks"}
@@ -170,9 +172,10 @@ def _head(data: dict[str, Any], reader: _Reader, faults: list[LineFault]) -> str
     return organisation
 
 
-def _section(
-    data: dict[str, Any], section: str, kind: type[Struct], reader: _Reader, faults: list[LineFault]
+def section_of(
+    data: dict[str, Any], section: str, kind: type[Struct], reader: Reader, faults: list[LineFault]
 ) -> dict[str, Struct]:
+    """Name -> what stands below it in a section of the file; faults are added to the list."""
     entries = data.get(section) or {}
     if not isinstance(entries, dict):
         faults.append(LineFault(reader.lines[(section,)], f"`{section}` must be a mapping of names"))

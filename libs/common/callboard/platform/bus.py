@@ -22,8 +22,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from callboard.contracts import subjects
-from callboard.contracts.layers import SYSTEM
 from callboard.contracts.problems import Problem, ProblemBody
+from callboard.platform.bus_wire import Direct, Take, Writer, wire
 from callboard.platform.postgres import UNREACHABLE
 from callboard.platform.settings import CommonSettings
 from callboard.platform.walls import confined
@@ -70,7 +70,7 @@ class Bus:
         self._settings = settings
         self._inbox = f"{subjects.inbox(room)}.{instance}"
         self._numbers = 0
-        self._flushing: set[asyncio.Task[None]] = set()
+        self._flushing: set[asyncio.Task[bool]] = set()
         self._reconnected: list[Callable[[], Awaitable[None]]] = []
         self.broker = NatsBroker(
             settings.nats_url,
@@ -95,6 +95,8 @@ class Bus:
             logger=None,
         )
         self._client: Client | None = None
+        self._writer: Writer | None = None
+        self._publishing: set[asyncio.Task[None]] = set()
 
     @property
     def client(self) -> Client:
@@ -118,6 +120,7 @@ class Bus:
         while True:
             try:
                 self._client = await self.broker.connect()
+                self._writer = wire(self._client)
                 return
             except (OSError, nats.errors.Error, TimeoutError) as error:
                 if asyncio.get_running_loop().time() > deadline:
@@ -175,20 +178,41 @@ class Bus:
 
     async def tell(self, subject: str, message: msgspec.Struct) -> None:
         """Publish without an answer."""
-        await self.client.publish(subject, encode(message))
+        await self.publish(subject, encode(message))
 
-    async def flush(self) -> None:
-        """Wait until the server has taken what was published; without a connection, for at most 10 s."""
+    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """Publish bytes; waits only when the server does not keep up. Raises nats-py's errors."""
+        if self._writer is None or not self._writer.put(subject, payload, reply):
+            await self.client.publish(subject, payload, reply=reply)
+
+    def send(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """The same from where nothing may wait. What cannot be sent is logged and lost, as it is on a broken bus."""
+        if self._writer is None or not self._writer.put(subject, payload, reply):
+            task = asyncio.create_task(self._send_later(subject, payload, reply))
+            self._publishing.add(task)
+            task.add_done_callback(self._publishing.discard)
+
+    async def _send_later(self, subject: str, payload: bytes, reply: str) -> None:
+        try:
+            await self.client.publish(subject, payload, reply=reply)
+        except (nats.errors.Error, OSError) as error:
+            log.warning("not_sent", subject=subject, reason=type(error).__name__)
+
+    async def flush(self) -> bool:
+        """Wait until the server has taken what was published; False when it did not within 10 s."""
         # nats-py stops reading when the answer to a flush comes and nobody waits for it any more: so one that is
         # cancelled goes on by itself.
         flushing = asyncio.create_task(self._flushed())
         self._flushing.add(flushing)
         flushing.add_done_callback(self._flushing.discard)
-        await asyncio.shield(flushing)
+        return await asyncio.shield(flushing)
 
-    async def _flushed(self) -> None:
-        with contextlib.suppress(nats.errors.Error):
+    async def _flushed(self) -> bool:
+        try:
             await self.client.flush()
+        except nats.errors.Error:
+            return False
+        return True
 
     async def gather(
         self,
@@ -228,7 +252,7 @@ class Bus:
     async def listen(
         self, subject: str, callback: Callable[[Msg], Awaitable[None]], queue: str = "", pending: int = 65536
     ) -> Subscription:
-        """A bare subscription, for the call path and for pushed facts."""
+        """A bare subscription, for pushed facts and whatever takes its time; one message after the other."""
         return await self.client.subscribe(
             subject,
             queue=queue,
@@ -237,22 +261,20 @@ class Bus:
             pending_bytes_limit=256 * 1024 * 1024,
         )
 
+    async def hear(self, subject: str, take: Take, queue: str = "") -> Subscription:
+        """A subscription of the call path: `take` is called where the message is read, and may not wait."""
+        return await self.client.subscribe(subject, queue=queue, cb=Direct(take))
+
 
 Handler = Callable[[Any], Awaitable[msgspec.Struct | None]]
 
 
 def register(
-    bus: Bus,
-    subject: str,
-    handler: Handler,
-    *,
-    queue: str | None = None,
-    workers: int = 16,
-    confine: bool = True,
+    bus: Bus, subject: str, handler: Handler, *, queue: str | None = None, workers: int = 16, beyond: bool = False
 ) -> None:
     """Subscribe a handler of one typed message through FastStream; `queue` shares the work of a room.
 
-    A message that names an organisation is handled behind that one's walls (`platform.walls`), unless `confine` is off.
+    `beyond`: what it does is the installation's work, though the message names an organisation (`platform.walls`).
     The message is decoded here and not by FastStream, which goes through plain data and so loses `msgspec.Raw`.
     """
     decode = msgspec.json.Decoder(next(iter(get_type_hints(handler).values()))).decode
@@ -263,9 +285,9 @@ def register(
         except msgspec.DecodeError as error:
             # msgspec names the field and the type it wants, never the value.
             raise Problem("argument.invalid", f"malformed message: {error}") from None
-        organisation = getattr(message, "organisation", "") if confine else ""
-        # What has none is asked before it is known whose it is, or by the installation, as what is for its own log.
-        with contextlib.nullcontext() if organisation in ("", SYSTEM) else confined(organisation):
+        organisation = getattr(message, "organisation", "")
+        # What has none is asked before it is known whose it is, or by the installation.
+        with confined(organisation) if organisation and not beyond else contextlib.nullcontext():
             answer = await handler(message)
         body = encode(answer) if answer is not None else b""
         if len(body) > bus.max_payload - 4096:

@@ -18,7 +18,17 @@ from callboard.contracts.access import (
     VerifyToken,
 )
 from callboard.contracts.audit import Anchor, SignAnchor
-from callboard.contracts.people import AskExternal, AskMembers, AskProjects, AskSession, Members, Projects, SignedIn
+from callboard.contracts.people import (
+    AskExternal,
+    AskMembers,
+    AskProjects,
+    AskSession,
+    AskWaysIn,
+    Members,
+    Projects,
+    SignedIn,
+    WaysIn,
+)
 from callboard.contracts.personal import AskPersons, OpenedPersonal, OpenPersonal, Persons
 from callboard.contracts.playbooks import Done
 from callboard.contracts.upstream_sign_in import (
@@ -191,9 +201,13 @@ def register_person_asks(bus: Bus, use: PeopleDependencies) -> None:
 
 
 def register_external_asks(bus: Bus, use: ExternalDependencies) -> None:
-    """Whom a JWT of the identity provider stands for."""
+    """Whether there is an identity provider, and whom its JWTs stand for."""
 
     async def token(question: AskExternal) -> Principal:
         return await whose_token(question, use)
 
+    async def ways_in(_question: AskWaysIn) -> WaysIn:
+        return WaysIn(external=use.provider is not None)
+
     register(bus, subjects.EXTERNAL, token)
+    register(bus, subjects.WAYS_IN, ways_in)

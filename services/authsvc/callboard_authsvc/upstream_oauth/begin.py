@@ -19,13 +19,14 @@ from callboard_authsvc.upstream_oauth.domain import (
     wanted_scope,
 )
 from callboard_authsvc.upstream_oauth.ports import SignInDependencies
+from callboard_authsvc.upstream_oauth.standing import require_standing
 
 UNKNOWN = "this link is not valid (any more); make the call again, or ask for another link"
 
 
 async def show_sign_in(question: AskSignIn, use: SignInDependencies) -> UpstreamSignIn:
-    """What the person is asked to agree to. Raises `sign_in.unknown`."""
-    whose, challenge = await _link(question.handle, use)
+    """What the person is asked to agree to. Raises `sign_in.unknown`, `auth.forbidden` for somebody else's link."""
+    whose, challenge = await _link(question.handle, question.person, use)
     definition, oauth = await definition_of(whose, use)
     scopes = oauth.scopes if challenge.scope is None else tuple(challenge.scope.split())
     return UpstreamSignIn(
@@ -38,8 +39,8 @@ async def show_sign_in(question: AskSignIn, use: SignInDependencies) -> Upstream
 
 
 async def begin_sign_in(command: BeginSignIn, use: SignInDependencies) -> SignInBegun:
-    """Raises `sign_in.unknown`, `server.sign_in_failed`."""
-    whose, challenge = await _link(command.handle, use)
+    """Raises `sign_in.unknown`, `auth.forbidden`, `server.sign_in_failed`."""
+    whose, challenge = await _link(command.handle, command.person, use)
     definition, oauth = await definition_of(whose, use)
     url = definition.url or ""
     found = await discover(url, challenge, oauth, use.fetch)
@@ -66,10 +67,11 @@ async def begin_sign_in(command: BeginSignIn, use: SignInDependencies) -> SignIn
     return SignInBegun(url=authorize_url(flow, state, resource=not oauth.omit_resource))
 
 
-async def _link(handle: str, use: SignInDependencies) -> tuple[Whose, Challenge]:
+async def _link(handle: str, person: str, use: SignInDependencies) -> tuple[Whose, Challenge]:
     link = await use.sign_ins.look(handle)
     if link is None:
         raise Problem("sign_in.unknown", UNKNOWN)
+    await require_standing(link[0], person, use.standings)
     return link
 
 

@@ -18,28 +18,30 @@ from callboard_authsvc.upstream_oauth.domain import (
     granted,
 )
 from callboard_authsvc.upstream_oauth.ports import SignInDependencies
+from callboard_authsvc.upstream_oauth.standing import require_standing
 from callboard_authsvc.upstream_oauth.token_endpoint import Unreachable, tokens_from
 
 
 async def finish_sign_in(answer: FinishSignIn, use: SignInDependencies) -> SignInFinished:
-    """A state works once, whatever comes with it. Raises `sign_in.unknown`, `server.sign_in_failed`."""
+    """A state works once, whatever comes with it.
+
+    Raises `sign_in.unknown`, `auth.forbidden`, `server.sign_in_failed`.
+    """
     flow = await use.sign_ins.take(answer.state)
     if flow is None:
         raise Problem("sign_in.unknown", UNKNOWN)
     check_same_browser(flow, answer)
+    await require_standing(flow.whose, flow.person, use.standings)
     check_answer(flow.found.server, answer.iss)
     if answer.error is not None or not answer.code:
         raise failed("its authorization server did not grant it")
     grant = await _exchanged(flow, answer.code, use)
-    await use.journal.signed_in(flow.whose, grant, flow.person or flow.whose.subject)
+    await use.journal.signed_in(flow.whose, grant, flow.person)
     return SignInFinished(organisation=flow.whose.organisation, server=flow.whose.server, subject=flow.whose.subject)
 
 
 def check_same_browser(flow: Flow, answer: FinishSignIn) -> None:
-    """Whoever agreed must be the one who comes back: the same browser, and the same person signed in to Callboard.
-
-    Nobody signs in to Callboard yet, so both persons are empty; whoever adds that fills them at the edge.
-    """
+    """Whoever agreed must be the one who comes back: the same browser, and the same person signed in to Callboard."""
     same_person = hmac.compare_digest(flow.person.encode(), answer.person.encode())
     if not flow.browser or not hmac.compare_digest(flow.browser.encode(), answer.browser.encode()) or not same_person:
         raise Problem("sign_in.unknown", "this sign-in was begun in another browser, or by somebody else")

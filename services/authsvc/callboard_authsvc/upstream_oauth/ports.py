@@ -14,6 +14,7 @@ from callboard.contracts.upstream_sign_in import UpstreamSignOut
 from callboard.platform.egress import Fetched
 from callboard_authsvc.clock import Chance
 from callboard_authsvc.upstream_oauth.domain import Challenge, Client, Flow, Grant, Whose
+from callboard_authsvc.upstream_oauth.standing import Standings
 
 
 class Fetch(Protocol):
@@ -162,6 +163,7 @@ class SignInDependencies:
     servers: Servers
     secrets: Secrets
     journal: Journal
+    standings: Standings
     here: Here
     clock: Callable[[], float]
     chance: Chance

@@ -14,7 +14,7 @@ from callboard_connectors.tasks.domain import TaskIds, news
 from callboard_connectors.transports.envelope import Envelope
 
 Publish = Callable[[str, bytes], Awaitable[None]]
-Flush = Callable[[], Awaitable[None]]
+Flush = Callable[[], Awaitable[object]]
 """Waits until the bus has taken what was published."""
 Ending = Literal["", "cancelled", "timeout", "idle", "stopping", "flooded"]
 
@@ -36,11 +36,11 @@ class Call:
     """One call in flight. It listens to its own request (see `sessions.session.Listener`)."""
 
     __slots__ = (
-        "_end", "_heard", "_idle", "_pace", "_timer", "about", "asker", "augmented", "client_token", "ending", "flush",
-        "head", "level", "max_frame", "number", "publish", "running", "sent", "task",
+        "_deadlines", "_end", "_heard", "_idle", "_pace", "_timed", "about", "asker", "augmented", "client_token",
+        "ending", "flush", "head", "level", "max_frame", "number", "publish", "running", "sent", "task",
     )  # fmt: skip
 
-    def __init__(self, head: CallHead, publish: Publish, flush: Flush, max_frame: int) -> None:
+    def __init__(self, head: CallHead, publish: Publish, flush: Flush, max_frame: int, deadlines: Deadlines) -> None:
         self.head = head
         self.max_frame = max_frame
         self.publish = publish
@@ -58,46 +58,40 @@ class Call:
         self._heard = 0.0
         self._idle = head.idle_ms / 1000
         self.asker: Asker | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines = deadlines
+        self._timed = False
         self._pace: Pace | None = None
 
     def start(self, seconds: float) -> None:
         """Its deadlines, from now: the end in so many seconds, and sooner when it stays idle."""
         now = asyncio.get_running_loop().time()
-        self._end, self._heard = now + seconds, now
-        self._wait()
+        self._end, self._heard, self._timed = now + seconds, now, True
+        self._deadlines.add(self)
 
-    def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = min(self._end, self._heard + self._idle) if self._idle else self._end
-        self._timer = loop.call_at(due, self._look)
+    @property
+    def due(self) -> float:
+        """When it ends unless something is heard of it before, on the clock of the loop."""
+        return min(self._end, self._heard + self._idle) if self._idle else self._end
 
-    def _look(self) -> None:
-        """A timer ran out. Progress only notes when it came, so that may have been too early."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._end:
-            self.end("timeout")
-        elif self._idle and now >= self._heard + self._idle:
-            self.end("idle")
-        else:
-            self._wait()
+    def run_out(self) -> None:
+        """Its time is up."""
+        self.end("timeout" if self.due == self._end else "idle")
 
     def pause(self) -> None:
         """The client is asked something: its time is not the server's."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._timed:
+            self.settle()
             self._end -= asyncio.get_running_loop().time()
-            self._timer = None
 
     def resume(self) -> None:
         """It answered: the rest of the time runs, and the idle time anew."""
-        if self._timer is None:
+        if not self._timed:
             self.start(self._end)
 
     def settle(self) -> None:
-        """It is over: no deadline any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """No deadline any more, or for the moment."""
+        self._timed = False
+        self._deadlines.drop(self)
 
     def end(self, why: Ending) -> None:
         """Stop working on it; the answer will say why."""
@@ -161,6 +155,40 @@ class Call:
         self.end("flooded")
 
 
+class Deadlines:
+    """One timer for all calls, set to the first that runs out: a timer of its own for each would cost far more."""
+
+    def __init__(self) -> None:
+        self._calls: set[Call] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, call: Call) -> None:
+        """This call has a deadline from now on, or another one."""
+        self._calls.add(call)
+        timer = self._timer
+        if timer is None or call.due < timer.when():
+            self._set(call.due)
+
+    def drop(self, call: Call) -> None:
+        """This call has none."""
+        self._calls.discard(call)
+
+    def _set(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self._look)
+
+    def _look(self) -> None:
+        """The timer was set for a call that may be over by now, or was heard of since."""
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for call in [call for call in self._calls if call.due <= now]:
+            self._calls.discard(call)
+            call.run_out()
+        if self._calls:
+            self._set(min(call.due for call in self._calls))
+
+
 class Finished(NamedTuple):
     """The last message of a call, for whoever missed it; None when it was too large to keep."""
 
@@ -174,6 +202,7 @@ class InFlight:
 
     def __init__(self) -> None:
         self.calls: dict[str, Call] = {}
+        self.deadlines = Deadlines()
         self.idle = asyncio.Event()
         self.idle.set()
         self._finished: dict[str, Finished] = {}

@@ -96,14 +96,14 @@ class Calls:
     def begin(self, upstream: Upstream, data: bytes) -> None:
         """Take a message of `cb.call.*`; the call runs on its own."""
         head, params = unframe_call(data)
-        call = Call(head, self._publish, self._flush, self._max_frame)
+        call = Call(head, self._publish, self._flush, self._max_frame, self.table.deadlines)
         if self.table.begin(call):
             call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params))
 
     async def go_on(self, find: Callable[[str, str], Upstream | None], data: bytes) -> None:
         """Take a message of `cb.held.*`: the next step in a call that is held here, or in a task that was made here."""
         head, params = unframe_call(data)
-        call = Call(head, self._publish, self._flush, self._max_frame)
+        call = Call(head, self._publish, self._flush, self._max_frame, self.table.deadlines)
         upstream = find(head.organisation, head.server)
         going_on = head.method not in TASK_METHODS
         if upstream is None:

@@ -22,9 +22,9 @@ class CallIntake:
         self._calls = calls
         self._upstream = upstream
 
-    async def on_call(self, msg: Msg) -> None:
+    def on_call(self, _subject: str, _reply: str, data: bytes, _headers: bytes) -> None:
         """A call for this server."""
-        self._calls.begin(self._upstream, msg.data)
+        self._calls.begin(self._upstream, data)
 
 
 class CallControl:

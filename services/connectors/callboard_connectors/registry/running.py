@@ -182,7 +182,7 @@ class Running:
         if slot.subscription is None:
             subject = subjects.call(*slot.upstream.key)
             intake = CallIntake(self._calls, slot.upstream)
-            slot.subscription = await self._bus.listen(subject, intake.on_call, queue=QUEUE)
+            slot.subscription = await self._bus.hear(subject, intake.on_call, QUEUE)
 
     async def _leave(self, slot: Slot) -> None:
         """Take no more calls; those that are here already are made."""

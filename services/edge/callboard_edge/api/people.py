@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 from litestar import Request, Response, delete, get, post, put
 from litestar.params import Parameter
@@ -49,6 +50,7 @@ from callboard_edge.auth.logins import (
     require_own_page,
     ticket_cookie,
 )
+from callboard_edge.auth.next_page import NEXT, START, no_next_cookie, own_path
 
 AnyRequest = Request[Any, Any, Any]
 # A parameter called `state` would be that of Litestar.
@@ -71,14 +73,14 @@ async def start_external(bus: Bus) -> Response[None]:
     """Sends the browser there; only this browser can come back from it."""
     begun = await bus.ask(subjects.START_EXTERNAL, StartExternal(), ExternalLogin, within=25.0)
     headers = {**_NOT_STORED, "Location": begun.url, "Set-Cookie": ticket_cookie(begun.ticket)}
-    return Response(None, status_code=302, headers=headers)
+    return Response(None, status_code=302, headers=headers, cookies=[no_next_cookie()])
 
 
 @get("/session/external/callback", summary="Come back from the identity provider")
 async def finish_external(
     bus: Bus, request: AnyRequest, oidc_state: FromQuery = "", code: str = "", iss: str = ""
-) -> Response[Me]:
-    """Sets the cookie of a new session."""
+) -> Response[Any]:
+    """Sets the cookie of a new session; who came from the login page goes on from there."""
     command = FinishExternal(
         ticket=request.cookies.get(TICKET, ""),
         state=oidc_state,
@@ -86,7 +88,14 @@ async def finish_external(
         iss=iss,
         former=request.cookies.get(COOKIE, ""),
     )
-    return _opened(await bus.ask(subjects.FINISH_EXTERNAL, command, SessionOpened, within=25.0))
+    next_path = request.cookies.get(NEXT, "")
+    try:
+        opened = await bus.ask(subjects.FINISH_EXTERNAL, command, SessionOpened, within=25.0)
+    except Problem:
+        if not next_path:
+            raise
+        return _gone_on(f"{START}?{urlencode({'failed': 1, 'next': own_path(next_path)})}")
+    return _gone_on(own_path(next_path), cookie_of(opened.session)) if next_path else _opened(opened)
 
 
 @post("/session/renew", summary="Exchange the session", status_code=200)
@@ -174,6 +183,11 @@ def _opened(opened: SessionOpened, status: int = 200) -> Response[Me]:
     body = _me(opened.signed_in.principal, opened.signed_in)
     headers = {**_NOT_STORED, "Set-Cookie": cookie_of(opened.session)}
     return Response(body, status_code=status, headers=headers)
+
+
+def _gone_on(path: str, cookie: str = "") -> Response[None]:
+    headers = {**_NOT_STORED, "Location": path} | ({"Set-Cookie": cookie} if cookie else {})
+    return Response(None, status_code=303, headers=headers, cookies=[no_next_cookie()])
 
 
 def _me(principal: Principal, signed_in: SignedIn | None) -> Me:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -33,9 +33,12 @@ PROBLEM_STATUS = {
     "auth.forbidden": 403,
     "auth.scope_insufficient": 403,
     "header.mismatch": 400,
+    "limit.exceeded": 429,
+    "limit.uncounted": 503,
     "payload.too_large": 413,
     "playbook.unknown": 404,
     "playbook.version_unknown": 404,
+    "quota.exceeded": 429,
     "session.busy": 429,
     "session.unknown": 404,
 }
@@ -133,22 +136,26 @@ def challenge(code: str, scope: str = "") -> Headers | None:
     return [(CHALLENGE, begun + (f', scope="{scope}"'.encode() if scope else b""))]
 
 
+def headers_of(code: str, data: Mapping[str, Any]) -> Headers | None:
+    """What goes with a problem: how to authenticate, or when to come again (RFC 9110 section 10.2.3)."""
+    if code in _CHALLENGES:
+        return challenge(code, data.get("scope", ""))
+    seconds = data.get("retry_after")
+    return [(b"retry-after", str(seconds).encode())] if isinstance(seconds, int) else None
+
+
 async def send_problem(send: Send, id: bytes, problem: Problem, *, modern: bool) -> None:
     """A problem of ours as the whole answer."""
     status = PROBLEM_STATUS.get(problem.code)
     if status is None:
         status = MODERN_STATUS.get(problem.rpc_code, 200) if modern else 200
-    await send_json(send, status, error_message(id, problem_object(problem)), _challenge_of(problem))
+    await send_json(send, status, error_message(id, problem_object(problem)), headers_of(problem.code, problem.data))
 
 
 async def refuse(send: Send, problem: Problem) -> None:
     """A problem instead of a stream or a connection: always an error by its status."""
     message = error_message(b"null", problem_object(problem))
-    await send_json(send, problem.http_status, message, _challenge_of(problem))
-
-
-def _challenge_of(problem: Problem) -> Headers | None:
-    return challenge(problem.code, problem.data.get("scope", ""))
+    await send_json(send, problem.http_status, message, headers_of(problem.code, problem.data))
 
 
 def upgrade_refusal(send: Send) -> Send:

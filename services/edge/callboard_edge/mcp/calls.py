@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 
 import nats.errors
 import structlog
-from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import (
@@ -40,6 +39,7 @@ from callboard.contracts.calls import (
 from callboard.contracts.problems import Problem
 from callboard.kernel.call_ids import new_call_id
 from callboard.platform.bus import Bus, encode
+from callboard.platform.bus_wire import NO_RESPONDERS
 from callboard_edge.mcp.answers import problem_object
 
 log = structlog.get_logger()
@@ -147,7 +147,7 @@ class Calls:
 
     async def start(self) -> None:
         """Listen to the inbox."""
-        await self._bus.listen(f"{self._prefix}.*", self._received, pending=1_000_000)
+        await self._bus.hear(f"{self._prefix}.*", self._received)
 
     async def send(
         self, head: RpcHead, organisation: str, playbook: str, params: bytes, expires: float | None = None
@@ -159,9 +159,7 @@ class Calls:
         key = next(self._keys)
         call = self._calls[key] = Call(key, head, organisation, playbook, time.monotonic(), expires)
         try:
-            await self._bus.client.publish(
-                subjects.rpc(organisation, playbook), frame(head, params), reply=f"{self._prefix}.{key}"
-            )
+            await self._bus.publish(subjects.rpc(organisation, playbook), frame(head, params), f"{self._prefix}.{key}")
         except (nats.errors.Error, OSError) as error:
             reason = type(error).__name__
             call.fail(Problem("bus.unavailable", f"the request could not be sent ({reason})"))
@@ -179,7 +177,7 @@ class Calls:
 
     async def cancel(self, call: Call, reason: str) -> None:
         """Tell whoever works on the call to stop."""
-        await self._bus.tell(subjects.CANCEL, CancelCall(call_id=call.head.call_id, reason=reason))
+        await self._bus.tell(subjects.CANCEL, _cancel(call, reason))
 
     async def close_key(self, key_id: str) -> None:
         """End the calls that were made with a token: it was revoked."""
@@ -199,15 +197,14 @@ class Calls:
 
     async def answer(self, worker: str, head: AnswerHead, body: bytes) -> None:
         """Hand what a client answered to the worker that asked."""
-        await self._bus.client.publish(subjects.answer(worker), frame(head, body))
+        await self._bus.publish(subjects.answer(worker), frame(head, body))
 
-    async def _received(self, message: Msg) -> None:
-        call = self._calls.get(int(message.subject[self._cut :]))
+    def _received(self, subject: str, _: str, data: bytes, headers: bytes) -> None:
+        call = self._calls.get(int(subject[self._cut :]))
         if call is None:
             return
-        data = message.data
         if not data:
-            if message.headers and message.headers.get("Status") == "503":
+            if headers.startswith(NO_RESPONDERS):
                 call.fail(Problem("bus.unavailable", "no router is running; the request was not sent"))
             return
         head, body = unframe_reply(data)
@@ -228,7 +225,7 @@ class Calls:
         if call.waiting - len(body) > MAX_WAITING and head.kind == NOTIFICATION:  # one alone may be larger
             self.forget(call)
             call.messages.clear()
-            await self.cancel(call, "more than the client reads")
+            self._bus.send(subjects.CANCEL, encode(_cancel(call, "more than the client reads")))
             call.fail(Problem("call.cancelled", "the call says more, and faster, than the client has read so far"))
 
     async def sweep(self) -> None:
@@ -301,7 +298,11 @@ class Calls:
             trace_id=head.traceparent[3:35],
             replay_of=head.replay_of,
         )
-        await self._bus.client.publish(subjects.record(call.organisation, call.playbook), encode_record(record))
+        await self._bus.publish(subjects.record(call.organisation, call.playbook), encode_record(record))
+
+
+def _cancel(call: Call, reason: str) -> CancelCall:
+    return CancelCall(call_id=call.head.call_id, reason=reason)
 
 
 __all__ = ["ERROR", "NOTIFICATION", "RESULT", "TICK", "TOKEN_ENDED", "WATCH", "Call", "Calls"]

@@ -19,6 +19,7 @@ from callboard.contracts.access import Principal
 from callboard.contracts.calls import HANDSHAKE_VERSIONS
 from callboard.contracts.problems import Problem
 from callboard_edge.health.metrics import Metrics
+from callboard_edge.mcp.address import address, remember
 from callboard_edge.mcp.answers import error_message, error_object, problem_object, result_message
 from callboard_edge.mcp.calls import TOKEN_ENDED
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Params, Refused
@@ -128,6 +129,7 @@ class Connection:
         self._rules = rules
         self._carrier = carrier
         self._modern = modern
+        self._address = address()
         self._session: Session | None = None
         self._flights: dict[bytes, asyncio.Task[None]] = {}
         self._following: asyncio.Task[None] | None = None
@@ -178,6 +180,8 @@ class Connection:
             task.cancel()
 
     async def _serve(self, message: Message, params: Params) -> None:
+        # What was posted may have come over the bus; the client is where its stream is.
+        remember(self._address)
         outlet = RequestOutlet(message.raw_id, self._carrier)
         try:
             await self._answer(message, params, outlet)

@@ -19,6 +19,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import can
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.health.metrics import Metrics
+from callboard_edge.mcp.address import address_of, remember
 from callboard_edge.mcp.answers import (
     Headers,
     Receive,
@@ -92,6 +93,7 @@ class McpEndpoint:
         """One HTTP request, or one WebSocket."""
         raw: Headers = scope["headers"]
         headers = dict(raw)
+        remember(address_of(scope))
         if scope["type"] == "websocket":
             await self._socket(scope, headers, receive, send)
             return
@@ -235,13 +237,21 @@ class McpEndpoint:
 
     async def _received(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         _check_media(headers)
+        task = asyncio.current_task()
+        assert task is not None
+        late: list[bool] = []
+        # Less than asyncio.timeout costs, and most bodies are here already.
+        timer = asyncio.get_running_loop().call_later(BODY_SECONDS, _give_up, task, late)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                return await self._body(headers, receive)
-        except TimeoutError:
-            raise Refused(-32600, "the body did not come in time") from None
+            return await self._body(headers, receive)
+        except asyncio.CancelledError:
+            if late and not task.uncancel():
+                raise Refused(-32600, "the body did not come in time") from None
+            raise
         except BodyTooLarge:
             raise Problem("payload.too_large", f"the body is over {self._limit} bytes") from None
+        finally:
+            timer.cancel()
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         declared = headers.get(b"content-length", b"0")
@@ -261,6 +271,11 @@ class McpEndpoint:
             if size > self._limit:
                 raise BodyTooLarge
         return b"".join(parts)
+
+
+def _give_up(task: asyncio.Task[object], late: list[bool]) -> None:
+    late.append(True)
+    task.cancel()
 
 
 def _wanted(headers: dict[bytes, bytes]) -> tuple[bytes, bytes]:

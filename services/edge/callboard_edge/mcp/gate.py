@@ -60,6 +60,7 @@ class Asker(NamedTuple):
     anonymous: bool
     session: str = ""
     expires: float | None = None
+    member: str = ""
 
 
 def expiry_of(principal: Principal) -> float | None:
@@ -74,11 +75,14 @@ def call_expiry_of(principal: Principal) -> float | None:
 
 def asker_of(principal: Principal, session: str = "") -> Asker:
     """The caller behind a request (and its session, where the era has any)."""
-    return Asker(principal.client, principal.key_id, principal.organisation == "", session, expiry_of(principal))
+    anonymous = principal.organisation == ""
+    return Asker(principal.client, principal.key_id, anonymous, session, expiry_of(principal), principal.member)
 
 
 BY_TOKEN = Place("", "", 0)
 """What a path names that names no playbook: `place_by_token` says where it leads."""
+_places = {"/mcp": BY_TOKEN}
+_MAX_PLACES = 10_000
 
 
 class Gate:
@@ -126,10 +130,13 @@ class Gate:
 
 def place_of(path: str) -> Place | None:
     """`/ORG/PLAYBOOK[@N]/mcp`, the part of the path after `/p`, as a place; `/mcp`; None for any other path."""
-    if path == "/mcp":
-        return BY_TOKEN
-    found = _PATH.fullmatch(path)
-    return None if found is None else _place(found)
+    place = _places.get(path)
+    if place is None and (found := _PATH.fullmatch(path)) is not None and (place := _place(found)) is not None:
+        if len(_places) >= _MAX_PLACES:
+            _places.clear()
+            _places["/mcp"] = BY_TOKEN
+        _places[path] = place
+    return place
 
 
 def other_door_of(path: str) -> tuple[Place, str] | None:

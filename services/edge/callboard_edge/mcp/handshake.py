@@ -15,6 +15,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_restricted
 from callboard.platform.telemetry import is_traceparent, new_traceparent
 from callboard_edge.health.metrics import Metrics
+from callboard_edge.mcp.address import address
 from callboard_edge.mcp.answers import (
     Receive,
     Send,
@@ -230,6 +231,8 @@ class Handshake:
             principal.organisation == "",
             selection=place.selection,
             reached=self._calls.reached(place.organisation),
+            member=principal.member,
+            address=address(),
         )
 
     async def _subscribe(

@@ -37,6 +37,7 @@ _NAMED = {
     "tasks/cancel": "task_id",
 }
 _SPELLED = {"task_id": "taskId"}
+_MODERN = MODERN.encode()
 _ROUTING = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
 
 
@@ -52,6 +53,8 @@ class Fault(Exception):
 
 def is_modern(version_header: bytes | None, params: Params) -> bool:
     """Which era a request is of: the header says it, else the presence of the version in `_meta`."""
+    if version_header == _MODERN:
+        return True
     if version_header is not None:
         version = text_of(version_header)
         if version in HANDSHAKE_VERSIONS:
@@ -63,7 +66,7 @@ def is_modern(version_header: bytes | None, params: Params) -> bool:
 
 def check(message: Message, params: Params, headers: dict[bytes, bytes], raw: list[tuple[bytes, bytes]]) -> None:
     """Raise the first `Fault`: `_meta` complete, headers equal to the body, version served."""
-    if sum(1 for name, _ in raw if name in _ROUTING) > sum(1 for name in _ROUTING if name in headers):
+    if len(raw) > len(headers) and sum(name in _ROUTING for name, _ in raw) > sum(name in headers for name in _ROUTING):
         raise Fault(HEADER_MISMATCH, "a routing header stands more than once")
     meta = _complete(params)
     version = headers.get(b"mcp-protocol-version")

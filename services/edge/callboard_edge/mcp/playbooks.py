@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 import msgspec
@@ -77,6 +77,7 @@ class Playbooks:
             anonymous=asker.anonymous,
             selection=place.selection,
             reached=self._calls.reached(place.organisation),
+            member=asker.member,
         )
         call = await self._calls.send(head, place.organisation, place.playbook, params)
         try:
@@ -144,6 +145,29 @@ class Playbooks:
                 listener.offer(opened.etags)
             if not opened.divided:
                 return
+            for listener in listeners:
+                await self._forget_unreachable(place, listener)
+
+    async def _forget_unreachable(self, place: Place, listener: Listener) -> None:
+        """What its caller may not have any more, it hears nothing of any more."""
+        for uri in [*listener.watched]:
+            try:
+                await self.owner(place, uri, listener.asker)
+            except Problem as problem:
+                if problem.code == "resource.unknown":
+                    listener.watched.pop(uri, None)
+
+    async def reachable(self, place: Place, watched: Mapping[str, str], asker: Asker) -> dict[str, str]:
+        """Of the resources that a session has subscribed to, those that its caller may still have."""
+        kept = dict(watched)
+        for uri in watched:
+            try:
+                await self.owner(place, uri, asker)
+            except Problem as problem:
+                if problem.code != "resource.unknown":
+                    raise
+                del kept[uri]
+        return kept
 
     def listen(self, listener: Listener) -> None:
         """A stream was opened."""

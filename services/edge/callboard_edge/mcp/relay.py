@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 
@@ -16,8 +17,8 @@ from callboard_edge.mcp.answers import (
     PROBLEM_STATUS,
     Receive,
     Send,
-    challenge,
     error_message,
+    headers_of,
     result_message,
     send_event,
     send_json,
@@ -32,7 +33,12 @@ class _Error(msgspec.Struct):
     code: int = 0
 
 
+class _Refusal(msgspec.Struct):
+    data: dict[str, Any] | None = None
+
+
 _peek = msgspec.json.Decoder(_Error).decode
+_refusal = msgspec.json.Decoder(_Refusal).decode
 
 
 def status_of(problem: str, body: bytes, *, modern: bool) -> int:
@@ -49,6 +55,11 @@ def _code_of(error: bytes) -> int:
         return _peek(error).code
     except msgspec.DecodeError:
         return 0
+
+
+def _data_of(problem: str, error: bytes) -> dict[str, Any]:
+    """What our own refusal says beside its words; an upstream's error says nothing to our headers."""
+    return _refusal(error).data or {} if problem in PROBLEM_STATUS else {}
 
 
 async def relay(calls: Calls, call: Call, outlet: Outlet, *, modern: bool) -> str:
@@ -123,7 +134,7 @@ class HttpOutlet:
             await self._last(message)
             return
         status = status_of(problem, error, modern=self._modern)
-        await send_json(self._send, status, message, challenge(problem))
+        await send_json(self._send, status, message, headers_of(problem, _data_of(problem, error)))
 
     async def say(self, message: bytes) -> None:
         """An event; the first one makes the answer a stream."""

@@ -13,6 +13,7 @@ from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.platform.telemetry import is_traceparent, new_traceparent
 from callboard_edge.health.metrics import Metrics
+from callboard_edge.mcp.address import address
 from callboard_edge.mcp.answers import (
     Headers,
     Receive,
@@ -136,6 +137,8 @@ class Stateless:
             place.selection,
             "",
             self._calls.reached(place.organisation),
+            principal.member,
+            address(),
         )
 
 

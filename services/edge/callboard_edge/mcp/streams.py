@@ -120,7 +120,10 @@ class Streams:
         A session has one, at whatever edge: the newest, because no message may be sent on two
         (MCP 2025-11-25, basic/transports).
         """
-        listener = session_listener(place, asker, session, await self._playbooks.open(place, asker))
+        opened = await self._playbooks.open(place, asker)
+        listener = session_listener(place, asker, session, opened)
+        if opened.divided:
+            listener.watched = await self._playbooks.reachable(place, listener.watched, asker)
         outlet = HttpOutlet(b"null", receive, send, modern=False)
         if session.protocol == LEGACY:
             listener.stream = own_stream(self._alias, os.urandom(8).hex())

@@ -27,6 +27,7 @@ from callboard.platform.bus import Bus
 from callboard_edge.oauth.endpoint import refusal
 from callboard_edge.oauth.form import form_of, once
 from callboard_edge.oauth.metadata import OFFLINE
+from callboard_edge.web.consent import begun_cookie
 
 _FETCH_SECONDS = 20.0
 Provider = OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, AccessToken]
@@ -56,6 +57,9 @@ class Authorize:
             return self._wrong_method(client, asked, given)
         provider = _Asking(self._bus, self._issuer, client, asked)
         response = await AuthorizationHandler(cast(Provider, provider)).handle(request)
+        if provider.begun:
+            # Only the browser in which it was begun is asked.
+            response.headers.append("set-cookie", begun_cookie(request.cookies, provider.begun))
         return with_iss(response, self._issuer)
 
     def _wrong_method(self, client: OAuthClient, asked: str, given: dict[str, str]) -> Response:
@@ -121,6 +125,7 @@ class _Asking:
         self._issuer = issuer
         self._client = client
         self._asked = asked
+        self.begun = ""
 
     async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
         """The client that this request named."""
@@ -154,4 +159,5 @@ class _Asking:
             away = problem.http_status == 503
             error, text = ("temporarily_unavailable", problem.hint) if away else ("server_error", "try again later")
             return error_url(back, self._issuer, error, text, params.state)
+        self.begun = begun.request
         return f"{self._issuer}/consent/{begun.request}"

@@ -19,7 +19,6 @@ from callboard.platform.bus import Bus
 from callboard_edge.oauth.authorize import Provider
 from callboard_edge.oauth.endpoint import refusal
 
-BODY: Final = 8 * 1024
 _GRANTS: Final = ("authorization_code", "refresh_token")
 
 

@@ -137,6 +137,7 @@ class Replays:
             traceparent=new_traceparent(),
             param_headers=headers,
             replay_of=replay_of,
+            member=principal.member,
         )
         call = await self._calls.send(head, place.organisation, place.playbook, params)
         try:

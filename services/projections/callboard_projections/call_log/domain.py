@@ -89,7 +89,11 @@ _values = operator.attrgetter(*COLUMNS)
 def row_of(record: CallRecord) -> Row:
     """The row; JSON may carry U+0000, a text column may not."""
     content = None if record.content is None else msgspec.json.encode(record.content).decode()
-    return (*(_storable(value) if isinstance(value, str) else value for value in _values(record)), content)
+    return (*[_storable(value) if _is_unusual(value) else value for value in _values(record)], content)
+
+
+def _is_unusual(value: object) -> bool:
+    return type(value) is str and (len(value) > LONGEST or "\x00" in value)
 
 
 def _storable(text: str) -> str:

@@ -9,12 +9,11 @@ from datetime import datetime, timedelta
 
 import asyncpg
 import structlog
-from nats.aio.msg import Msg
 
 from callboard.platform.postgres import UNREACHABLE
 from callboard_projections.call_log.domain import RecordRefused, Row, read_record, row_of
 from callboard_projections.call_log.partitions import Partitions
-from callboard_projections.call_log.pull import Pull, PullLost
+from callboard_projections.call_log.pull import Delivered, Pull, PullLost
 from callboard_projections.call_log.store import CallStore
 from callboard_projections.relay.keep_streams import BUS_AWAY
 
@@ -72,14 +71,14 @@ class CallLog:
             if messages:
                 await self._write(messages)
 
-    async def _write(self, messages: Sequence[Msg]) -> None:
+    async def _write(self, messages: Sequence[Delivered]) -> None:
         rows = [row for message in messages if (row := self._row(message)) is not None]
         started = time.monotonic()
         new, refused = await self._patiently(rows)
         self.written += new
         self.refused += len(messages) - len(rows) + refused
         for message in messages:
-            await message.ack()
+            await self._pull.done(message)
         log.debug("calls_written", new=new, of=len(messages), seconds=round(time.monotonic() - started, 4))
 
     async def _patiently(self, rows: Sequence[Row]) -> tuple[int, int]:
@@ -94,7 +93,7 @@ class CallLog:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
 
-    def _row(self, message: Msg) -> Row | None:
+    def _row(self, message: Delivered) -> Row | None:
         try:
             return row_of(read_record(message.subject, message.data, self._now(), self._keep))
         except RecordRefused as refused:

@@ -6,36 +6,48 @@ nats-py's own `fetch` waits for a full batch or the whole time-out, and says not
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 import msgspec
-import nats.errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from callboard.platform.bus import Bus
 
 REQUEST_SECONDS = 2.0
 GATHER_SECONDS = 0.1
 _SLACK_SECONDS = 1.0
 _ENDED = {"404", "408"}
+_STATUS = b"NATS/1.0 "
 
 
 class PullLost(Exception):
     """The consumer does not answer or says that it is gone: attach again."""
 
 
+class Delivered(NamedTuple):
+    """One message of the stream; an empty message to `reply` acknowledges it."""
+
+    subject: str
+    reply: str
+    data: bytes
+
+
 class Pull:
     """One session with the durable consumer; any number of them share its messages."""
 
-    def __init__(self, client: Client, jetstream: JetStreamContext, stream: str, durable: str) -> None:
-        self._client = client
+    def __init__(self, bus: Bus, jetstream: JetStreamContext, stream: str, durable: str) -> None:
+        self._bus = bus
         self._jetstream = jetstream
         self._stream = stream
         self._durable = durable
         self._inbox: Subscription | None = None
         self._wanted = 0
         self._expires = 0.0
+        self._messages: list[Delivered] = []
+        self._status = ""
+        self._moved = asyncio.Event()
 
     async def attach(self) -> None:
         """Make the consumer if it is missing, and a fresh inbox; raises JetStream's errors."""
@@ -49,13 +61,13 @@ class Pull:
             max_ack_pending=10_000,
         )
         await self._jetstream.add_consumer(self._stream, config)
-        self._inbox = await self._client.subscribe(self._client.new_inbox())
-        self._wanted = 0
+        self._messages, self._status, self._wanted = [], "", 0
+        self._inbox = await self._bus.hear(self._bus.new_inbox(), self._arrived)
 
     async def detach(self) -> None:
         """Close the inbox; what was delivered to it and not acknowledged is delivered again."""
         inbox, self._inbox = self._inbox, None
-        if inbox is not None and not self._client.is_closed:
+        if inbox is not None and not self._bus.client.is_closed:
             await inbox.unsubscribe()
 
     async def pending(self) -> int:
@@ -63,42 +75,53 @@ class Pull:
         info = await self._jetstream.consumer_info(self._stream, self._durable)
         return int(info.num_pending or 0) + int(info.num_ack_pending or 0)
 
-    async def batch(self, limit: int) -> list[Msg]:
+    async def batch(self, limit: int) -> list[Delivered]:
         """Up to `limit` messages; empty when none came for two seconds. Raises `PullLost`."""
         loop = asyncio.get_running_loop()
         if self._wanted <= 0 or loop.time() >= self._expires:
             await self._request(limit)
-        messages: list[Msg] = []
         until = self._expires + _SLACK_SECONDS
-        while self._wanted > 0:
-            message = await self._next(until - loop.time())
-            if message is None:
-                if not messages:
-                    raise PullLost("no answer")
-                return messages
-            status = (message.headers or {}).get("Status", "")
-            if status:
-                self._wanted = 0
-                if status not in _ENDED and not messages:
-                    raise PullLost(status)
-                return messages
-            if not messages:
-                until = min(until, loop.time() + GATHER_SECONDS)
-            messages.append(message)
-            self._wanted -= 1
+        while not self._messages and not self._status:
+            if not await self._moves(until - loop.time()):
+                raise PullLost("no answer")
+        self._moved.clear()
+        if self._wanted > 0 and not self._status:
+            await self._moves(min(until - loop.time(), GATHER_SECONDS))
+        messages, self._messages = self._messages, []
+        status, self._status = self._status, ""
+        if status:
+            self._wanted = 0
+            if status not in _ENDED and not messages:
+                raise PullLost(status)
         return messages
+
+    async def done(self, message: Delivered) -> None:
+        """Acknowledge a message."""
+        await self._bus.publish(message.reply, b"")
+
+    def _arrived(self, subject: str, reply: str, data: bytes, headers: bytes) -> None:
+        if headers.startswith(_STATUS):
+            self._status = headers[len(_STATUS) :][:3].decode()
+        else:
+            self._messages.append(Delivered(subject, reply, data))
+            self._wanted -= 1
+        if self._status or self._wanted <= 0 or len(self._messages) == 1:
+            self._moved.set()
+
+    async def _moves(self, within: float) -> bool:
+        """Wait until the first message is here, or all of them, or word that there will be no more."""
+        try:
+            async with asyncio.timeout(within):
+                await self._moved.wait()
+        except TimeoutError:
+            return False
+        self._moved.clear()
+        return True
 
     async def _request(self, limit: int) -> None:
         assert self._inbox is not None
         body = msgspec.json.encode({"batch": limit, "expires": int(REQUEST_SECONDS * 1e9)})
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
-        await self._client.publish(subject, body, reply=self._inbox.subject)
+        await self._bus.publish(subject, body, self._inbox.subject)
         self._wanted = limit
         self._expires = asyncio.get_running_loop().time() + REQUEST_SECONDS
-
-    async def _next(self, within: float) -> Msg | None:
-        assert self._inbox is not None
-        try:
-            return await self._inbox.next_msg(timeout=max(within, 0.001))
-        except nats.errors.TimeoutError:
-            return None

@@ -14,11 +14,12 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, KeyValueConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
-from callboard.contracts import subjects
+from callboard.contracts import policy_subjects, subjects
 
 log = structlog.get_logger()
 
 _SESSIONS_BYTES = 512 * 1024 * 1024
+_LIMITS_BYTES = 64 * 1024 * 1024
 _REPLAY_SECONDS, _REPLAY_BYTES, _REPLAY_EVENTS = 300.0, 128 * 1024 * 1024, 2048
 
 BUS_AWAY: tuple[type[Exception], ...] = (nats.errors.Error, OSError)
@@ -29,7 +30,7 @@ _DAY = 86_400.0
 
 
 def streams(calls_max_bytes: int, replicas: int) -> tuple[StreamConfig, ...]:
-    """The two streams that analytics consumers read, and what edges keep for clients that come back.
+    """The two streams that analytics consumers read, what edges keep for clients that come back, and the counters.
 
     Ages in seconds, sizes in bytes.
     """
@@ -67,7 +68,25 @@ def streams(calls_max_bytes: int, replicas: int) -> tuple[StreamConfig, ...]:
         duplicate_window=120.0,
         num_replicas=replicas,
     )
-    return events, calls, replay
+    limits = (_counters(kept, age, replicas) for kept, age in (("short", 3 * 60.0), ("long", 25 * 3600.0)))
+    return events, calls, replay, *limits
+
+
+def _counters(kept: str, age: float, replicas: int) -> StreamConfig:
+    """Counters of calls (NATS ADR-49), one subject for each window: the newest total is all that counts."""
+    return StreamConfig(
+        name=policy_subjects.STREAMS_LIMITS[kept],
+        subjects=[policy_subjects.limit(kept, ">")],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.MEMORY,
+        discard=DiscardPolicy.OLD,
+        max_age=age,
+        max_bytes=_LIMITS_BYTES,
+        max_msgs_per_subject=1,
+        duplicate_window=min(age, 120.0),
+        allow_msg_counter=True,
+        num_replicas=replicas,
+    )
 
 
 def buckets(replicas: int) -> tuple[KeyValueConfig, ...]:

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import structlog
-from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import TASK_METHODS, CallHead, frame
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstreams import PlaceServer
 from callboard.platform.bus import Bus
+from callboard.platform.bus_wire import NO_RESPONDERS
 
 log = structlog.get_logger()
-FORGET_AFTER = 5.0
-Refuse = Callable[[CallHead, int, Problem], Awaitable[None]]
+SWEEP_SECONDS = 0.25
+Refuse = Callable[[CallHead, int, Problem], None]
 
 
 class _Pending:
-    __slots__ = ("head", "holder", "pause", "payload", "sent", "started", "subject")
+    __slots__ = ("head", "holder", "pause", "payload", "started", "subject")
 
     def __init__(self, head: CallHead, payload: bytes, now: float, holder: str) -> None:
         self.head = head
@@ -34,7 +34,6 @@ class _Pending:
         self.subject = subjects.held(holder) if holder else subjects.call(head.organisation, head.server)
         self.payload = payload
         self.started = now
-        self.sent = now
         self.pause = 0.02
 
 
@@ -51,38 +50,43 @@ class Forwarder:
         self._pending: dict[int, _Pending] = {}
         self._retries: set[asyncio.Task[None]] = set()
         self._oldest = 0
+        self._sweep: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen for "no responders"."""
-        await self._bus.listen(f"{self._prefix}.*", self._returned)
+        await self._bus.hear(f"{self._prefix}.*", self._returned)
 
-    async def forward(self, head: CallHead, params: bytes, holder: str = "") -> None:
+    def forward(self, head: CallHead, params: bytes, holder: str = "") -> None:
         """Send one call; with a holder it goes on with the call which that worker holds."""
         pending = _Pending(head, frame(head, params), time.monotonic(), holder)
-        await self._send(pending)
+        self._send(pending)
 
-    async def _send(self, pending: _Pending) -> None:
+    def _send(self, pending: _Pending) -> None:
         key = self._next = self._next + 1
         self._pending[key] = pending
-        self._forget(pending.sent)
-        await self._bus.client.publish(pending.subject, pending.payload, reply=f"{self._prefix}.{key}")
+        if self._sweep is None:
+            self._sweep = asyncio.create_task(self._forget_sent())
+        self._bus.send(pending.subject, pending.payload, f"{self._prefix}.{key}")
 
-    def _forget(self, now: float) -> None:
-        # "No responders" comes within milliseconds; what stayed silent has a connector. Keys only grow.
-        oldest = self._oldest + 1
-        while oldest < self._next:
-            pending = self._pending.get(oldest)
-            if pending is not None:
-                if now - pending.sent < FORGET_AFTER:
-                    break
-                del self._pending[oldest]
-            oldest += 1
-        self._oldest = oldest - 1
+    async def _forget_sent(self) -> None:
+        """While there are calls: forget those that the server has dealt with, from which nothing comes back any more.
 
-    async def _returned(self, message: Msg) -> None:
-        if not message.headers or message.headers.get("Status") != "503":
+        "No responders" comes before the answer to a flush that was sent after the call.
+        """
+        while self._pending:
+            await asyncio.sleep(SWEEP_SECONDS)
+            sent = self._next
+            # Twice: what is waiting to be written may be overtaken by the first, see `Bus.serve`.
+            if await self._bus.flush() and await self._bus.flush():
+                while self._oldest < sent:
+                    self._oldest += 1
+                    self._pending.pop(self._oldest, None)
+        self._sweep = None
+
+    def _returned(self, subject: str, _: str, data: bytes, headers: bytes) -> None:
+        if data or not headers.startswith(NO_RESPONDERS):
             return
-        pending = self._pending.pop(int(message.subject[self._cut :]), None)
+        pending = self._pending.pop(int(subject[self._cut :]), None)
         if pending is not None:
             task = asyncio.create_task(self._place_and_resend(pending))
             self._retries.add(task)
@@ -93,21 +97,20 @@ class Forwarder:
         if pending.holder and head.method in TASK_METHODS:
             # The server may still know the task, whoever asks.
             pending.holder, pending.subject = "", subjects.call(head.organisation, head.server)
-            await self._send(pending)
+            self._send(pending)
             return
         if pending.holder:
-            await self._refuse(head, len(pending.payload), holder_gone(head))
+            self._refuse(head, len(pending.payload), holder_gone(head))
             return
         waited = time.monotonic() - pending.started
         left = min(self._placement_wait - waited, head.deadline / 1000 - time.time())
         if left <= 0:
-            await self._refuse(head, len(pending.payload), nobody_holds(head))
+            self._refuse(head, len(pending.payload), nobody_holds(head))
             return
         await self._bus.tell(subjects.PLACE, PlaceServer(organisation=head.organisation, server=head.server))
         await asyncio.sleep(min(pending.pause, left))
         pending.pause = min(pending.pause * 2, 0.5)
-        pending.sent = time.monotonic()
-        await self._send(pending)
+        self._send(pending)
 
 
 def holder_gone(head: CallHead) -> Problem:

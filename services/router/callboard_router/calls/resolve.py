@@ -22,7 +22,7 @@ from callboard_router.calls.params import (
     task_params,
     uri_params,
 )
-from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
+from callboard_router.catalogue.compiled import CompiledPlaybook, RuleBroken, ToolRoute
 from callboard_router.catalogue.deadlines import Limits
 from callboard_router.catalogue.drift import refuse_held
 
@@ -103,9 +103,13 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     if route.filling is not None:
         filled, given = route.filling.filled(params)
         arguments = plain(given)
-    faults = route.faults(arguments)
+    try:
+        faults = route.faults(arguments)
+    except RuleBroken as broken:
+        return _tool_error(head, f"Not allowed here: {broken}", "policy.denied", route)
     if faults:
-        return _invalid_arguments(head, call.name, route, faults)
+        text = f"Invalid arguments for tool {call.name}: " + "; ".join(faults)
+        return _tool_error(head, text, "argument.invalid", route)
     holder = _holder(call.state)
     return Target(route.server, route.name, route.wire, route.digest, route.limits, holder, params=filled)
 
@@ -119,14 +123,13 @@ def _holder(state: str) -> str:
     return worker
 
 
-def _invalid_arguments(head: RpcHead, tool: str, route: ToolRoute, faults: list[str]) -> Answer:
+def _tool_error(head: RpcHead, text: str, refused: str, route: ToolRoute) -> Answer:
     # A tool execution error and not a protocol error, so that the model sees it and can correct itself
     # (MCP 2025-11-25, server/tools, error handling).
-    text = f"Invalid arguments for tool {tool}: " + "; ".join(faults)
     result: dict[str, Any] = {"content": [{"type": "text", "text": text}], "isError": True}
     if head.era == MODERN:
         result["resultType"] = "complete"
-    return Answer(msgspec.json.encode(result), "argument.invalid", route.wire, route.server, route.digest)
+    return Answer(msgspec.json.encode(result), refused, route.wire, route.server, route.digest)
 
 
 def _prompt(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | Answer:
@@ -188,7 +191,11 @@ def _about_task(head: RpcHead, id: str, playbook: CompiledPlaybook) -> Target:
         raise missing_extension(TASKS)
     if owner is None or owner.playbook != playbook.name:
         raise unknown_task()
-    if not is_slug(owner.server) or not is_restricted(owner.holder or "-"):
+    if (
+        not is_slug(owner.server)
+        or not is_restricted(owner.holder or "-")
+        or not playbook.admits_tasks_of(owner.server)
+    ):
         raise unknown_task()
     # Waiting for a task, or for news of it, is silence by nature.
     patient = playbook.limits(owner.server)._replace(idle=0, ask_progress=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
+from callboard.contracts.calls import RpcHead
 from callboard.contracts.definitions import Catalogue, Deadlines, PlaybookContent
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
@@ -21,7 +22,7 @@ from callboard_router.catalogue.caching import caching_of
 from callboard_router.catalogue.capabilities import capabilities_of, declared_by, tasks_of
 from callboard_router.catalogue.deadlines import Limits, limits_of, of_tool
 from callboard_router.catalogue.division import Division
-from callboard_router.catalogue.domain import Collision, Entry, app_of, expose, template_pattern
+from callboard_router.catalogue.domain import Collision, Entry, Exposure, app_of, expose, template_pattern
 from callboard_router.catalogue.drift import Definitions, differences, held_of, without
 from callboard_router.catalogue.lists import PreparedList, definition_bytes
 from callboard_router.catalogue.schema import ArgumentCheck
@@ -42,6 +43,10 @@ class _Definition(msgspec.Struct):
     """The part of a tool definition that a call needs."""
 
     inputSchema: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class RuleBroken(Exception):
+    """The arguments of a call are not what a policy allows; says which rule, and no value."""
 
 
 class ToolRoute:
@@ -80,11 +85,41 @@ def _schema_of(definition: msgspec.Raw) -> Any:
     return plain(msgspec.json.decode(definition, type=_Definition).inputSchema)
 
 
+class Policing(Protocol):
+    """What policies make of a playbook; `policies.policing` has the only one."""
+
+    def view(self, head: RpcHead) -> CompiledPlaybook:
+        """The playbook as it is for whoever sent this request."""
+
+
+class Limiting(Protocol):
+    """One limit of how often: so many `calls` in each window of `seconds`; see `policies.limits.CompiledLimit`."""
+
+    @property
+    def policy(self) -> str:
+        """Whose limit it is."""
+
+    @property
+    def calls(self) -> int:
+        """How many in one window."""
+
+    @property
+    def seconds(self) -> int:
+        """How long a window is."""
+
+    def counter(self, head: RpcHead, server: str, tool: str) -> str | None:
+        """Which counter a call is taken from; None where the limit is not about it."""
+
+
 class CompiledPlaybook:
     """One version against the catalogues of the moment. Immutable; a change makes a new one.
 
-    `place` is `ORGANISATION/PLAYBOOK`. `division` is set on a current version only, when some are served another one.
+    `place` is `ORGANISATION/PLAYBOOK`. `division` is set on a current version only, when some are served another one;
+    `policing` where policies hold, and then nobody is served this object but a view of it, which may have `limits`.
     """
+
+    policing: Policing | None = None
+    limits_of_calls: tuple[Limiting, ...] = ()
 
     def __init__(
         self,
@@ -113,9 +148,7 @@ class CompiledPlaybook:
         self.recording = msgspec.msgpack.encode(content.definition.record) if content.definition.record else b""
         self.collisions: tuple[Collision, ...] = exposure.collisions
         self.tools = {name: ToolRoute(entry, self._tool_limits(entry)) for name, entry in exposure.tools.items()}
-        self.prompts = exposure.prompts
         self._resources = exposure.resources
-        self.stored = readings(exposure.resources)
         self._templates: list[tuple[re.Pattern[str], Entry]] = [
             (template_pattern(uri), entry) for uri, entry in exposure.templates.items()
         ]
@@ -126,6 +159,16 @@ class CompiledPlaybook:
         for tool in exposure.tools.values():
             if uri := app_of(tool):
                 self._app_servers.setdefault(uri, tool.server)
+        self._page_size, self._place = page_size, place
+        kinds = ("tools", "prompts", "resources", "templates")
+        self.caching = {kind: caching_of(kind, content.definition, catalogues) for kind in kinds}
+        self._show(exposure)
+        self.opened = msgspec.json.encode(self._opened(content, catalogues, declared))
+
+    def _show(self, exposure: Exposure) -> None:
+        """Prepare what is listed and what is answered here."""
+        self.prompts = exposure.prompts
+        self.stored = readings(exposure.resources)
         shown = {
             "tools/list": ("tools", "tools", exposure.tools),
             "prompts/list": ("prompts", "prompts", exposure.prompts),
@@ -134,18 +177,16 @@ class CompiledPlaybook:
         }
         self.lists = {
             method: PreparedList(
-                key, map(definition_bytes, entries.values()), page_size, place,
-                caching_of(kind, content.definition, catalogues),
+                key, map(definition_bytes, entries.values()), self._page_size, self._place, self.caching[kind]
             )
             for method, (kind, key, entries) in shown.items()
-        }  # fmt: skip
+        }
         resources = self.lists["resources/list"].etag + self.lists["resources/templates/list"].etag
         self.etags = {
             "tools": self.lists["tools/list"].etag,
             "prompts": self.lists["prompts/list"].etag,
             "resources": resources + stored_etag(exposure.resources),
         }
-        self.opened = msgspec.json.encode(self._opened(content, catalogues, declared))
 
     def _opened(
         self, content: PlaybookContent, catalogues: Mapping[str, Catalogue], declared: dict[str, dict[str, Any]]
@@ -165,12 +206,31 @@ class CompiledPlaybook:
             tasks=msgspec.Raw(msgspec.json.encode(tasks)),
         )
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether callers may be shown different things."""
+        return self.division is not None or self.policing is not None
+
+    def recorded_as(self, problem: Problem) -> str:
+        """What the record of a call says that ended so."""
+        return problem.code
+
     def divided_by(self, division: Division) -> CompiledPlaybook:
         """The same playbook as the current version of one whose callers are not all served it."""
         other = copy.copy(self)
         other.division = division
         other.opened = said_divided(self.opened)
         return other
+
+    def policed_by(self, policing: Policing | None) -> CompiledPlaybook:
+        """The same playbook under these policies."""
+        other = copy.copy(self)
+        other.policing = policing
+        return other
+
+    def admits_tasks_of(self, server: str) -> bool:
+        """Whether the caller may ask for tasks that were made there."""
+        return True
 
     def under(
         self, tools: Mapping[str, str], prompts: Mapping[str, str], rename: Callable[[str], str]

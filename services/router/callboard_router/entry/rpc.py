@@ -7,7 +7,6 @@ import contextlib
 import time
 
 import structlog
-from nats.aio.msg import Msg
 
 from callboard.contracts.calls import ERROR, RESULT, CallHead, ReplyHead, RpcHead, frames, unframe_rpc
 from callboard.contracts.problems import Problem
@@ -20,6 +19,7 @@ from callboard_router.calls.refuse import error_body, refusal_record
 from callboard_router.calls.resolve import Answer, Target, resolve, unknown_task
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.served import Served
+from callboard_router.policies.counters import Counters, Wanted, limited
 from callboard_router.quotas.meters import Meters
 
 log = structlog.get_logger()
@@ -29,72 +29,137 @@ _CATCH_UP_SECONDS = 2.0
 class RpcEntry:
     """Decode, resolve, then answer or forward."""
 
-    def __init__(self, bus: Bus, served: Served, follower: LogFollower, meters: Meters, placement_wait: float) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        served: Served,
+        follower: LogFollower,
+        meters: Meters,
+        counters: Counters,
+        placement_wait: float,
+    ) -> None:
         self._bus = bus
         self._served = served
         self._follower = follower
         self._meters = meters
+        self._counters = counters
         self.forwarder = Forwarder(bus, placement_wait, self.refuse_call)
         self.behind: set[asyncio.Task[None]] = set()
 
-    async def handle(self, message: Msg) -> None:
+    def handle(self, subject: str, reply: str, data: bytes, _: bytes) -> None:
         """One message; whatever goes wrong, the caller gets an answer."""
-        head, params = unframe_rpc(message.data)
-        _, _, organisation, name = message.subject.split(".", 3)
+        head, params = unframe_rpc(data)
+        _cb, _rpc, organisation, name = subject.split(".", 3)
         if head.reached > self._follower.position(organisation):
             # Another router was quicker, and its agents know. Those of other organisations do not wait for this.
-            task = asyncio.create_task(self._handle_later(message, head, params, organisation, name))
+            task = asyncio.create_task(self._handle_later(reply, head, params, organisation, name))
             self.behind.add(task)
             task.add_done_callback(self.behind.discard)
             return
-        await self._handle(message, head, params, organisation, name)
+        self._handle(reply, head, params, organisation, name)
 
-    async def _handle_later(self, message: Msg, head: RpcHead, params: bytes, organisation: str, name: str) -> None:
+    async def _handle_later(self, reply: str, head: RpcHead, params: bytes, organisation: str, name: str) -> None:
         catching_up = asyncio.create_task(self._catch_up(organisation))
         self.behind.add(catching_up)
         catching_up.add_done_callback(self.behind.discard)
         # Not cancelled after that time: a batch that is half applied would be applied again.
         await asyncio.wait([catching_up], timeout=_CATCH_UP_SECONDS)
-        await self._handle(message, head, params, organisation, name)
+        self._handle(reply, head, params, organisation, name)
 
     async def _catch_up(self, organisation: str) -> None:
         with contextlib.suppress(*UNREACHABLE):
             await self._follower.catch_up(organisation)
 
-    async def _handle(self, message: Msg, head: RpcHead, params: bytes, organisation: str, name: str) -> None:
+    def _handle(self, reply: str, head: RpcHead, params: bytes, organisation: str, name: str) -> None:
         playbook: CompiledPlaybook | bytes | None = None
         try:
             if head.deadline <= time.time() * 1000:
                 raise Problem("call.deadline_exceeded", "the deadline had passed before the call was routed")
             playbook = self._found(organisation, name, head, params)
             if isinstance(playbook, bytes):
-                await self._reply(message.reply, ReplyHead(head.call_id, RESULT), playbook)
+                self._reply(reply, ReplyHead(head.call_id, RESULT), playbook)
                 return
-            await self._resolved(message.reply, head, params, organisation, playbook)
-        except Problem as problem:
-            body = await self._error(message.reply, head.call_id, problem)
-            if isinstance(playbook, CompiledPlaybook) and head.method == "tools/call":
-                refused = Answer(body, problem.code, str(problem.data.get("tool", "")))
-                await self._record(organisation, playbook.name, playbook.version, head, refused, len(params))
-        except Exception:
-            log.exception("rpc_failed", method=head.method, call_id=head.call_id)
-            await self._error(message.reply, head.call_id, Problem("internal.unexpected", "the request failed inside"))
+            self._resolved(reply, head, params, organisation, playbook)
+        except Exception as error:
+            owner = playbook if isinstance(playbook, CompiledPlaybook) else None
+            self._failed(reply, head, len(params), organisation, owner, error)
 
-    async def _resolved(
+    def _failed(
+        self,
+        reply: str,
+        head: RpcHead,
+        size: int,
+        organisation: str,
+        playbook: CompiledPlaybook | None,
+        error: Exception,
+    ) -> None:
+        if not isinstance(error, Problem):
+            log.error("rpc_failed", method=head.method, call_id=head.call_id, exc_info=error)
+            self._error(reply, head.call_id, Problem("internal.unexpected", "the request failed inside"))
+            return
+        body = self._error(reply, head.call_id, error)
+        if playbook is not None and head.method == "tools/call":
+            refused = Answer(body, playbook.recorded_as(error), str(error.data.get("tool", "")))
+            self._record(organisation, playbook.name, playbook.version, head, refused, size)
+
+    def _resolved(
         self, reply: str, head: RpcHead, params: bytes, organisation: str, playbook: CompiledPlaybook
     ) -> None:
         outcome = resolve(head, params, playbook)
+        if playbook.limits_of_calls:
+            wanted = limited(playbook, head, outcome)
+            try:
+                taken = not wanted or self._counters.take_now(wanted)
+            except Problem as problem:
+                problem.data.setdefault("tool", outcome.wire_name)
+                raise
+            if not taken:
+                # Nobody else's calls wait for the lease.
+                task = asyncio.create_task(self._leased(reply, head, params, organisation, playbook, outcome, wanted))
+                self.behind.add(task)
+                task.add_done_callback(self.behind.discard)
+                return
+        self._settle(reply, head, params, organisation, playbook, outcome)
+
+    async def _leased(
+        self,
+        reply: str,
+        head: RpcHead,
+        params: bytes,
+        organisation: str,
+        playbook: CompiledPlaybook,
+        outcome: Answer | Target,
+        wanted: list[Wanted],
+    ) -> None:
+        try:
+            await self._counters.take(wanted)
+            self._settle(reply, head, params, organisation, playbook, outcome)
+        except Exception as error:
+            if isinstance(error, Problem):
+                error.data.setdefault("tool", outcome.wire_name)
+            self._failed(reply, head, len(params), organisation, playbook, error)
+
+    def _settle(
+        self,
+        reply: str,
+        head: RpcHead,
+        params: bytes,
+        organisation: str,
+        playbook: CompiledPlaybook,
+        outcome: Answer | Target,
+    ) -> None:
+        """Answer, or forward."""
         if isinstance(outcome, Answer):
-            await self._reply(reply, ReplyHead(head.call_id, RESULT, "", playbook.version), outcome.result)
+            self._reply(reply, ReplyHead(head.call_id, RESULT, "", playbook.version), outcome.result)
             if outcome.refused:
-                await self._record(organisation, playbook.name, playbook.version, head, outcome, len(params))
+                self._record(organisation, playbook.name, playbook.version, head, outcome, len(params))
             return
         if outcome.is_task and not self._served.is_registered(organisation, outcome.server):
             raise unknown_task()
         if self._meters.limited and head.method == "tools/call" and not head.replay_of:
             self._meters.take(organisation)
         call = _call_of(head, organisation, playbook, outcome, reply)
-        await self.forwarder.forward(call, outcome.params or params, outcome.holder)
+        self.forwarder.forward(call, outcome.params or params, outcome.holder)
 
     def _found(self, organisation: str, playbook: str, head: RpcHead, params: bytes) -> CompiledPlaybook | bytes:
         """The playbook that resolves this, or the result for several."""
@@ -108,26 +173,26 @@ class RpcEntry:
                 raise Problem("auth.required", "this playbook wants a token") from None
             raise
 
-    async def refuse_call(self, head: CallHead, size: int, problem: Problem) -> None:
+    def refuse_call(self, head: CallHead, size: int, problem: Problem) -> None:
         """A call that was routed but could not be sent."""
-        body = await self._error(head.reply_to, head.call_id, problem)
+        body = self._error(head.reply_to, head.call_id, problem)
         refused = Answer(body, problem.code, head.wire_name, head.server, head.digest)
-        await self._record(head.organisation, head.playbook, head.version, head, refused, size)
+        self._record(head.organisation, head.playbook, head.version, head, refused, size)
 
-    async def _record(
+    def _record(
         self, organisation: str, playbook: str, version: int, head: RpcHead | CallHead, answer: Answer, size: int
     ) -> None:
         subject, record = refusal_record(organisation, playbook, version, head, answer, size)
-        await self._bus.client.publish(subject, record)
+        self._bus.send(subject, record)
 
-    async def _error(self, reply: str, call_id: str, problem: Problem) -> bytes:
+    def _error(self, reply: str, call_id: str, problem: Problem) -> bytes:
         body = error_body(problem, call_id)
-        await self._reply(reply, ReplyHead(call_id, ERROR, problem.code), body)
+        self._reply(reply, ReplyHead(call_id, ERROR, problem.code), body)
         return body
 
-    async def _reply(self, reply: str, head: ReplyHead, body: bytes) -> None:
+    def _reply(self, reply: str, head: ReplyHead, body: bytes) -> None:
         for payload in frames(head, body, self._bus.max_payload - 1024):
-            await self._bus.client.publish(reply, payload)
+            self._bus.send(reply, payload)
 
 
 def _call_of(head: RpcHead, organisation: str, playbook: CompiledPlaybook, target: Target, reply: str) -> CallHead:

@@ -1,0 +1,1 @@
+"""Trying policies out before they are set."""

@@ -1,0 +1,81 @@
+"""Who visits a page, and whether a form comes from a page of ours.
+
+A page that needs somebody sends the browser to `/login?next=...` and gets it back. A form brings a text that only the
+page knew (`proof`), bound to the session and to what the form is about; and the browser must say that our own page sent
+it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from litestar import Request
+
+from callboard.contracts.people import SignedIn
+from callboard.contracts.problems import Problem
+from callboard_edge.auth.logins import Logins
+from callboard_edge.auth.next_page import START, own_path
+
+AnyRequest = Request[Any, Any, Any]
+_MAX_FIELDS = 16
+
+
+def login_for(request: AnyRequest) -> str:
+    """The login page that leads back to the page of this request."""
+    query = request.scope["query_string"].decode("latin-1")
+    here = request.scope["path"] + (f"?{query}" if query else "")
+    return f"{START}?{urlencode({'next': own_path(here)})}"
+
+
+async def visitor(logins: Logins, request: AnyRequest) -> SignedIn | None:
+    """Who is signed in with this browser, if anybody is."""
+    try:
+        return await logins.signed_in(request.cookies)
+    except Problem as problem:
+        if problem.code not in ("auth.required", "auth.invalid"):
+            raise
+        return None
+
+
+def proof(signed_in: SignedIn, subject: str) -> str:
+    """What a form about this subject brings along in this session."""
+    return hmac.digest(signed_in.csrf.encode(), subject.encode(), "sha256").hex()
+
+
+def require_proof(fields: Mapping[str, str], signed_in: SignedIn, subject: str) -> None:
+    """Raise `auth.forbidden` for a form that was not made for this session and subject."""
+    if not hmac.compare_digest(fields.get("proof", "").encode(), proof(signed_in, subject).encode()):
+        raise Problem("auth.forbidden", "this form is not of the person who is signed in now; open the page again")
+
+
+def require_own_form(request: AnyRequest, origin: str) -> None:
+    """Raise `auth.forbidden` unless the browser says that a page of `origin` sent the form (`Origin`, Fetch Metadata).
+
+    Browsers send `Origin` with every form that is posted, so one without it is nobody's form.
+    """
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if site != "same-origin" or request.headers.get("origin", "").lower() != origin:
+        raise Problem("auth.forbidden", "the form was sent from another page than Callboard's own")
+
+
+def origin_of(url: str) -> str:
+    """Scheme and authority, in lower case."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+async def form(request: AnyRequest) -> dict[str, str]:
+    """The fields of a form, each once; whatever is no text or comes again is not there."""
+    sent = await request.form()
+    names = list(sent.keys())[:_MAX_FIELDS]
+    return {name: value for name in names if isinstance(value := sent[name], str) and len(sent.getall(name)) == 1}
+
+
+def address(request: AnyRequest) -> str:
+    """Where the request comes from."""
+    if request.client is None:
+        raise Problem("internal.unexpected", "a request without an address")
+    return request.client.host

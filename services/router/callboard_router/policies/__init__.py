@@ -1,0 +1,1 @@
+"""Policies: who may use what, decided once per change and looked up per request."""

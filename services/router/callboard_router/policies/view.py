@@ -1,0 +1,193 @@
+"""A playbook as policies leave it to one kind of caller: what is denied is not there, whatever asks for it.
+
+It is a compiled playbook like any other, so that lists, calls, reads, prompts, completions, subscriptions, previews
+and replays need not know of policies: they cannot find what they may not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from callboard.contracts.previews import Hidden
+from callboard.contracts.problems import Problem
+from callboard_router.catalogue.compiled import CompiledPlaybook, Limiting, RuleBroken, ToolRoute, said_divided
+from callboard_router.catalogue.domain import Entry, Exposure
+from callboard_router.catalogue.lists import definition_bytes
+from callboard_router.policies.arguments import CompiledArgumentRule
+from callboard_router.policies.rights import CompiledPolicy, Denied, Thing, decide
+
+
+class _Annotations(msgspec.Struct):
+    readOnlyHint: Any = None
+
+
+class _Tool(msgspec.Struct):
+    annotations: _Annotations | None = None
+
+
+_tool = msgspec.json.Decoder(_Tool).decode
+
+
+def thing_of(kind: str, entry: Entry) -> Thing:
+    """An entry of a playbook as policies see it; templates are resources to them."""
+    if kind != "tool":
+        return Thing("prompt" if kind == "prompt" else "resource", entry.server, entry.item.name)
+    return Thing("tool", entry.server, entry.item.name, _says_read_only(entry))
+
+
+def _says_read_only(entry: Entry) -> bool:
+    """By its annotations as agents get them: the playbook may say it better than the server. Unknown is no."""
+    try:
+        annotations = _tool(definition_bytes(entry)).annotations
+    except msgspec.DecodeError:
+        return False
+    return annotations is not None and annotations.readOnlyHint is True
+
+
+class PolicedRoute(ToolRoute):
+    """The route of a tool whose arguments have rules."""
+
+    __slots__ = ("_route", "_rules")
+
+    def __init__(self, route: ToolRoute, rules: Sequence[tuple[str, CompiledArgumentRule]]) -> None:
+        for slot in ToolRoute.__slots__:
+            setattr(self, slot, getattr(route, slot))
+        self._route = route
+        self._rules = rules
+
+    def faults(self, arguments: Any) -> list[str]:
+        """The schema's first: a rule may rely on the shape. Raises `RuleBroken`."""
+        faults = self._route.faults(arguments)
+        if not faults:
+            for policy, rule in self._rules:
+                fault = rule.fault(arguments)
+                if fault is not None:
+                    raise RuleBroken(f"policy {policy}, argument rule {fault}")
+        return faults
+
+
+class View(CompiledPlaybook):
+    """One playbook under the policies that concern a caller, at a time at which these are open or closed so."""
+
+    def __init__(
+        self,
+        whole: CompiledPlaybook,
+        policies: Sequence[CompiledPolicy],
+        off: frozenset[str],
+        instant: datetime,
+        limits: tuple[Limiting, ...],
+    ) -> None:
+        # What is not said here anew is as in the whole.
+        vars(self).update(vars(whole))
+        self.policing = None
+        self.limits_of_calls = limits
+        self._denied_by = partial(decide, policies, off, instant=instant)
+        self._off = off
+        self.caching = {kind: msgspec.structs.replace(hint, scope="private") for kind, hint in whole.caching.items()}
+        self.held = {
+            key: drift
+            for key, drift in whole.held.items()
+            if self._denied_by(thing=Thing(drift.kind, drift.server, drift.item)) is None
+        }
+        self.exposure = self._restricted(whole.exposure)
+        self.tools = {name: _route(whole.tools[name], policies) for name in self.exposure.tools}
+        self._hidden_tools = frozenset(whole.tools.keys() - self.tools.keys())
+        self._servers = {
+            entry.server
+            for entries in (self.exposure.tools, self.exposure.prompts, self.exposure.resources)
+            for entry in entries.values()
+        }
+        self._show(self.exposure)
+        opened = msgspec.json.decode(said_divided(whole.opened))
+        self.opened = msgspec.json.encode({**opened, "etags": self.etags})
+
+    def _restricted(self, whole: Exposure) -> Exposure:
+        hidden: list[Hidden] = []
+        kept = {
+            kind: self._allowed(kind, entries, hidden)
+            for kind, entries in (
+                ("tool", whole.tools),
+                ("prompt", whole.prompts),
+                ("resource", whole.resources),
+                ("template", whole.templates),
+            )
+        }
+        return Exposure(
+            tools=kept["tool"],
+            prompts=kept["prompt"],
+            resources=kept["resource"],
+            templates=kept["template"],
+            collisions=whole.collisions,
+            hidden=(*whole.hidden, *hidden),
+        )
+
+    def _allowed(self, kind: Any, entries: Mapping[str, Entry], hidden: list[Hidden]) -> dict[str, Entry]:
+        kept = {}
+        for name, entry in entries.items():
+            denied: Denied | None = self._denied_by(thing=thing_of(kind, entry))
+            if denied is None:
+                kept[name] = entry
+            else:
+                where = entry.server, entry.item.name
+                hidden.append(Hidden(kind=kind, server=where[0], name=where[1], reason="policy", rule=str(denied)))
+        return kept
+
+    def resource_owner(self, uri: str) -> Entry:
+        """Found among all that the playbook has, then judged by the URI itself."""
+        entry = super().resource_owner(uri)
+        self._refuse(entry.server, uri)
+        return entry
+
+    def resource_server(self, uri: str) -> tuple[str, str]:
+        """The same for a URI of which only the server may be known."""
+        server, digest = super().resource_server(uri)
+        self._refuse(server, uri)
+        return server, digest
+
+    def template_owner(self, uri: str) -> Entry | None:
+        """As listed."""
+        return self.exposure.templates.get(uri)
+
+    def recorded_as(self, problem: Problem) -> str:
+        """The caller hears of an unknown tool; whoever reads the records, that a policy hides it."""
+        hidden = problem.code == "tool.unknown" and problem.data.get("tool") in self._hidden_tools
+        return "policy.denied" if hidden else problem.code
+
+    def admits_tasks_of(self, server: str) -> bool:
+        """Of a task only the server is known: one of which nothing is left has none."""
+        return server in self._servers and server not in self._off
+
+    def _refuse(self, server: str, uri: str) -> None:
+        denied = self._denied_by(thing=Thing("resource", server, uri))
+        if denied is not None or is_elsewhere(uri, self.exposure):
+            raise Problem("resource.unknown", f"no server of the playbook has the resource {uri}", uri=uri)
+
+
+def is_elsewhere(uri: str, exposure: Exposure) -> bool:
+    """Whether a server may resolve a URI that it did not list to another one than globs have judged."""
+    if uri in exposure.resources:
+        return False
+    return any(part in (".", "..") for part in unquote(unquote(uri)).replace("\\", "/").split("/"))
+
+
+def _route(route: ToolRoute, policies: Iterable[CompiledPolicy]) -> ToolRoute:
+    rules = [(policy.name, rule) for policy in policies for rule in policy.argument_rules(route.server, route.name)]
+    return PolicedRoute(route, rules) if rules else route
+
+
+def broken_rule(
+    policies: Iterable[CompiledPolicy], server: str, tool: str, arguments: Mapping[str, Any]
+) -> Denied | None:
+    """The first rule about arguments that a call breaks."""
+    for policy in policies:
+        for rule in policy.argument_rules(server, tool):
+            fault = rule.fault(arguments)
+            if fault is not None:
+                return Denied(policy.name, f"arguments: {fault}")
+    return None

@@ -1,0 +1,107 @@
+"""An answer of known length leaves in one piece, and everything else as before: on a real uvicorn and a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from callboard_edge import stalled
+
+HEAD = b"HTTP/1.1 200 OK\r\nx-a: b\r\ncontent-length: 5\r\n\r\n"
+
+
+class App:
+    """Answers by path; `/later` and `/stream` wait before their body until they are told to go on."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        path, body = scope["path"], {"type": "http.response.body"}
+        length = [] if path == "/stream" else [(b"content-length", b"7" if path == "/wrong" else b"5")]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"b"), *length]})
+        if path == "/fails":
+            raise ValueError
+        if path in ("/later", "/stream"):
+            await self.go.wait()
+        if path == "/parts":
+            await send({**body, "body": b"he", "more_body": True})
+        text = {"HEAD": b"", "GET": b"hello"}[scope["method"]]
+        await send({**body, "body": text[2:] if path == "/parts" else text})
+
+
+class Client:
+    def __init__(self, app: App, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.app = app
+        self._reader = reader
+        self._writer = writer
+
+    def ask(self, path: str, method: str = "GET", more: str = "") -> None:
+        self._writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
+
+    async def read(self) -> bytes:
+        return await asyncio.wait_for(self._reader.read(65_536), 10)
+
+    async def exactly(self, expected: bytes) -> bool:
+        return await asyncio.wait_for(self._reader.readexactly(len(expected)), 10) == expected
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    app = App()
+    config = uvicorn.Config(
+        app, http=stalled.HttpProtocol, lifespan="off", log_config=None, server_header=False, date_header=False
+    )
+    server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    yield Client(app, reader, writer)
+    writer.close()
+    server.should_exit = True
+    await asyncio.wait_for(task, 10)
+
+
+async def test_head_and_body_come_in_one_piece(client: Client) -> None:
+    for _ in range(3):
+        client.ask("/")
+        assert await client.read() == HEAD + b"hello"
+
+
+async def test_requests_sent_ahead_are_answered_in_order(client: Client) -> None:
+    client.ask("/later")
+    client.ask("/parts")
+    client.ask("/")
+    client.app.go.set()
+    assert await client.exactly((HEAD + b"hello") * 3)
+
+
+async def test_a_stream_begins_before_there_is_anything_to_say(client: Client) -> None:
+    client.ask("/stream")
+    assert await client.exactly(b"HTTP/1.1 200 OK\r\nx-a: b\r\ntransfer-encoding: chunked\r\n\r\n")
+    client.app.go.set()
+    assert await client.exactly(b"5\r\nhello\r\n0\r\n\r\n")
+
+
+async def test_a_head_alone_stays_one(client: Client) -> None:
+    client.ask("/", "HEAD")
+    client.ask("/")
+    assert await client.exactly(HEAD + HEAD + b"hello")
+
+
+async def test_a_client_that_wants_the_connection_closed_gets_that(client: Client) -> None:
+    client.ask("/", more="Connection: close\r\n")
+    assert await client.exactly(HEAD[:-2] + b"connection: close\r\n\r\nhello")
+    assert await client.read() == b""
+
+
+@pytest.mark.parametrize("path", ["/fails", "/wrong"])
+async def test_an_answer_that_fails_before_its_body_is_a_whole_500(client: Client, path: str) -> None:
+    client.ask(path)
+    said = await client.read()
+    assert said.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert b"200" not in said
