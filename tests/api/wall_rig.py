@@ -21,7 +21,8 @@ from callboard.local.postgres_server import EmbeddedPostgres
 from callboard_edge.app import Edge
 from callboard_edge.settings import EdgeSettings
 from tests.api.conftest import Api
-from tests.api.two_organisations import Found, Side, Try, Walls, furnish, routes_of
+from tests.api.two_organisations import Found, Side, Try, Walls, furnish
+from tests.api.wall_routes import routes_of
 from tests.support.databases import connected
 from tests.support.stack import Stack, free_ports
 from tests.support.waiting import eventually
