@@ -70,6 +70,26 @@ async def test_a_service_client_enters_its_playbook_until_its_grant_is_ended(
     assert (await token_for(installation, client, url)).status_code == 401
 
 
+async def test_an_operator_deals_with_clients_on_the_command_line(
+    installation: Stack, admin: Api, organisation: str, echo_server: dict[str, object]
+) -> None:
+    await publish(admin, organisation, echo_server)
+    await admin("POST", f"/organisations/{organisation}/service-accounts", json={"account": "ci", "role": "user"})
+    at = ("--org", organisation)
+
+    added = await installation.cli_json("oauth-client", "add", "ci", *at)
+
+    client = {"client_id": added["client_id"], "client_secret": added["client_secret"]}
+    url = installation.endpoint(organisation, "start")
+    assert (await token_for(installation, client, url)).status_code == 200
+    [grant] = (await installation.cli_json("grant", "ls", *at))["grants"]
+    assert (await installation.cli_json("grant", "ls", "--mine"))["grants"] == []
+    assert (await installation.cli_json("grant", "revoke", grant["grant"], "-m", "over", *at))["seq"] > 0
+    assert (await installation.cli_json("oauth-client", "rm", client["client_id"], *at))["seq"] > 0
+    assert (await installation.cli_json("oauth-client", "ls", *at))["clients"] == []
+    assert (await token_for(installation, client, url)).status_code == 401
+
+
 async def test_what_is_not_there_is_json_under_well_known_too(installation: Stack) -> None:
     async with httpx2.AsyncClient(base_url=installation.url) as http:
         for path in ("nothing", "oauth-authorization-server/p/a/b/mcp", "openid-configuration/x"):

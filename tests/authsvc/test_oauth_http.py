@@ -10,6 +10,9 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
+from callboard.contracts import oauth_subjects as subjects
+from callboard.contracts.oauth_server import AuthorizationBegun, BeginAuthorization, ClientRegistered, RegisterClient
+from callboard_authsvc.oauth_server import begin as begin_module
 from callboard_authsvc.oauth_server import register_client
 from tests.authsvc.oauth_desk import BACK, CHALLENGE, METADATA, PUBLIC, RESOURCE, VERIFIER, Desk, desk_of, query_of
 from tests.authsvc.people import key_of
@@ -289,3 +292,31 @@ async def test_only_who_manages_tokens_is_told_what_a_token_is(desk: Desk) -> No
     await desk.send("POST", "/revoke", data={"client_id": client_id, "token": tokens["refresh_token"]})
     assert await introspect(tokens["access_token"], manager.token) == {"active": False}
     assert json.dumps(told).count(tokens["access_token"]) == 0
+
+
+async def test_authsvc_takes_no_edge_at_its_word(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    client_id = await desk.register()
+
+    async def begin(**changes: Any) -> AuthorizationBegun:
+        usual = {"client_id": client_id, "redirect_uri": BACK, "named": True, "challenge": CHALLENGE}
+        command = BeginAuthorization(**(usual | changes))
+        return await desk.bus.ask(subjects.BEGIN_AUTHORIZATION, command, AuthorizationBegun)
+
+    await begin()
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"client_id": "client-nobody"}, "invalid_client"),
+        ({"redirect_uri": "https://evil.example/cb"}, "invalid_request"),
+        ({"redirect_uri": "javascript:alert(1)"}, "invalid_request"),
+        ({"challenge": VERIFIER + "="}, "invalid_request"),
+        ({"scopes": ("nonsense",)}, "invalid_scope"),
+        ({"resource": "https://evil.example/mcp"}, "invalid_target"),
+    ]
+    for changes, error in wrong:
+        assert (await refused("oauth.refused", begin(**changes))).data["error"] == error
+    evil = RegisterClient(address="192.0.2.9", name="x", redirect_uris=("http://evil.example/cb",))
+    refusal = await refused("oauth.refused", desk.bus.ask(subjects.REGISTER_CLIENT, evil, ClientRegistered))
+    assert refusal.data["error"] == "invalid_redirect_uri"
+    monkeypatch.setattr(begin_module, "REQUESTS", 2)
+    for _ in range(2):
+        await begin(address="192.0.2.10")
+    assert (await refused("oauth.too_many", begin(address="192.0.2.10"))).data["retry_after"] > 0

@@ -1,6 +1,6 @@
 """Prints the table of `make conformance`; the exit code is 0 when everything is as `expected.yaml` says.
 
-python -m tests.conformance [--leg server|client] [--only TEXT ...] [--keep FOLDER] [--why]
+python -m tests.conformance [--leg server|client|authorization] [--only TEXT ...] [--keep FOLDER] [--why]
 """
 
 from __future__ import annotations
@@ -16,8 +16,18 @@ from itertools import groupby
 from pathlib import Path
 
 from tests.conformance import expectations
+from tests.conformance.authorization import run_authorization_suite, running_issuer
 from tests.conformance.clients import run_client_suite
-from tests.conformance.configurations import CLIENTS, DIRECT, THROUGH, ClientSet, Configuration
+from tests.conformance.configurations import (
+    AUTHORIZATION,
+    CLIENTS,
+    DIRECT,
+    THROUGH,
+    Arrangement,
+    AuthorizationSet,
+    ClientSet,
+    Configuration,
+)
 from tests.conformance.expectations import Verdict
 from tests.conformance.gateway import running_gateway
 from tests.conformance.suite import Report, run_server_suite
@@ -44,11 +54,24 @@ async def targets(directory: Path, replicas: int) -> AsyncIterator[Callable[[Con
         yield gateway.url
 
 
-async def run(chosen: Iterable[Configuration], clients: Iterable[ClientSet], keep: Path | None, why: bool) -> bool:
-    """Run and print the chosen configurations of both legs; whether all were as expected."""
+async def run(chosen: Sequence[Arrangement], keep: Path | None, why: bool) -> bool:
+    """Run and print the chosen rows of all legs; whether all were as expected."""
     print(_COLUMNS.format(*_HEAD), flush=True)
-    good = await _run_clients(clients, keep, why)
-    return await _run_servers(chosen, keep, why) and good
+    good = await _run_clients([one for one in chosen if isinstance(one, ClientSet)], keep, why)
+    good &= await _run_authorization([one for one in chosen if isinstance(one, AuthorizationSet)], keep, why)
+    return await _run_servers([one for one in chosen if isinstance(one, Configuration)], keep, why) and good
+
+
+async def _run_authorization(chosen: Sequence[AuthorizationSet], keep: Path | None, why: bool) -> bool:
+    if not chosen:
+        return True
+    listed, good = expectations.load("authorization"), True
+    with tempfile.TemporaryDirectory(prefix="cb-conformance-") as temporary:
+        async with running_issuer(Path(temporary)) as issuer:
+            for one in chosen:
+                run_suite = partial(run_authorization_suite, issuer, one, keep / _folder(one) if keep else None)
+                good &= _print(one, *await expectations.judged(run_suite, one, listed), why)
+    return good
 
 
 async def _run_clients(clients: Iterable[ClientSet], keep: Path | None, why: bool) -> bool:
@@ -71,7 +94,7 @@ async def _run_servers(chosen: Iterable[Configuration], keep: Path | None, why: 
     return good
 
 
-def _print(configuration: Configuration | ClientSet, report: Report, verdict: Verdict, why: bool) -> bool:
+def _print(configuration: Arrangement, report: Report, verdict: Verdict, why: bool) -> bool:
     figures = (report.passed(True), report.passed(), report.checks(True), report.checks())
     counts = (report.total(kind) for kind in ("failed", "warned", "skipped"))
     row = (*(f"{some}/{all_}" for some, all_ in figures), *counts, _names(verdict))
@@ -95,22 +118,21 @@ def _short(names: Set[str]) -> str:
     return " ".join(sorted(names)) if len(names) <= _SHOWN else f"{len(names)} scenarios, see expected.yaml"
 
 
-def _folder(configuration: Configuration | ClientSet) -> str:
+def _folder(configuration: Arrangement) -> str:
     return str(configuration).replace(",", "").replace(" ", "-")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--leg", choices=("server", "client"), help="only this leg")
+    parser.add_argument("--leg", choices=("server", "client", "authorization"), help="only this leg")
     parser.add_argument("--only", action="append", default=[], help="configurations with this text in their name")
     parser.add_argument("--keep", type=Path, help="leave the files of the suite in this folder")
     parser.add_argument("--why", action="store_true", help="print what the suite says of each fault")
     options = parser.parse_args(argv)
-    everything = (*(DIRECT + THROUGH if options.leg != "client" else ()), *(CLIENTS if options.leg != "server" else ()))
-    wanted = [one for one in everything if all(text in str(one) for text in options.only)]
-    servers = [one for one in wanted if isinstance(one, Configuration)]
-    clients = [one for one in wanted if isinstance(one, ClientSet)]
-    return 0 if asyncio.run(run(servers, clients, options.keep, options.why)) else 1
+    everything: tuple[Arrangement, ...] = (*DIRECT, *THROUGH, *CLIENTS, *AUTHORIZATION)
+    wanted = [one for one in everything if options.leg in (None, one.leg)]
+    chosen = [one for one in wanted if all(text in str(one) for text in options.only)]
+    return 0 if asyncio.run(run(chosen, options.keep, options.why)) else 1
 
 
 if __name__ == "__main__":

@@ -7,53 +7,54 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
-from tests.conformance.suite import Report, SuiteBroken, outcome
-from tests.conformance.suite import needed as needed_of
+from tests.conformance.configurations import AuthorizationSet
+from tests.conformance.suite import Report, SuiteBroken, needed, outcome
 from tests.support import node_tools
+from tests.support.agents import one_server, published
 from tests.support.oauth_clients import decided
-from tests.support.persons import Person, Visitor
-from tests.support.stack import Stack, free_ports
-from tests.support.upstreams.launch import die_with_parent
+from tests.support.persons import Person, Visitor, member
+from tests.support.stack import Stack, free_ports, running_stack
+from tests.support.upstreams.launch import command, die_with_parent
 
-LEG = "authorization"
 _SECONDS = 60.0
 
 
+@dataclass(frozen=True)
+class Issuer:
+    """A running Callboard, a person, and the URL of a playbook that the person may use."""
+
+    stack: Stack
+    person: Person
+    resource: str
+
+
+@asynccontextmanager
+async def running_issuer(directory: Path) -> AsyncIterator[Issuer]:
+    """Start one; `directory` must exist."""
+    async with running_stack(directory / "data") as stack:
+        organisation, _ = await published(stack, one_server({"command": command("echo", "--stdio")}))
+        yield Issuer(stack, await member(stack, organisation), stack.endpoint(organisation, "p"))
+
+
 async def run_authorization_suite(
-    stack: Stack, person: Person, revision: str, resource: str = "", folder: Path | None = None
+    issuer: Issuer, one: AuthorizationSet, folder: Path | None = None, decision: str = "allow"
 ) -> Report:
-    """Every scenario of a revision; with a `resource` the token is asked for that playbook. Files stay in `folder`."""
-    command = await asyncio.to_thread(node_tools.conformance_suite)
-    port = free_ports(1)
-    client = await _registered(stack, f"http://127.0.0.1:{port}/callback")
+    """Every scenario; the files stay in `folder`. Raises `SuiteBroken` when the suite itself does not run."""
+    suite, port = await asyncio.to_thread(node_tools.conformance_suite), free_ports(1)
+    client = await _registered(issuer.stack, f"http://127.0.0.1:{port}/callback")
+    words = ["authorization", "--url", issuer.stack.url, "--client-id", client, "--port", str(port)]
+    words += ["--spec-version", one.revision, *(["--resource", issuer.resource] if one.bound else [])]
     with tempfile.TemporaryDirectory(prefix="conformance-") as temporary:
         target = folder or Path(temporary)
-        words = ["--url", stack.url, "--client-id", client, "--port", str(port), "--spec-version", revision]
-        more = ["--resource", resource] if resource else []
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            "authorization",
-            *words,
-            *more,
-            "-o",
-            str(target),
-            env=node_tools.node_environment(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            preexec_fn=die_with_parent(),
-        )
-        try:
-            said = await asyncio.wait_for(_attended(process, person), _SECONDS)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        counts = needed_of(revision, LEG)
+        said = await asyncio.wait_for(_attended([*suite, *words, "-o", str(target)], issuer.person, decision), _SECONDS)
+        counts = needed(one.revision, one.leg)
         files = {_scenario(path, counts): path for path in target.glob("**/checks.json")}
         report = Report(tuple(outcome(name, True, count, files.get(name)) for name, count in counts.items()))
     if not any(each.ran for each in report.outcomes):
@@ -61,16 +62,29 @@ async def run_authorization_suite(
     return report
 
 
-async def _attended(process: asyncio.subprocess.Process, person: Person) -> str:
-    """Read what the suite says; a URL in it is opened by the person, who agrees and comes back."""
-    assert process.stdout is not None
+async def _attended(words: list[str], person: Person, decision: str) -> str:
+    """Run it and read what it says; the URL in it is opened by the person, who decides and comes back."""
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        env=node_tools.node_environment(),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=die_with_parent(),
+    )
     said = []
-    async for line in process.stdout:
-        said.append(text := line.decode(errors="replace").strip())
-        if text.startswith("http://") and "code_challenge" in text:
-            async with Visitor() as visitor:
-                await visitor.get(await decided(visitor, person, text))
-    await process.wait()
+    try:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            said.append(text := line.decode(errors="replace").strip())
+            if text.startswith("http") and "code_challenge=" in text:
+                async with Visitor() as visitor:
+                    await visitor.get(await decided(visitor, person, text, decision))
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     return "\n".join(said)
 
 
@@ -82,5 +96,5 @@ async def _registered(stack: Stack, redirect_uri: str) -> str:
     return str(answer.json()["client_id"])
 
 
-def _scenario(path: Path, known: dict[str, object]) -> str:
+def _scenario(path: Path, known: Iterable[str]) -> str:
     return next((name for name in known if name in path.parent.name), path.parent.name)

@@ -67,6 +67,23 @@ class ClientSet:
         return f"{self.revision} client, the connector"
 
 
+@dataclass(frozen=True)
+class AuthorizationSet:
+    """Callboard as the authorization server of a client of `revision`, for a playbook or (not `bound`) for nothing."""
+
+    revision: str
+    bound: bool
+
+    leg: ClassVar = "authorization"
+    direct: ClassVar = False
+
+    def __str__(self) -> str:
+        return f"{self.revision} authorization server, {'for a playbook' if self.bound else 'no resource'}"
+
+
+Arrangement = Configuration | ClientSet | AuthorizationSet
+
+
 def playbook(era: str, transport: str) -> str:
     return f"{era}-{transport}"
 
@@ -86,6 +103,7 @@ DIRECT = (
     *(Configuration(extension, "2026", "http", 0) for extension in EXTENSIONS),
 )
 CLIENTS = tuple(ClientSet(revision) for revision in REVISIONS)
+AUTHORIZATION = tuple(AuthorizationSet(REVISIONS[-1], bound) for bound in (True, False))
 THROUGH = tuple(
     configuration
     for replicas in REPLICAS

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from tests.conformance.configurations import ClientSet, Configuration
+from tests.conformance.configurations import Arrangement, AuthorizationSet, ClientSet, Configuration
 from tests.conformance.suite import Report, needed
 
 FILE = Path(__file__).with_name("expected.yaml")
-_WHERE = {some.leg: {field.name for field in fields(some)} for some in (Configuration, ClientSet)}
+_WHERE = {some.leg: {field.name for field in fields(some)} for some in (Configuration, ClientSet, AuthorizationSet)}
 _KEYS = {"scenarios", "where", "reason"}
 
 
@@ -29,7 +29,7 @@ class Expectation:
     where: dict[str, str]
     reason: str
 
-    def covers(self, configuration: Configuration | ClientSet) -> bool:
+    def covers(self, configuration: Arrangement) -> bool:
         return all(str(getattr(configuration, key)) == value for key, value in self.where.items())
 
 
@@ -61,7 +61,7 @@ def load(leg: str = "server") -> list[Expectation]:
     return parse(FILE.read_text(), leg)
 
 
-def judge(report: Report, configuration: Configuration | ClientSet, expectations: Iterable[Expectation]) -> Verdict:
+def judge(report: Report, configuration: Arrangement, expectations: Iterable[Expectation]) -> Verdict:
     """The reference run without Callboard has no excuse, whatever the list says."""
     applying = [] if configuration.direct else [entry for entry in expectations if entry.covers(configuration)]
     known = {outcome.scenario for outcome in report.outcomes}
@@ -75,7 +75,7 @@ def judge(report: Report, configuration: Configuration | ClientSet, expectations
 
 
 async def judged(
-    run: Callable[[], Awaitable[Report]], configuration: Configuration | ClientSet, expectations: Iterable[Expectation]
+    run: Callable[[], Awaitable[Report]], configuration: Arrangement, expectations: Iterable[Expectation]
 ) -> tuple[Report, Verdict]:
     """The suite has time limits of its own, which a busy machine breaks: a fault counts when it is there twice."""
     listed = list(expectations)
@@ -87,7 +87,7 @@ async def judged(
     return report, verdict
 
 
-def idle(expectations: Iterable[Expectation], configurations: Iterable[Configuration | ClientSet]) -> list[str]:
+def idle(expectations: Iterable[Expectation], configurations: Iterable[Arrangement]) -> list[str]:
     """Scenarios of entries that no configuration runs."""
     run = list(configurations)
     return [

@@ -48,7 +48,7 @@ _AT_ONCE = 3
 _RUN_SECONDS = 90.0
 _SCENARIO_MILLISECONDS = 10_000
 _STAMP = re.compile(r"-\d{4}-\d\d-\d\dT[\d-]+Z$")
-_CHECKS = {"server": "checks.yaml", "client": "client_checks.yaml"}
+_CHECKS = {"server": "checks.yaml", "client": "client_checks.yaml", "authorization": "authorization_checks.yaml"}
 _FAULTS = {"FAILURE": "failed", "WARNING": "warned", "SKIPPED": "skipped"}
 
 

@@ -237,3 +237,18 @@ async def test_servers_with_a_command_can_be_switched_off(rig: Rig) -> None:
     assert [(line.state, line.owner) for line in lines] == [("OFFLINE", False)]
     assert "switched off" in lines[0].problem
     assert "switched off" in (await rig.probe(command=("mcp-server-time",))).problem
+
+
+async def test_only_listed_commands_run_and_with_no_environment_that_changes_them(rig: Rig) -> None:
+    await stdio(rig, "crash", "crash")
+    await rig.room(stdio_commands="mcp-server-time --local-timezone *")
+
+    async def refused() -> bool:
+        lines = [line for status in await rig.statuses() for line in status.servers]
+        return [(line.state, "not among those" in line.problem) for line in lines] == [("OFFLINE", True)]
+
+    await eventually(refused)
+    assert "not among those" in (await rig.probe(command=("sh", "-c", "mcp-server-time"))).problem
+    listed = ("mcp-server-time", "--local-timezone", "UTC")
+    assert "LD_PRELOAD" in (await rig.probe(command=listed, env={"LD_PRELOAD": "/tmp/x.so"})).problem
+    assert (await rig.probe(command=listed)).problem == ""

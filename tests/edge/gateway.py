@@ -29,9 +29,17 @@ from tests.authsvc.stack import permissions_of
 from tests.edge.issuing import Issuer
 from tests.support.backends import ContainerNats, free_port, nats_server
 from tests.support.stack import META
+from tests.support.waiting import eventually
 
 OPEN = "open"
 """The playbook that takes callers without a token."""
+
+_LISTING = {
+    "Accept": "application/json, text/event-stream",
+    "MCP-Protocol-Version": "2026-07-28",
+    "Mcp-Method": "tools/list",
+}
+_LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
 
 
 class Gateway:
@@ -49,22 +57,16 @@ class Gateway:
         async with httpx2.AsyncClient(timeout=10) as http:
             return await http.request(method, f"{self.url}{path}", headers=headers, **more)
 
-    async def twice(self, method: str, path: str, token: str) -> httpx2.Response:
-        """With two Authorization headers, the last of them good."""
-        headers = [("Authorization", "Bearer x"), ("Authorization", f"Bearer {token}")]
-        async with httpx2.AsyncClient(timeout=10) as http:
-            return await http.request(method, f"{self.url}{path}", headers=headers)
-
     async def listed(self, token: str | None = None, path: str = "/p/acme/start/mcp", **more: Any) -> httpx2.Response:
         """`tools/list` in the stateless era."""
-        headers = {
-            "Accept": "application/json, text/event-stream",
-            "MCP-Protocol-Version": "2026-07-28",
-            "Mcp-Method": "tools/list",
-            **more.pop("headers", {}),
-        }
-        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
-        return await self.request("POST", path, token, json=body, headers=headers, **more)
+        headers = {**_LISTING, **more.pop("headers", {})}
+        return await self.request("POST", path, token, json=_LIST, headers=headers, **more)
+
+    async def listed_with_two(self, token: str, path: str) -> httpx2.Response:
+        """The same with two Authorization headers, the last of them good."""
+        headers = [*_LISTING.items(), ("Authorization", "Bearer x"), ("Authorization", f"Bearer {token}")]
+        async with httpx2.AsyncClient(timeout=10) as http:
+            return await http.post(f"{self.url}{path}", headers=headers, json=_LIST)
 
     async def revoke(self, grant: str) -> None:
         """End a grant, and tell the edges."""
@@ -133,7 +135,13 @@ async def running_edge(gateway: Gateway, nats: EmbeddedNats | ContainerNats, cre
     settings = EdgeSettings(port=port, public_url=gateway.url, nats_url=nats.url, nats_credentials=credentials)
     edge = Edge(settings, "e1")
     await edge.start()
+
+    async def answers() -> bool:
+        return (await gateway.request("GET", "/jwks.json")).status_code == 200
+
     try:
+        # Starting takes the loop of the other rooms too, which may lose their connections over it for a moment.
+        await eventually(answers, within=20, every=0.05)
         yield
     finally:
         await edge.stop()

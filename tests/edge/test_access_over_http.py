@@ -88,9 +88,11 @@ async def test_malformed_and_misplaced_tokens_are_400_without_a_challenge(gatewa
         await gateway.request("GET", f"{DOOR}?access_token={token}"),
         await gateway.request("POST", f"{DOOR}?x=1&access_token={token}", token),
         await gateway.request("POST", f"/p/acme/start/message?access_token={token}", token),
-        await gateway.twice("GET", DOOR, token),
+        await gateway.listed_with_two(token, DOOR),
     ]
     assert [answer.status_code for answer in answers] == [400] * 5
+    codes = [answer.json()["error"]["data"]["code"] for answer in answers]
+    assert codes == ["auth.malformed", *["argument.invalid"] * 3, "auth.malformed"]
     assert not any("www-authenticate" in answer.headers for answer in answers)
 
 
@@ -256,6 +258,14 @@ async def test_metadata_is_made_from_the_path_and_tells_nothing_else(gateway: Ga
 async def test_what_is_no_endpoint_has_no_metadata(gateway: Gateway, path: str) -> None:
     answer = await gateway.request("GET", f"/.well-known/oauth-protected-resource{path}")
     assert (answer.status_code, answer.json()) == (404, {"error": "not_found"})
+
+
+async def test_whatever_a_client_probes_for_is_answered_in_json(gateway: Gateway) -> None:
+    for path in ("/.well-known/nothing", "/.well-known/openid-configuration/p/acme/start/mcp"):
+        answer = await gateway.request("GET", path)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/json"
+        assert isinstance(answer.json(), dict)
 
 
 async def test_the_key_set_has_public_halves_only(gateway: Gateway) -> None:

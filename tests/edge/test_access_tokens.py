@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from callboard_authsvc.signing.material import make
 from callboard_edge.auth import signing_keys
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.mcp.answers import PROBLEM_STATUS, challenge
+from callboard_edge.mcp.gate import call_expiry_of, expiry_of
 from tests.edge.issuing import PUBLIC, TOKEN, Issuer, principal
 
 HERE = ("acme", "start")
@@ -142,6 +144,17 @@ async def test_a_clock_may_be_half_a_minute_off() -> None:
     early = issuer.token(iat=int(time.time()) + 20)
     for token in (late, early):
         assert await issuer.edge().authenticate(f"Bearer {token}", HERE)
+
+
+async def test_a_call_may_end_after_an_access_token_and_a_stream_ends_with_it() -> None:
+    """Others of the same grant follow it; a call of an hour's last minute would be cancelled for nothing."""
+    issuer = Issuer()
+    claims = issuer.claims()
+    found = await issuer.edge().authenticate(f"Bearer {issuer.token(exp=claims['exp'])}", HERE)
+    assert (call_expiry_of(found), expiry_of(found)) == (None, claims["exp"] + 30)
+    until = datetime.now(UTC)
+    looked_up = principal("key-1", expires_at=until)
+    assert call_expiry_of(looked_up) == expiry_of(looked_up) == until.timestamp()
 
 
 async def test_a_known_token_is_good_at_its_own_place_only_and_nobody_is_asked_again() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from callboard_edge import stalled
+from callboard_edge import stalled, whole_answers
 
 HEAD = b"HTTP/1.1 200 OK\r\nx-a: b\r\ncontent-length: 5\r\n\r\n"
 
@@ -22,7 +22,18 @@ class App:
         self.go = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            await self.go.wait()
+            await send({"type": "websocket.send", "text": "here"})
+            return
         path, body = scope["path"], {"type": "http.response.body"}
+        if path == "/body":
+            try:
+                while (await receive())["more_body"]:
+                    pass
+            except TimeoutError:
+                path = "/"
         length = [] if path == "/stream" else [(b"content-length", b"7" if path == "/wrong" else b"5")]
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"b"), *length]})
         if path == "/fails":
@@ -31,7 +42,7 @@ class App:
             await self.go.wait()
         if path == "/parts":
             await send({**body, "body": b"he", "more_body": True})
-        text = {"HEAD": b"", "GET": b"hello"}[scope["method"]]
+        text = b"" if scope["method"] == "HEAD" else b"hello"
         await send({**body, "body": text[2:] if path == "/parts" else text})
 
 
@@ -47,6 +58,10 @@ class Client:
     async def read(self) -> bytes:
         return await asyncio.wait_for(self._reader.read(65_536), 10)
 
+    async def nothing_for(self, seconds: float) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(self._reader.read(1), seconds)
+
     async def exactly(self, expected: bytes) -> bool:
         return await asyncio.wait_for(self._reader.readexactly(len(expected)), 10) == expected
 
@@ -55,7 +70,14 @@ class Client:
 async def client() -> AsyncIterator[Client]:
     app = App()
     config = uvicorn.Config(
-        app, http=stalled.HttpProtocol, lifespan="off", log_config=None, server_header=False, date_header=False
+        app,
+        http=stalled.HttpProtocol,
+        ws=stalled.SocketProtocol,
+        lifespan="off",
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=1,
     )
     server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -105,3 +127,31 @@ async def test_an_answer_that_fails_before_its_body_is_a_whole_500(client: Clien
     said = await client.read()
     assert said.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert b"200" not in said
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_answers, "BODY_SECONDS", 0.1)
+    client.ask("/body", "POST", "Content-Length: 10\r\n")
+    assert await client.exactly(HEAD + b"hello")
+
+
+async def test_a_connection_that_nobody_uses_is_closed_in_time_however_much_was_asked_on_it(client: Client) -> None:
+    loop = asyncio.get_running_loop()
+    for _ in range(3):
+        client.ask("/")
+        assert await client.exactly(HEAD + b"hello")
+        await client.nothing_for(0.3)
+    since = loop.time()
+    assert await client.read() == b""
+    assert 0.4 < loop.time() - since < 5
+
+
+async def test_a_web_socket_on_a_connection_that_was_used_before_is_not_taken_for_idle(client: Client) -> None:
+    client.ask("/")
+    assert await client.exactly(HEAD + b"hello")
+    key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    client.ask("/", more=f"Connection: Upgrade\r\nUpgrade: websocket\r\n{key}")
+    assert (await client.read()).startswith(b"HTTP/1.1 101 ")
+    await client.nothing_for(1.3)
+    client.app.go.set()
+    assert (await client.read()).endswith(b"here")

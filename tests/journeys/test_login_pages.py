@@ -83,6 +83,37 @@ async def test_the_form_is_taken_from_its_own_page_alone_and_leads_nowhere_else(
         assert await whose(stack, session) == ""
 
 
+async def test_an_invitation_is_used_on_its_page_by_a_new_person_and_by_one_who_is_signed_in(stack: Stack) -> None:
+    organisation = await organisation_of(stack)
+    await stack.apply(f"version: 1\norganisation: {organisation}-too\nplaybooks: {{}}\n")
+    first = await stack.cli_json("member", "invite", "viewer", "--org", organisation)
+    second = await stack.cli_json("member", "invite", "operator", "--org", f"{organisation}-too")
+    async with Visitor() as visitor, Visitor() as other:
+        page = await visitor.get(f"{stack.url}/join", params={"invitation": first["token"]})
+        new = {"email": f"eve@{organisation}.example", "name": "<b>Eve</b>"}
+        short = await visitor.submit(page, "/join", **new, password="too short")
+        assert (short.status_code, "<b>Eve" in short.text, "at least 12" in short.text) == (400, False, True)
+        fields = {**Form(page.text).fields, **new, "password": PASSWORD}
+        for headers in ({}, {"Origin": "https://evil.example"}):
+            assert (await visitor.post(f"{stack.url}/join", data=fields, headers=headers)).status_code == 403
+        own = visitor.from_own_page(f"{stack.url}/join")
+        assert (await other.post(f"{stack.url}/join", data=fields, headers=own)).status_code == 403
+        joined = await visitor.submit(page, "/join", **new, password=PASSWORD)
+        assert (joined.status_code, joined.headers["location"]) == (303, "/login")
+        assert await whose(stack, visitor.cookies[COOKIE]) == new["email"]
+
+        page = await visitor.get(f"{stack.url}/join", params={"invitation": second["token"]})
+        welcome = await visitor.submit(page, "/join")
+        assert "operator" in welcome.text
+        used = await other.submit(
+            await other.get(f"{stack.url}/join", params={"invitation": first["token"]}),
+            "/join",
+            email="x@example.com",
+            password=PASSWORD,
+        )
+        assert used.status_code == 404
+
+
 async def test_who_guesses_is_told_when_to_try_again(stack: Stack) -> None:
     ann = await member(stack, await organisation_of(stack))
     async with Visitor() as visitor:

@@ -131,6 +131,7 @@ async def test_another_client_with_the_persons_session_has_to_ask_again_and_is_d
 
         async def allow(link: str) -> None:
             await page.goto(link)
+            assert await page.evaluate("getComputedStyle(document.querySelector('main')).maxWidth") == "432px", "styled"
             await page.get_by_role("button", name="Allow").click()
             await expect(page.get_by_role("heading")).to_have_text("Back in the client")
 

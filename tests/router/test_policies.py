@@ -71,7 +71,8 @@ def test_a_policy_concerns_whoever_it_names_in_any_way_and_without_names_everybo
     policy = CompiledPolicy("p", PolicyDefinition(callers=named, playbooks=("ops-*",)))
     for caller in (Caller("bot-1", "", ""), Caller("x", "k1", ""), Caller("x", "k2", "ann")):
         assert policy.concerns(caller)
-    assert not policy.concerns(Caller("robot-1", "k2", "bob"))
+    assert policy.concerns(Caller("person", "", "", "bot-of-oauth"))
+    assert not policy.concerns(Caller("robot-1", "k2", "bob", "other"))
     assert not CompiledPolicy("p", PolicyDefinition(callers=PolicyCallers(keys=("",)))).concerns(Caller("", "", ""))
     assert CompiledPolicy("p", PolicyDefinition()).concerns(Caller("anonymous", "", ""))
     assert policy.holds_for("ops-eu")

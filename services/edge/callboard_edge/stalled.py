@@ -65,6 +65,7 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
     _whole: object = None
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _idle_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody is there, and has to say something."""
@@ -91,6 +92,41 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
         """It is over."""
         self._forget_head()
         super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """An answer is whole: on with the next request, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        loop = asyncio.get_running_loop()
+        self._idle_since = loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that was idle for so long. One timer runs on, whatever is asked meanwhile."""
+        self.timeout_keep_alive_task = None
+        if self.transport.is_closing() or (self.cycle is not None and not self.cycle.response_complete):
+            return
+        loop = asyncio.get_running_loop()
+        due = self._idle_since + self.timeout_keep_alive
+        if loop.time() < due:
+            self.timeout_keep_alive_task = loop.call_at(due, self.timeout_keep_alive_handler)
+        else:
+            self.transport.close()
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection is another protocol's from here on."""
+        super()._unset_keepalive_if_required()
+        super().handle_websocket_upgrade()
+
+    def _unset_keepalive_if_required(self) -> None:
+        if self.transport.is_closing():
+            super()._unset_keepalive_if_required()
 
     def _take_part_of_head(self, size: int) -> None:
         self._head_bytes += size

@@ -1,14 +1,18 @@
 """uvicorn writes the head of an answer and its body one after the other: two packets, and two ways into the kernel.
 
-Here the head of an answer of known length waits for its body. Above: uvicorn's HTTP protocol (`stalled.HttpProtocol`).
+Here the head of an answer of known length waits for its body. And a body that does not come is waited for for a while
+only, with a timer for those that are not here yet. Above: uvicorn's HTTP protocol (`stalled.HttpProtocol`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE, RequestResponseCycle
+
+BODY_SECONDS = 30.0
 
 
 @lru_cache(maxsize=1024)
@@ -22,6 +26,16 @@ class WholeAnswers(RequestResponseCycle):
     """One request and its answer; the class of a cycle once uvicorn has made it."""
 
     _head: Any = None
+    _body_due = 0.0
+
+    async def receive(self) -> Any:
+        """One ASGI message of the request; raises TimeoutError when its body is not whole in time."""
+        if not self.more_body or self.disconnected or self.response_complete:
+            return await super().receive()
+        if not self._body_due:
+            self._body_due = asyncio.get_running_loop().time() + BODY_SECONDS
+        async with asyncio.timeout_at(self._body_due):
+            return await super().receive()
 
     async def send(self, message: Any) -> None:
         """One ASGI message of the answer."""

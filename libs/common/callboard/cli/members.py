@@ -54,7 +54,8 @@ def invite(args: Namespace, out: Output) -> int:
     out.talk(
         f"invitation {made.invitation} as {made.role}, until {made.expires_at:%Y-%m-%d %H:%M} UTC, shown this once"
     )
-    out.talk(f"who has it joins with `callboard login EMAIL --url {url} --invitation TOKEN`")
+    out.talk(f"who has it opens {url}/join?invitation=TOKEN in a browser,")
+    out.talk(f"or joins with `callboard login EMAIL --url {url} --invitation TOKEN`")
     return OK
 
 

@@ -13,7 +13,7 @@ PLANS: Final = ("free", "team", "business", "unlimited")
 
 
 def add_people(commands: Commands) -> None:
-    """`login`, `me`, `member` and `project`."""
+    """`login`, `me`, `member`, `project`, `grant` and `oauth-client`."""
     login = command(commands, "login", "login:login", "sign in, and print a key of your own", org=True)
     login.add_argument("email")
     login.add_argument("--url", default="", help="where Callboard is (default: CALLBOARD_URL, or that of --data-dir)")
@@ -43,6 +43,7 @@ def add_people(commands: Commands) -> None:
     reset = command(member, "reset-password", "members:reset_password", "make a link to set another password")
     reset.add_argument("email")
     _projects(commands)
+    _grants(commands)
 
 
 def _role(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +63,25 @@ def _projects(commands: Commands) -> None:
     dissolve = command(project, "rm", "members:remove_project", "dissolve a project; its playbooks stay", org=True)
     dissolve.add_argument("name")
     why(dissolve, required=False)
+
+
+def _grants(commands: Commands) -> None:
+    grant = group(commands, "grant", "what clients that came by OAuth may do, and for whom")
+    listed = command(grant, "ls", "grants:list_grants", "list them, the newest first", org=True)
+    revoke = command(grant, "revoke", "grants:revoke_grant", "refuse all tokens of one from now on", org=True)
+    for each in (listed, revoke):
+        each.add_argument("--mine", action="store_true", help="your own, in whichever organisation")
+    revoke.add_argument("grant")
+    why(revoke, required=False)
+    clients = group(commands, "oauth-client", "OAuth clients of service accounts")
+    command(clients, "ls", "grants:list_clients", "list them", org=True)
+    text = "make one that acts as a service account; its secret is shown this once"
+    add = command(clients, "add", "grants:add_client", text, org=True)
+    add.add_argument("account")
+    add.add_argument("--title", default="", help="how it is listed (default: as the account)")
+    add.add_argument("--public-keys", default="", metavar="FILE", help="a JWK set: it signs, and has no secret")
+    remove = command(clients, "rm", "grants:remove_client", "refuse one, and all that it was granted", org=True)
+    remove.add_argument("client_id", metavar="CLIENT")
 
 
 def add_plans(org: Commands) -> None:

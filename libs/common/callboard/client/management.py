@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from callboard.client.assignments import Assignments
+from callboard.client.granting import Granting
 from callboard.client.mcp import McpEndpoint
 from callboard.client.people import People
 from callboard.client.policing import Policing
@@ -51,7 +52,7 @@ from callboard.contracts.records import (
 from callboard.contracts.upstream_sign_in import SignInLink, SignIns
 
 
-class Callboard(Assignments, People, Policing, OutgoingWebhooks):
+class Callboard(Assignments, Granting, People, Policing, OutgoingWebhooks):
     """A Callboard at `url`. Every method raises `Problem` when refused and `Unreachable` when nobody answers."""
 
     def playbook_endpoint(self, organisation: str, playbook: str) -> McpEndpoint:

@@ -126,6 +126,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_
     its role and permissions (see `kernel.permissions`). Without a member it is None, and the scopes alone count.
     A signed-in person belongs to no single organisation: `organisation` is empty.
     `renewed`: its token is one of a series, so that a call which began with one may end after it.
+    `oauth_client`: the id of the client that a grant was given to.
     """
 
     key_id: str
@@ -137,6 +138,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, tag="principal", tag_
     member: str = ""
     grants: dict[str, tuple[str, ...]] | None = None
     renewed: bool = False
+    oauth_client: str = ""
 
 
 class TokenRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="token.revoked", tag_field="type"):

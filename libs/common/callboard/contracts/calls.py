@@ -33,7 +33,8 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     `selection`: the request is to all playbooks that these globs select (`kernel.permissions.selection_of`), and the
     subject names `subjects.SEVERAL`. `replay_of` names the recorded call that an operator runs again; no client can
     set it. `reached`: the `seq` of the organisation's log that agents of this edge were told of; the answer comes from
-    no earlier state. `member` and `address` are the caller's, for policies and limits; empty where there is none.
+    no earlier state. `member`, `address` and `oauth_client` are the caller's, for policies and limits; empty
+    where there is none.
     """
 
     call_id: str
@@ -57,6 +58,7 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     reached: int = 0
     member: str = ""
     address: str = ""
+    oauth_client: str = ""
 
 
 class CallHead(msgspec.Struct, frozen=True, array_like=True):

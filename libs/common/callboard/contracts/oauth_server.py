@@ -62,7 +62,8 @@ class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.client",
 class BeginAuthorization(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.begin", tag_field="type"):
     """An authorization request whose client and redirect URI are good. `challenge` is S256.
 
-    `named`: the client sent `redirect_uri`. No `scopes`: what a playbook needs. No `resource`: a token for nothing.
+    `address`: as in `RegisterClient`. `named`: the client sent `redirect_uri`. No `scopes`: what a playbook needs.
+    No `resource`: a token for nothing.
     """
 
     client_id: str
@@ -72,6 +73,7 @@ class BeginAuthorization(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.b
     state: str | None = None
     scopes: tuple[str, ...] = ()
     resource: str = ""
+    address: str = ""
 
     def __repr__(self) -> str:
         return f"BeginAuthorization({self.client_id!r})"

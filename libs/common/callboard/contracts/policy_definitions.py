@@ -29,9 +29,8 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class PolicyCallers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Whom a policy concerns: whoever one of these names. `clients` are globs of the names of tokens and OAuth clients.
-
-    `keys` are ids of tokens and grants, `members` those of persons and service accounts.
+    """Whom a policy concerns: whoever one of these names. `clients` are globs of names of tokens and of ids of OAuth
+    clients, `keys` are ids of tokens and grants, `members` those of persons and service accounts.
     """
 
     clients: tuple[Personal, ...] = ()

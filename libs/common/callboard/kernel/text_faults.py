@@ -6,6 +6,7 @@ mixture of scripts within one word, which is what a look-alike name needs).
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Any, Final
@@ -15,6 +16,9 @@ _BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 _TAGS: Final = range(0xE0000, 0xE0080)
 _SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "FULLWIDTH", "MATHEMATICAL")
 _SHOWN = 5
+_FLAG: Final = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f")
+"""The flag of a region (Unicode Technical Standard 51, ED-14a): the only use that tag characters have."""
+_OVERRIDES: Final = "\u202d\u202e"
 
 
 def text_faults(value: Any) -> list[str]:
@@ -24,6 +28,22 @@ def text_faults(value: Any) -> list[str]:
         for fault in _faults(text):
             found[fault] = None
     return list(found)
+
+
+def hidden_message(value: Any) -> str | None:
+    """What in the texts of plain data a model reads and a person cannot see; None: there is nothing of the kind.
+
+    Text in tag characters is seen by nobody, and a text whose direction is overridden is seen as another one. All else
+    that is invisible (joiners, marks of direction, controls) has honest uses, and is only pointed out.
+    """
+    for text in _texts(value):
+        if text.isascii():
+            continue
+        if any(ord(one) in _TAGS for one in _FLAG.sub("", text)):
+            return "text in tag characters"
+        if any(one in text for one in _OVERRIDES):
+            return "text whose writing direction is overridden"
+    return None
 
 
 def visible(text: str) -> str:

@@ -67,7 +67,7 @@ class EmbeddedNats:
         return Child(
             name=name,
             argv=(str(nats_server_binary()), "-c", str(self._config_path)),
-            env={"PATH": os.defpath},
+            env={"PATH": os.defpath, "GOGC": "50"},
             log_path=self.log_path,
             ready=functools.partial(asyncio.to_thread, self.is_ready),
             prepare=self._prepare,

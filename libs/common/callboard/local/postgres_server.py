@@ -45,7 +45,7 @@ _SETTINGS: Final = {
     "fsync": "on",
     "synchronous_commit": "on",
     "max_connections": "120",
-    "shared_buffers": "64MB",
+    "shared_buffers": "40MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",

@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from callboard.contracts import subjects
+from callboard.contracts.layers import SYSTEM
 from callboard.contracts.problems import Problem, ProblemBody
 from callboard.platform.bus_wire import Direct, Take, Writer, wire
 from callboard.platform.postgres import UNREACHABLE
@@ -270,11 +271,17 @@ Handler = Callable[[Any], Awaitable[msgspec.Struct | None]]
 
 
 def register(
-    bus: Bus, subject: str, handler: Handler, *, queue: str | None = None, workers: int = 16, beyond: bool = False
+    bus: Bus,
+    subject: str,
+    handler: Handler,
+    *,
+    queue: str | None = None,
+    workers: int = 16,
+    confine: bool = True,
 ) -> None:
     """Subscribe a handler of one typed message through FastStream; `queue` shares the work of a room.
 
-    `beyond`: what it does is the installation's work, though the message names an organisation (`platform.walls`).
+    A message that names an organisation is handled behind that one's walls (`platform.walls`), unless `confine` is off.
     The message is decoded here and not by FastStream, which goes through plain data and so loses `msgspec.Raw`.
     """
     decode = msgspec.json.Decoder(next(iter(get_type_hints(handler).values()))).decode
@@ -285,9 +292,9 @@ def register(
         except msgspec.DecodeError as error:
             # msgspec names the field and the type it wants, never the value.
             raise Problem("argument.invalid", f"malformed message: {error}") from None
-        organisation = getattr(message, "organisation", "")
-        # What has none is asked before it is known whose it is, or by the installation.
-        with confined(organisation) if organisation and not beyond else contextlib.nullcontext():
+        organisation = getattr(message, "organisation", "") if confine else ""
+        # What has none is asked before it is known whose it is, or by the installation, as what is for its own log.
+        with contextlib.nullcontext() if organisation in ("", SYSTEM) else confined(organisation):
             answer = await handler(message)
         body = encode(answer) if answer is not None else b""
         if len(body) > bus.max_payload - 4096:

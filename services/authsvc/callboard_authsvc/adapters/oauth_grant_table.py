@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 import msgspec
@@ -13,6 +13,7 @@ from callboard.platform.walls import across
 from callboard_authsvc.oauth_server.domain import KEPT_GENERATIONS, Code, Grant, Refresh, Request
 
 _PACKAGE = "callboard_authsvc"
+_CODES_KEPT = timedelta(days=1)
 
 
 class OAuthGrantTable:
@@ -55,9 +56,9 @@ class OAuthGrantTable:
         )
         return found
 
-    async def listed(self, organisation: str, member: str, ended_after: datetime) -> list[Grant]:
+    async def listed(self, organisation: str, member: str, ended_after: datetime, used_after: datetime) -> list[Grant]:
         """Grants of an organisation, of a member, or of both (empty: any), the newest first."""
-        key = (organisation, member, ended_after)
+        key = (organisation, member, ended_after, used_after)
         rows = await persist(lambda: self.pool.fetch(sql(_PACKAGE, "oauth_grants"), *key))
         return [_grant(row) for row in rows]
 
@@ -84,9 +85,10 @@ class OAuthGrantTable:
     async def insert_code(
         self, connection: Connection, verifier: bytes, gid: str, request: Request, ends: datetime
     ) -> None:
-        """Add a code."""
+        """Add a code, and forget those of days ago: whoever comes with one of them is refused all the same."""
         row = (verifier, gid, request.redirect_uri, request.named, request.challenge, ends)
         await connection.execute(sql(_PACKAGE, "oauth_insert_code"), *row)
+        await connection.execute(sql(_PACKAGE, "oauth_forget_codes"), ends - _CODES_KEPT)
 
     async def code(self, verifier: bytes) -> Code | None:
         """The code, spent or not."""

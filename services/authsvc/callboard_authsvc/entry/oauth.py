@@ -84,8 +84,8 @@ def _register_authorization(bus: Bus, use: OAuthDependencies) -> None:
     register(bus, subjects.CLIENT, client)
     register(bus, subjects.BEGIN_AUTHORIZATION, begun)
     register(bus, subjects.CONSENT, consent)
-    # Requests and their clients are the installation's; the organisation is what the person chose.
-    register(bus, subjects.GIVE_CONSENT, given, beyond=True)
+    # The organisation in it is one that a person chose, for a request that is nobody's yet.
+    register(bus, subjects.GIVE_CONSENT, given, confine=False)
     register(bus, subjects.REFUSE_CONSENT, denied)
 
 

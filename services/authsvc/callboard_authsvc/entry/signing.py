@@ -19,4 +19,4 @@ def register_signing(bus: Bus, use: SigningDependencies) -> None:
         return await rotate_signing_key(command, use)
 
     register(bus, subjects.SIGNING_KEYS, keys)
-    register(bus, subjects.ROTATE_SIGNING_KEY, rotate, beyond=True)
+    register(bus, subjects.ROTATE_SIGNING_KEY, rotate)

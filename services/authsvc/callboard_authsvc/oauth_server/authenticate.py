@@ -20,6 +20,8 @@ async def authenticated(proof: ClientProof, use: OAuthDependencies) -> Client:
         case "private_key_jwt":
             if not proof.assertion:
                 raise unknown_client()
+            # Its keys are another matter.
+            client = await client_of(client_id, use)
             await check_client_assertion(proof.assertion, client, use)
         case "client_secret_basic" | "client_secret_post":
             # In the header or in the body: a client that mixes them up has shown the secret all the same.

@@ -19,12 +19,16 @@ from callboard_authsvc.oauth_server.domain import (
     scopes_wanted,
 )
 from callboard_authsvc.oauth_server.find_client import client_of
+from callboard_authsvc.oauth_server.limit import limit
 
 _MAX_STATE: Final = 4096
+REQUESTS: Final = 300
+"""Of one address, within a quarter of an hour."""
 
 
 async def begin_authorization(command: BeginAuthorization, use: OAuthDependencies) -> AuthorizationBegun:
-    """Raises `oauth.refused`: `invalid_client`, `invalid_request`, `invalid_scope`, `invalid_target`."""
+    """Raises `oauth.refused` (`invalid_client`, `invalid_request`, `_scope`, `_target`) or `oauth.too_many`."""
+    await limit("oauth request", command.address, REQUESTS, use)
     client = await client_of(command.client_id, use, stale=True)
     if fault_of(command.redirect_uri, use.private_uris) is not None or not has_redirect_uri(
         client, command.redirect_uri

@@ -8,17 +8,18 @@ from callboard.contracts.access_events import GrantEnd
 from callboard.contracts.oauth_server import AskGrants, GrantLine, Grants, RevokeGrant
 from callboard.contracts.playbooks import Done
 from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
-from callboard_authsvc.oauth_server.domain import LISTED, Grant, unknown_grant
+from callboard_authsvc.oauth_server.domain import LISTED, REFRESH_LIFE, Grant, unknown_grant
 from callboard_authsvc.oauth_server.end import end_grant
 
 
 async def list_grants(question: AskGrants, use: OAuthDependencies) -> Grants:
-    """The newest first. Raises `organisation.unknown`."""
+    """The newest first, without those that nobody can use any more. Raises `organisation.unknown`."""
     if question.organisation:
         await use.organisations.require(question.organisation)
     elif not question.member:
         return Grants(grants=())
-    found = await use.grants.listed(question.organisation, question.member, use.clock() - LISTED)
+    now = use.clock()
+    found = await use.grants.listed(question.organisation, question.member, now - LISTED, now - REFRESH_LIFE)
     return Grants(grants=tuple(_line(grant) for grant in found))
 
 

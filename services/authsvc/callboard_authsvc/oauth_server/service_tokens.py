@@ -45,9 +45,9 @@ async def exchange_assertion(command: ExchangeAssertion, use: OAuthDependencies)
     if command.resource and place_of(use.issuer, command.resource) != place:
         raise refused("invalid_target", "the assertion is for another resource")
     subject = claims.get("sub")
-    person = (
-        await use.external.person_of(trusted.provider.provider.issuer, subject) if isinstance(subject, str) else None
-    )
+    issuer = trusted.provider.provider.issuer
+    readable = isinstance(subject, str) and subject.isprintable()
+    person = await use.external.person_of(issuer, str(subject)) if readable else None
     if person is None:
         raise bad_assertion()
     allowed = claims.get("scope", "")

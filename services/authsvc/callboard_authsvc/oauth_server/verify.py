@@ -40,6 +40,7 @@ async def principal_of_grant(grant: Grant, use: OAuthDependencies) -> Principal 
         playbooks=(grant.playbook,) if grant.playbook else (),
         member=grant.member,
         grants=rights,
+        oauth_client=grant.client_id,
     )
 
 

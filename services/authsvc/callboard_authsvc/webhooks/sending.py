@@ -20,6 +20,7 @@ from callboard.contracts.webhook_events import WebhookEvent
 from callboard.contracts.webhooks import WebhookMessage
 from callboard.platform.event_store import Connection, new_id, published_of
 from callboard.platform.postgres import UNREACHABLE
+from callboard.platform.walls import confined
 from callboard_authsvc.webhooks.attempt import Outcome, delivery_of, send
 from callboard_authsvc.webhooks.dependencies import WebhookDependencies
 from callboard_authsvc.webhooks.domain import WEBHOOK, Disable, message_id, pause_before, stream_of, wanted
@@ -92,8 +93,9 @@ class Sending:
     async def _serve(self, claim: Claim) -> None:
         try:
             held: Claim | None = claim
-            while held is not None:
-                held = await self._some(held)
+            with confined(claim.organisation):
+                while held is not None:
+                    held = await self._some(held)
         except UNREACHABLE as error:
             log.info("webhook_waits", reason=type(error).__name__)
         except Exception:

@@ -14,6 +14,7 @@ from callboard.contracts.definitions import CacheHint, Catalogue, CatalogueItem
 from callboard.kernel.digest import digest_of, digest_of_json
 from callboard.kernel.param_headers import annotation_fault
 from callboard.kernel.plain_json import plain
+from callboard.kernel.text_faults import hidden_message
 from callboard_connectors.discovery.schema_rules import schema_fault
 
 Kind = Literal["tools", "prompts", "resources", "templates"]
@@ -78,6 +79,8 @@ def _judged(kind: Kind, raw: bytes, position: int) -> CatalogueItem:
     problem = _name_fault(kind, name)
     if problem is None and kind == "tools":
         problem = _tool_fault(data)
+    if problem is None and (hidden := hidden_message(data)):
+        problem = f"has {hidden}, which a model reads and a person cannot see"
     shown = name if isinstance(name, str) and name else _unnamed(position)
     return CatalogueItem(name=shown, digest=digest_of_json(raw), raw=msgspec.Raw(raw), problem=problem)
 

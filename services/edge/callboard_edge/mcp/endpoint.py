@@ -5,7 +5,6 @@ Follow one request: gate (Host, Origin, path) > token > body > era > `legacy` or
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -52,7 +51,6 @@ _ALLOW_OTHER: dict[str, Headers] = {
     "ws": [(b"allow", b"GET, POST")],
 }
 _NO_STORE = (b"cache-control", b"no-store")
-BODY_SECONDS = 30.0
 
 
 class BodyTooLarge(Exception):
@@ -237,21 +235,12 @@ class McpEndpoint:
 
     async def _received(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         _check_media(headers)
-        task = asyncio.current_task()
-        assert task is not None
-        late: list[bool] = []
-        # Less than asyncio.timeout costs, and most bodies are here already.
-        timer = asyncio.get_running_loop().call_later(BODY_SECONDS, _give_up, task, late)
         try:
             return await self._body(headers, receive)
-        except asyncio.CancelledError:
-            if late and not task.uncancel():
-                raise Refused(-32600, "the body did not come in time") from None
-            raise
+        except TimeoutError:
+            raise Refused(-32600, "the body did not come in time") from None
         except BodyTooLarge:
             raise Problem("payload.too_large", f"the body is over {self._limit} bytes") from None
-        finally:
-            timer.cancel()
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         declared = headers.get(b"content-length", b"0")
@@ -271,11 +260,6 @@ class McpEndpoint:
             if size > self._limit:
                 raise BodyTooLarge
         return b"".join(parts)
-
-
-def _give_up(task: asyncio.Task[object], late: list[bool]) -> None:
-    late.append(True)
-    task.cancel()
 
 
 def _wanted(headers: dict[bytes, bytes]) -> tuple[bytes, bytes]:

@@ -61,6 +61,7 @@ class Asker(NamedTuple):
     session: str = ""
     expires: float | None = None
     member: str = ""
+    oauth_client: str = ""
 
 
 def expiry_of(principal: Principal) -> float | None:
@@ -76,7 +77,15 @@ def call_expiry_of(principal: Principal) -> float | None:
 def asker_of(principal: Principal, session: str = "") -> Asker:
     """The caller behind a request (and its session, where the era has any)."""
     anonymous = principal.organisation == ""
-    return Asker(principal.client, principal.key_id, anonymous, session, expiry_of(principal), principal.member)
+    return Asker(
+        principal.client,
+        principal.key_id,
+        anonymous,
+        session,
+        expiry_of(principal),
+        principal.member,
+        principal.oauth_client,
+    )
 
 
 BY_TOKEN = Place("", "", 0)

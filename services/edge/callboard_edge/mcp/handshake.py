@@ -233,6 +233,7 @@ class Handshake:
             reached=self._calls.reached(place.organisation),
             member=principal.member,
             address=address(),
+            oauth_client=principal.oauth_client,
         )
 
     async def _subscribe(

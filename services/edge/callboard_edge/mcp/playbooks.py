@@ -78,6 +78,7 @@ class Playbooks:
             selection=place.selection,
             reached=self._calls.reached(place.organisation),
             member=asker.member,
+            oauth_client=asker.oauth_client,
         )
         call = await self._calls.send(head, place.organisation, place.playbook, params)
         try:

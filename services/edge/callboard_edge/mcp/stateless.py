@@ -139,6 +139,7 @@ class Stateless:
             self._calls.reached(place.organisation),
             principal.member,
             address(),
+            principal.oauth_client,
         )
 
 

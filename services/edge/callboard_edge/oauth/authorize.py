@@ -55,7 +55,7 @@ class Authorize:
             return refusal("invalid_request", "redirect_uri: the client has not registered it")
         if given.get("code_challenge_method") != "S256":
             return self._wrong_method(client, asked, given)
-        provider = _Asking(self._bus, self._issuer, client, asked)
+        provider = _Asking(self._bus, self._issuer, client, asked, address)
         response = await AuthorizationHandler(cast(Provider, provider)).handle(request)
         if provider.begun:
             # Only the browser in which it was begun is asked.
@@ -120,11 +120,12 @@ class _Client(OAuthClientInformationFull):
 class _Asking:
     """What the SDK's handler wants to know, for one request."""
 
-    def __init__(self, bus: Bus, issuer: str, client: OAuthClient, asked: str) -> None:
+    def __init__(self, bus: Bus, issuer: str, client: OAuthClient, asked: str, address: str) -> None:
         self._bus = bus
         self._issuer = issuer
         self._client = client
         self._asked = asked
+        self._address = address
         self.begun = ""
 
     async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
@@ -149,6 +150,7 @@ class _Asking:
             state=params.state,
             scopes=tuple(params.scopes or ()),
             resource=params.resource or "",
+            address=self._address,
         )
         try:
             begun = await self._bus.ask(subjects.BEGIN_AUTHORIZATION, begin, AuthorizationBegun)
@@ -156,7 +158,7 @@ class _Asking:
             if problem.code == "oauth.refused":
                 error = str(problem.data.get("error", "invalid_request"))
                 return error_url(back, self._issuer, error, problem.message, params.state)
-            away = problem.http_status == 503
+            away = problem.http_status in (429, 503)
             error, text = ("temporarily_unavailable", problem.hint) if away else ("server_error", "try again later")
             return error_url(back, self._issuer, error, text, params.state)
         self.begun = begun.request

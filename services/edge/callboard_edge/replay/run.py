@@ -138,6 +138,7 @@ class Replays:
             param_headers=headers,
             replay_of=replay_of,
             member=principal.member,
+            oauth_client=principal.oauth_client,
         )
         call = await self._calls.send(head, place.organisation, place.playbook, params)
         try:

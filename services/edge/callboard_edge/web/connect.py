@@ -34,6 +34,7 @@ from callboard_edge.web.connect_page import agree_page, done_page, failed_page, 
 from callboard_edge.web.login import SIGN_OUT
 from callboard_edge.web.pages import Page, html, sent_on
 from callboard_edge.web.visitor import (
+    MAX_FORM,
     AnyRequest,
     form,
     login_for,
@@ -123,7 +124,12 @@ def connect_routes(bus: Bus, logins: Logins, public_url: str) -> list[Controller
     async def show(request: AnyRequest, handle: str) -> Page:
         return await connect.show(request, handle)
 
-    @post("/connect/{handle:str}", exception_handlers=refusals, include_in_schema=False)
+    @post(
+        "/connect/{handle:str}",
+        exception_handlers=refusals,
+        include_in_schema=False,
+        request_max_body_size=MAX_FORM,
+    )
     async def agree(request: AnyRequest, handle: str) -> Page:
         return await connect.agree(request, handle)
 

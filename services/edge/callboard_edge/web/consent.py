@@ -22,6 +22,7 @@ from callboard_edge.web.consent_page import consent_page, failed_page, not_allow
 from callboard_edge.web.login import SIGN_OUT
 from callboard_edge.web.pages import Page, html, sent_on
 from callboard_edge.web.visitor import (
+    MAX_FORM,
     AnyRequest,
     form,
     login_for,
@@ -96,7 +97,12 @@ def consent_routes(bus: Bus, logins: Logins, public_url: str) -> list[Controller
     async def show(request: AnyRequest, asked: str) -> Page:
         return await pages.show(request, asked)
 
-    @post("/consent/{asked:str}", exception_handlers=refusals, include_in_schema=False)
+    @post(
+        "/consent/{asked:str}",
+        exception_handlers=refusals,
+        include_in_schema=False,
+        request_max_body_size=MAX_FORM,
+    )
     async def decide(request: AnyRequest, asked: str) -> Page:
         return await pages.decide(request, asked)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from urllib.parse import urlsplit
 
 from callboard.contracts.oauth_server import Consent
 from callboard.contracts.people import PersonLine
@@ -20,7 +21,9 @@ def consent_page(asked: Consent, person: PersonLine, proof: str) -> str:
     if asked.client_host:
         lines.append(("Described at", inert(asked.client_host)))
     # A scheme of a program's own may have nothing where others have their host.
-    lines.append(("You will be sent to", inert(asked.redirect_host or asked.redirect_uri)))
+    there = inert(asked.redirect_host or asked.redirect_uri)
+    here = urlsplit(f"//{asked.redirect_host}").hostname in ("127.0.0.1", "::1", "localhost")
+    lines.append(("Sends you to", f"{there} (this computer)" if here else there))
     if asked.organisation:
         lines.append(("Organisation", asked.organisation))
     if asked.playbook or asked.union:

@@ -6,12 +6,9 @@ could vouch for the form, so it brings the text of a cookie that only our own or
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from typing import Any, Final
 
 from litestar import get, post
-from litestar.datastructures import Cookie
 from litestar.types import ControllerRouterHandler
 
 from callboard.contracts import subjects
@@ -32,9 +29,12 @@ from callboard_edge.auth.next_page import START, next_cookie, own_path
 from callboard_edge.web.login_page import sign_in_page, signed_in_page, signed_out_page
 from callboard_edge.web.pages import Page, html, problem_page, sent_on
 from callboard_edge.web.visitor import (
+    MAX_FORM,
     AnyRequest,
     address,
     form,
+    form_secret,
+    has_form_secret,
     origin_of,
     proof,
     require_own_form,
@@ -42,8 +42,7 @@ from callboard_edge.web.visitor import (
     visitor,
 )
 
-FORM: Final = "__Host-callboard-form"
-_FORM_SECONDS: Final = 3600
+TOO_OLD: Final = "This form was too old, or the browser keeps no cookies. Please try again."
 _WITHIN: Final = 25.0
 SIGN_OUT: Final = "sign out"
 _NOT_VOUCHED: Final = "Signing in at the identity provider did not work. Please try again."
@@ -71,10 +70,8 @@ class Login:
         require_own_form(request, self._origin)
         fields = await form(request)
         next_path = own_path(fields.get("next", ""))
-        expected = request.cookies.get(FORM, "")
-        if not expected or not hmac.compare_digest(fields.get("csrf", "").encode(), expected.encode()):
-            words = "This form was too old, or the browser keeps no cookies. Please try again."
-            return await self._form(request, next_path, fields.get("email", ""), words, 403)
+        if not has_form_secret(request, fields):
+            return await self._form(request, next_path, fields.get("email", ""), TOO_OLD, 403)
         command = SignIn(
             email=fields.get("email", ""),
             password=fields.get("password", ""),
@@ -118,11 +115,9 @@ class Login:
         self, request: AnyRequest, next_path: str, email: str = "", error: str = "", status: int = 200, **headers: str
     ) -> Page:
         ways = await self._bus.ask(subjects.WAYS_IN, AskWaysIn(), WaysIn)
-        # One that is there is kept, so that a form in another tab goes on working.
-        csrf = request.cookies.get(FORM, "") or secrets.token_urlsafe(32)
-        kept = Cookie(FORM, value=csrf, max_age=_FORM_SECONDS, secure=True, httponly=True, samesite="lax")
-        text = sign_in_page(next_path, csrf, external=ways.external, email=email[:320], error=error)
-        return html(text, status, [kept], **headers)
+        secret = form_secret(request)
+        text = sign_in_page(next_path, secret.value or "", external=ways.external, email=email[:320], error=error)
+        return html(text, status, [secret], **headers)
 
 
 def login_routes(bus: Bus, logins: Logins, public_url: str) -> list[ControllerRouterHandler]:
@@ -134,7 +129,7 @@ def login_routes(bus: Bus, logins: Logins, public_url: str) -> list[ControllerRo
     async def show(request: AnyRequest, next: str = "", failed: str = "") -> Page:
         return await login.show(request, next, failed=bool(failed))
 
-    @post("/login", exception_handlers=refusals, include_in_schema=False)
+    @post("/login", exception_handlers=refusals, include_in_schema=False, request_max_body_size=MAX_FORM)
     async def sign_in(request: AnyRequest) -> Page:
         return await login.sign_in(request)
 
@@ -142,7 +137,7 @@ def login_routes(bus: Bus, logins: Logins, public_url: str) -> list[ControllerRo
     async def to_provider(next: str = "") -> Page:
         return await login.to_provider(next)
 
-    @post("/logout", exception_handlers=refusals, include_in_schema=False)
+    @post("/logout", exception_handlers=refusals, include_in_schema=False, request_max_body_size=MAX_FORM)
     async def sign_out(request: AnyRequest) -> Page:
         return await login.sign_out(request)
 

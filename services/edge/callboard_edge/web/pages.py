@@ -36,10 +36,10 @@ h2{font-size:1rem;margin:1.25rem 0 .35rem}
 p{margin:0 0 .9rem;overflow-wrap:anywhere}
 .soft{color:var(--soft)}
 dl{margin:1rem 0;border:1px solid var(--line);border-radius:.6rem}
-dl div{padding:.55rem .8rem}
+dl div{padding:.5rem .8rem;display:flex;flex-wrap:wrap;gap:0 .75rem}
 dl div+div{border-top:1px solid var(--line)}
-dt{color:var(--soft);font-size:.85rem}
-dd{margin:0;overflow-wrap:anywhere}
+dt{color:var(--soft);flex:0 0 8.5rem}
+dd{margin:0;flex:1 1 11rem;overflow-wrap:anywhere}
 ul{margin:.25rem 0 1rem;padding-left:1.2rem}
 li{overflow-wrap:anywhere}
 label{display:block;font-weight:600;margin:0 0 .3rem}

@@ -8,11 +8,13 @@ it.
 from __future__ import annotations
 
 import hmac
+import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from litestar import Request
+from litestar.datastructures import Cookie
 
 from callboard.contracts.people import SignedIn
 from callboard.contracts.problems import Problem
@@ -20,7 +22,10 @@ from callboard_edge.auth.logins import Logins
 from callboard_edge.auth.next_page import START, own_path
 
 AnyRequest = Request[Any, Any, Any]
-_MAX_FIELDS = 16
+FORM: Final = "__Host-callboard-form"
+MAX_FORM: Final = 64_000
+_FORM_SECONDS: Final = 3600
+_MAX_FIELDS: Final = 16
 
 
 def login_for(request: AnyRequest) -> str:
@@ -59,6 +64,19 @@ def require_own_form(request: AnyRequest, origin: str) -> None:
     site = request.headers.get("sec-fetch-site", "same-origin")
     if site != "same-origin" or request.headers.get("origin", "").lower() != origin:
         raise Problem("auth.forbidden", "the form was sent from another page than Callboard's own")
+
+
+def form_secret(request: AnyRequest) -> Cookie:
+    """What a form brings along before anybody is signed in: the text of a cookie that only our origin can set."""
+    # One that is there is kept, so that a form in another tab goes on working.
+    value = request.cookies.get(FORM, "") or secrets.token_urlsafe(32)
+    return Cookie(FORM, value=value, max_age=_FORM_SECONDS, secure=True, httponly=True, samesite="lax")
+
+
+def has_form_secret(request: AnyRequest, fields: Mapping[str, str]) -> bool:
+    """Whether the form was made for this browser."""
+    expected = request.cookies.get(FORM, "")
+    return bool(expected) and hmac.compare_digest(fields.get("csrf", "").encode(), expected.encode())
 
 
 def origin_of(url: str) -> str:

@@ -94,7 +94,7 @@ class Served:
         kept = self._combined.setdefault(organisation, {})
         caller: tuple[object, ...] = ()
         if organisation in self._books:
-            caller = (head.client, head.principal, head.member)
+            caller = (head.client, head.principal, head.member, head.oauth_client)
         key = (head.selection, *caller, *others.items())
         found = kept.get(key)
         if found is None or (caller and time.time() >= self._next_times):

@@ -69,12 +69,12 @@ class PlaybookPolicing:
         self._book = book
         self._policies = policies
         self._whole = whole
-        self._callers: dict[tuple[str, str, str], _Kept] = {}
+        self._callers: dict[tuple[str, str, str, str], _Kept] = {}
         self._views: dict[tuple[str, ...], _Kept] = {}
 
     def view(self, head: RpcHead) -> CompiledPlaybook:
         """One look-up for a caller that was here before."""
-        key = (head.client, head.principal, head.member)
+        key = (head.client, head.principal, head.member, head.oauth_client)
         kept = self._callers.get(key)
         if kept is None or (kept.until < inf and time.time() >= kept.until):
             if len(self._callers) >= MAX_CALLERS:

@@ -26,6 +26,7 @@ class Caller(NamedTuple):
     client: str
     key: str
     member: str
+    oauth_client: str = ""
 
 
 class Thing(NamedTuple):
@@ -60,6 +61,7 @@ class CompiledPolicy:
             (caller.key != "" and caller.key in named.keys)
             or (caller.member != "" and caller.member in named.members)
             or first_match(named.clients, caller.client) is not None
+            or (caller.oauth_client != "" and first_match(named.clients, caller.oauth_client) is not None)
         )
 
     def holds_for(self, playbook: str) -> bool:

@@ -72,6 +72,8 @@ create table cb.oauth_code (
   used_at timestamptz
 );
 
+create index oauth_code_by_expiry on cb.oauth_code (expires_at);
+
 -- One line of generations per grant: the child of a refresh token follows from its value.
 create table cb.oauth_refresh (
   verifier bytea primary key,
