@@ -232,6 +232,7 @@ async def test_a_service_account_gets_tokens_by_its_own_credentials(stack: Stack
     )
     principal = await desk.live(tokens.body["access_token"])
     assert can(principal, "use", "acme", "start")
+    assert (principal.member, principal.oauth_client) == ("ci", claims["client_id"])
     # More than the account may do is not to be had, whatever the token says.
     assert not can(principal, "read", "acme", "start")
     assert not can(principal, "use", "acme", "other")

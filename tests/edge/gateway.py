@@ -98,8 +98,8 @@ _ANSWERS = {"callboard/open": msgspec.json.encode(_OPENED)}
 
 
 @asynccontextmanager
-async def running_gateway(directory: Path) -> AsyncIterator[Gateway]:
-    """Until the end of the block."""
+async def running_gateway(directory: Path, **settings: str) -> AsyncIterator[Gateway]:
+    """Until the end of the block; `settings` are of the edge."""
     with nats_server(directory) as nats:
 
         def credentials(room: str) -> str:
@@ -114,13 +114,15 @@ async def running_gateway(directory: Path) -> AsyncIterator[Gateway]:
         await authsvc.connect(within=5)
         _answer_as_authsvc(authsvc, gateway.issuer)
         await authsvc.serve()
-        async with running_edge(gateway, nats, credentials("edge")):
+        async with running_edge(gateway, nats, credentials("edge"), **settings):
             yield gateway
         await authsvc.close()
 
 
 @asynccontextmanager
-async def running_edge(gateway: Gateway, nats: EmbeddedNats | ContainerNats, credentials: str) -> AsyncIterator[None]:
+async def running_edge(
+    gateway: Gateway, nats: EmbeddedNats | ContainerNats, credentials: str, **more: Any
+) -> AsyncIterator[None]:
     """The edge of a gateway, and its router."""
     router = Client()
     everything = Permissions(publish=(">",), subscribe=(">",))
@@ -132,7 +134,7 @@ async def running_edge(gateway: Gateway, nats: EmbeddedNats | ContainerNats, cre
     await router.subscribe(f"{subjects.RPC}.>", cb=route)
     await router.jetstream().create_key_value(bucket=subjects.BUCKET_SESSIONS)
     port = int(gateway.url.rpartition(":")[2])
-    settings = EdgeSettings(port=port, public_url=gateway.url, nats_url=nats.url, nats_credentials=credentials)
+    settings = EdgeSettings(port=port, public_url=gateway.url, nats_url=nats.url, nats_credentials=credentials, **more)
     edge = Edge(settings, "e1")
     await edge.start()
 

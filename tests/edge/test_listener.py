@@ -65,3 +65,18 @@ async def test_messages_of_a_server_go_with_the_agent_too() -> None:
     one.say(b"3")
     two.take_over(one.hand_over(1))
     assert (await two.news(0.01)).messages == [b"2", b"3"]
+
+
+def test_a_resource_that_is_lost_is_not_heard_of_until_it_is_found_again() -> None:
+    asker = Asker("ann", "key", anonymous=False, session="session")
+    listener = Listener(PLACE, asker, frozenset(), {}, {"a://1": "s", "a://2": "s"})
+    listener.updated("s", "a://1")
+    listener.lose("a://1", "s")
+    listener.updated("s", "a://1")
+    assert (listener.watched, listener.lost) == ({"a://2": "s"}, {"a://1": "s"})
+    listener.watch({"a://1": "s", "a://2": "s", "a://3": "s"})
+    assert [*listener.watched] == ["a://2", "a://3"], "another subscription brings it not back"
+    assert listener.hand_over(0).uris == ()
+    listener.find("a://1", "s")
+    listener.find("a://9", "s")
+    assert [*listener.watched] == ["a://2", "a://3", "a://1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from callboard.contracts.replays import StreamNews
@@ -23,8 +24,9 @@ class News(NamedTuple):
 class Listener:
     """Level-triggered: a change that comes twice before it was told is told once.
 
-    `watched`: URI -> server, the resources this agent subscribed to. `stream`: the name of a stream that can be
-    resumed; what is told on it is numbered, and remembered by kind of list and URI.
+    `watched`: URI -> server, the resources this agent subscribed to; `lost` are those that it may not have any more.
+    `stream`: the name of a stream that can be resumed; what is told on it is numbered, and remembered by kind of list
+    and URI.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Listener:
         self.asker = asker
         self.kinds = kinds
         self.watched = dict(watched or {})
+        self.lost: dict[str, str] = {}
         self._etags = dict(etags)
         self._changed: set[str] = set()
         self._updated: dict[str, None] = {}
@@ -74,6 +77,21 @@ class Listener:
         if self.watched.get(uri) == server:
             self._updated[uri] = None
             self._wake.set()
+
+    def watch(self, subscriptions: Mapping[str, str]) -> None:
+        """The session has subscribed to these."""
+        self.watched = {uri: server for uri, server in subscriptions.items() if uri not in self.lost}
+
+    def lose(self, uri: str, server: str) -> None:
+        """Its caller may not have this resource any more."""
+        self.watched.pop(uri, None)
+        self._updated.pop(uri, None)
+        self.lost[uri] = server
+
+    def find(self, uri: str, server: str) -> None:
+        """Its caller may have this resource again."""
+        if self.lost.pop(uri, None) is not None:
+            self.watched[uri] = server
 
     def told(self, what: str) -> None:
         """The next event is about this list or resource."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 import msgspec
@@ -147,28 +147,18 @@ class Playbooks:
             if not opened.divided:
                 return
             for listener in listeners:
-                await self._forget_unreachable(place, listener)
+                await self.judge(listener)
 
-    async def _forget_unreachable(self, place: Place, listener: Listener) -> None:
-        """What its caller may not have any more, it hears nothing of any more."""
-        for uri in [*listener.watched]:
+    async def judge(self, listener: Listener) -> None:
+        """What its caller may not have any more, it hears nothing of until that is otherwise."""
+        for uri, server in {**listener.watched, **listener.lost}.items():
             try:
-                await self.owner(place, uri, listener.asker)
+                await self.owner(listener.place, uri, listener.asker)
             except Problem as problem:
                 if problem.code == "resource.unknown":
-                    listener.watched.pop(uri, None)
-
-    async def reachable(self, place: Place, watched: Mapping[str, str], asker: Asker) -> dict[str, str]:
-        """Of the resources that a session has subscribed to, those that its caller may still have."""
-        kept = dict(watched)
-        for uri in watched:
-            try:
-                await self.owner(place, uri, asker)
-            except Problem as problem:
-                if problem.code != "resource.unknown":
-                    raise
-                del kept[uri]
-        return kept
+                    listener.lose(uri, server)
+            else:
+                listener.find(uri, server)
 
     def listen(self, listener: Listener) -> None:
         """A stream was opened."""

@@ -123,7 +123,7 @@ class Streams:
         opened = await self._playbooks.open(place, asker)
         listener = session_listener(place, asker, session, opened)
         if opened.divided:
-            listener.watched = await self._playbooks.reachable(place, listener.watched, asker)
+            await self._playbooks.judge(listener)
         outlet = HttpOutlet(b"null", receive, send, modern=False)
         if session.protocol == LEGACY:
             listener.stream = own_stream(self._alias, os.urandom(8).hex())
@@ -165,7 +165,7 @@ class Streams:
         """A session subscribed to other resources, perhaps at another edge."""
         for listener in self._playbooks.listeners():
             if listener.session == session.id:
-                listener.watched = dict(session.subscriptions)
+                listener.watch(session.subscriptions)
                 self._watching.announce()
 
     def session_told(self, message: SessionTold) -> None:
