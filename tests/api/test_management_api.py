@@ -26,6 +26,13 @@ def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]
     return body
 
 
+class Filled(dict[str, object]):
+    """What stands for the parameters of a path; 1 where nothing is said, which is a number and a name."""
+
+    def __missing__(self, name: str) -> object:
+        return 1
+
+
 async def token_of(admin: Api, organisation: str, **wanted: object) -> str:
     issued = await admin("POST", f"/organisations/{organisation}/tokens", json={"client": "c", **wanted})
     assert issued.status_code == 201, issued.text
@@ -51,10 +58,7 @@ async def test_without_a_token_everything_asks_for_one(installation: Stack, api_
         if path.startswith("/api/v1/session/external"):
             continue  # where a browser goes to show who it is
         if path.startswith("/api/v1"):
-            real = path.removeprefix("/api/v1").format(
-                organisation="acme", name="x", number=1, key_id="k", digest="sha256:0", client="c", member="m",
-                invitation="i", project="p", person="p", event=1, grant="g", client_id="c",
-            )  # fmt: skip
+            real = path.removeprefix("/api/v1").format_map(Filled(organisation="acme", digest="sha256:0"))
             query = {"comment": "c", "before": 1, "after": 2, "client": "c", "tool": "t"}
             for method in set(methods) & {"get", "delete"}:
                 response = await nobody(method.upper(), real, params=query)

@@ -22,8 +22,9 @@ from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller
 from callboard_edge.mcp.sessions import Session, Sessions
 from tests.api.conftest import Api
-from tests.api.two_organisations import GHOST, NOT_TRIED, Found, Side, Try, ghost_of, routes_of
+from tests.api.two_organisations import GHOST, Found, Side, Try, ghost_of
 from tests.api.wall_rig import Rig, rig, sides
+from tests.api.wall_routes import NOT_TRIED, routes_of
 from tests.support.backends import wants_containers
 from tests.support.event_streams import HandshakeSession
 from tests.support.stack import META, Stack

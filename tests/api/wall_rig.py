@@ -21,7 +21,8 @@ from callboard.local.postgres_server import EmbeddedPostgres
 from callboard_edge.app import Edge
 from callboard_edge.settings import EdgeSettings
 from tests.api.conftest import Api
-from tests.api.two_organisations import Found, Side, Try, Walls, furnish, routes_of
+from tests.api.two_organisations import Found, Side, Try, Walls, furnish
+from tests.api.wall_routes import routes_of
 from tests.support.databases import connected
 from tests.support.stack import Stack, free_ports
 from tests.support.waiting import eventually
@@ -70,11 +71,11 @@ class Rig:
         self._edge = Edge(EdgeSettings(nats_url=nats.url, nats_credentials=credentials, port=port), "walls")
         self.theirs = theirs
         runner.run(self._edge.start())
-        application = self._edge.application()
-        self.routes = routes_of(application.openapi_schema.to_schema())
         self.base = f"http://127.0.0.1:{port}"
-        transport = httpx2.ASGITransport(app=application)
+        transport = httpx2.ASGITransport(app=self._edge.application())
         self.http = httpx2.AsyncClient(transport=transport, base_url=f"{self.base}/api/v1")
+        described = runner.run(self.http.get(f"{self.base}/docs/openapi.json")).json()
+        self.routes = routes_of(described)
         self.walls = Walls(self.http, self.routes, ours, theirs)
 
     async def logins(self) -> list[asyncpg.Record]:

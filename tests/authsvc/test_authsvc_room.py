@@ -28,6 +28,7 @@ from callboard.contracts.access import (
     TokenRevoked,
     VerifyToken,
 )
+from callboard.contracts.layers import SYSTEM
 from callboard.contracts.playbooks import Done
 from callboard.contracts.status import AskStatus, InstanceStatus
 from callboard.local.nats_server import EmbeddedNats
@@ -71,7 +72,8 @@ async def test_a_bad_name_creates_nothing(stack: Stack, edge: Edge) -> None:
     for name in ("Acme", "*", "a.b", "", "\x00"):
         await refused("argument.invalid", edge.create(name))
 
-    assert len(await stack.rows("select 1 from cb.log_head")) == 1
+    logs = await stack.rows("select organisation from cb.log_head")
+    assert {row["organisation"] for row in logs} == {"acme", SYSTEM}
 
 
 async def test_an_organisation_created_by_two_instances_at_once_begins_once(stack: Stack, edge: Edge) -> None:

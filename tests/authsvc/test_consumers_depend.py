@@ -39,7 +39,7 @@ async def test_a_consumer_is_cut_off_when_who_admitted_it_may_not_any_more(
 
     await loses(office, bob)
 
-    await eventually(lambda: not readers["of-bob"].client.is_connected)
+    await eventually(lambda: not readers["of-bob"].client.is_connected, 15)
     with pytest.raises((nats.errors.Error, OSError)):
         await Reader(admissions["of-bob"]).connect()
     assert [readers[name].client.is_connected for name in ("of-ann", "of-nobody")] == [True, True]

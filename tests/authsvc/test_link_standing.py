@@ -6,7 +6,7 @@ import pytest
 
 from callboard.contracts.access import EVERY_ORGANISATION, Principal
 from callboard_authsvc.upstream_oauth.domain import Whose
-from callboard_authsvc.upstream_oauth.standing import Standing, may_follow
+from callboard_authsvc.upstream_oauth.standing import may_follow
 
 ALICE = "person-alice"
 
@@ -22,26 +22,21 @@ INSTALLATION = Principal(
 
 
 @pytest.mark.parametrize(
-    ("subject", "who", "behind", "may"),
+    ("subject", "who", "may"),
     [
-        ("", person("person-m", "manager"), (), True),
-        ("", person("person-o", "operator"), (), False),
-        ("", person("person-m", "manager", "other"), (), False),
-        ("", INSTALLATION, (), True),
-        (ALICE, person(ALICE, "user"), (), True),
-        (ALICE, person(ALICE, "user", "other"), (), False),
-        (ALICE, person("person-bob", "owner"), (), False),
-        (ALICE, INSTALLATION, (), False),
-        ("cursor", person(ALICE, "user"), (ALICE,), True),
-        ("cursor", person("person-bob", "operator"), (ALICE,), False),
-        ("cursor", person("person-bob", "operator"), (ALICE, "person-bob"), False),
-        ("cursor", person("person-bob", "manager"), (ALICE,), True),
-        ("cursor", person(ALICE, "user", "other"), (ALICE,), False),
-        ("ci", person("person-bob", "operator"), ("",), False),
-        ("ci", person("person-bob", "manager"), ("ci",), True),
-        ("ci", person("person-bob", "manager", "other"), ("ci",), False),
-        ("gone", person("person-bob", "operator"), (), False),
+        ("", person("person-m", "manager"), True),
+        ("", person("person-o", "operator"), False),
+        ("", person("person-m", "manager", "other"), False),
+        ("", INSTALLATION, True),
+        (ALICE, person(ALICE, "user"), True),
+        (ALICE, person(ALICE, "user", "other"), False),
+        (ALICE, person("person-bob", "owner"), False),
+        (ALICE, INSTALLATION, False),
+        ("cursor", person("person-bob", "operator"), False),
+        ("cursor", person("person-bob", "manager"), True),
+        ("cursor", person("person-bob", "manager", "other"), False),
+        ("cursor", INSTALLATION, True),
     ],
 )
-def test_a_link_is_followed_by_whom_it_is_for(subject: str, who: Principal, behind: tuple[str, ...], may: bool) -> None:
-    assert may_follow(Whose("acme", "wiki", subject), Standing(who, frozenset(behind))) is may
+def test_a_link_is_followed_by_whom_it_is_for(subject: str, who: Principal, may: bool) -> None:
+    assert may_follow(Whose("acme", "wiki", subject), who) is may

@@ -114,6 +114,7 @@ NOWHERE = [
     "https://b.example/cb#x",
     "https://b.example/%2e%2e/cb",
     "evil://callback",
+    "http://local\r\nhost/callback",
 ]
 
 

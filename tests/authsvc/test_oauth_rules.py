@@ -10,6 +10,7 @@ import pytest
 
 from callboard.contracts.access_events import ConsentGiven, GrantRevoked, RefreshReplayDetected
 from callboard.contracts.problems import Problem
+from callboard.kernel.access_tokens import BASELINE, SCOPES
 from callboard_authsvc.oauth_server import client as clients
 from callboard_authsvc.oauth_server import domain
 from tests.authsvc.given import Given
@@ -81,6 +82,11 @@ def test_no_other_resource_gets_a_token(resource: str) -> None:
     with pytest.raises(Problem) as problem:
         domain.place_of(PUBLIC, resource)
     assert error_of(problem) == "invalid_target"
+
+
+def test_a_person_is_told_of_every_scope_in_words() -> None:
+    assert set(domain.WORDS) == set(SCOPES)
+    assert domain.scopes_wanted(()) == domain.scopes_wanted(("offline_access",)) == BASELINE
 
 
 def test_a_grant_is_not_good_for_another_resource() -> None:

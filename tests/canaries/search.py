@@ -15,6 +15,7 @@ from nats.js.errors import FetchTimeoutError
 
 from callboard.local.data_dir import DataDirectory
 from callboard.platform.bus_identity import Permissions, user_creds
+from callboard.platform.walls import KEEPER
 from tests.support.stack import Stack
 
 Place = tuple[str, bytes]
@@ -55,16 +56,19 @@ def files(stack: Stack) -> Iterator[Place]:
             yield kind, path.read_bytes()
 
 
+_TABLES = """
+select c.oid::regclass::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p') and not c.relispartition
+  and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+"""
+
+
 async def tables(dsn: str) -> Iterator[Place]:
-    """Every row of every table, whatever schema it is in."""
-    connection = await asyncpg.connect(dsn)
+    """Every row of every table, by the role that sees all of them."""
+    connection = await asyncpg.connect(dsn, server_settings={"role": KEEPER})
     found: list[Place] = []
     try:
-        names = await connection.fetch(
-            "select format('%I.%I', schemaname, tablename) as name from pg_tables "
-            "where schemaname not like 'pg_%' and schemaname <> 'information_schema'"
-        )
-        for name in [row["name"] for row in names]:
+        for name in [row["name"] for row in await connection.fetch(_TABLES)]:
             rows = await connection.fetch(f"select t::text as row from {name} t")
             found.append((f"table {name}", "\n".join(row["row"] for row in rows).encode()))
     finally:
@@ -76,28 +80,31 @@ async def streams(stack: Stack, nats_url: str) -> Iterator[Place]:
     """Every message of every stream and bucket, with subject and headers."""
     trust = DataDirectory(stack.directory).bus_trust()
     everything = Permissions(publish=(">",), subscribe=(">",))
-    client, found = Client(), []
+    client = Client()
     await client.connect(nats_url, user_credentials=user_creds(trust, "canaries", everything).raw())
     try:
-        jetstream = client.jetstream()
-        for info in await jetstream.streams_info():
-            name = info.config.name or ""
-            pieces = []
-            config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, mem_storage=True)
-            reading = await jetstream.pull_subscribe("", stream=name, config=config)
-            left = info.state.messages
-            while left > 0:
-                try:
-                    batch = await reading.fetch(min(left, 200), timeout=2)
-                except (FetchTimeoutError, TimeoutError):
-                    break
-                left -= len(batch)
-                pieces += [f"{m.subject} {m.headers}".encode() + b" " + m.data for m in batch]
-            await reading.unsubscribe()
-            found.append((f"stream {name}", b"\n".join(pieces)))
+        return iter(await messages(client))
     finally:
         await client.close()
-    return iter(found)
+
+
+async def messages(client: Client) -> list[Place]:
+    """The same, by a connection that may do everything."""
+    jetstream, found = client.jetstream(), []
+    for info in await jetstream.streams_info():
+        name, pieces, left = info.config.name or "", [], info.state.messages
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, mem_storage=True)
+        reading = await jetstream.pull_subscribe(">", stream=name, config=config)
+        while left > 0:
+            try:
+                batch = await reading.fetch(min(left, 200), timeout=2)
+            except (FetchTimeoutError, TimeoutError):
+                break
+            left -= len(batch)
+            pieces += [f"{m.subject} {m.headers}".encode() + b" " + m.data for m in batch]
+        await reading.unsubscribe()
+        found.append((f"stream {name}", b"\n".join(pieces)))
+    return found
 
 
 def archive(path: Path) -> Iterator[Place]:

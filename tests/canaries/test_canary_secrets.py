@@ -187,7 +187,7 @@ async def signed_in_upstream(api: Api, canaries: Canaries, stack: Stack, server:
         canaries.bodies.append(json.dumps(await call(stack, ORGANISATION, token)).encode())
     seen = {*server.handed_out, *server.used, access, renewed, *server.refresh}
     seen |= {form[name] for form in server.forms for name in ("code_verifier",) if name in form}
-    for number, secret in enumerate(sorted(each for each in seen if len(each) > 12)):
+    for number, secret in enumerate(sorted(each for each in seen if len(each) >= 8)):
         canaries.keep(f"oauth-{number}", secret)
 
 
@@ -285,14 +285,11 @@ async def test_no_secret_stands_anywhere_but_where_it_is_sealed(installation: St
     # What is known to be there is found there, so the search does look.
     planted = {"event": "planted-in-an-event", "record": "planted-in-a-record", "log": "upstream_"}
     seen = {name: {place for each, place in hits(places, planted) if each == name} for name in planted}
-    assert {"table cb.event_0", "stream CB_EVENTS", "events ls", "audit export", "a backup", "an answer"} & seen[
-        "event"
-    ] >= {"stream CB_EVENTS", "events ls", "audit export", "a backup", "an answer"}
-    assert any(place.startswith("table cb.event") for place in seen["event"])
+    wanted = {"table cb.event", "stream CB_EVENTS", "events ls", "audit export", "a backup", "an answer"}
+    assert wanted <= seen["event"]
     assert "stream CB_CALLS" in seen["record"]
     assert any(place.startswith("table cb.") for place in seen["record"])
     assert "logs" in seen["log"]
-    assert {"nats"} <= {place for _, place in hits(places, {"x": "planted-in-an-event"})}
 
 
 def test_a_secret_is_found_in_every_form_it_may_have() -> None:

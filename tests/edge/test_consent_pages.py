@@ -151,6 +151,24 @@ async def test_nobody_answers_in_the_place_of_the_person(visitor: httpx2.AsyncCl
     assert authsvc.heard == []
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        ("https://localhost:8700", "localhost:8700", 303),
+        ("https://localhost:8700", "localhost:8701", 403),
+        ("https://evil.example", "callboard.example", 403),
+        ("null", "callboard.example", 403),
+        ("", "", 403),
+        ("null", "", 403),
+    ],
+)
+async def test_a_page_is_our_own_also_under_another_name_of_this_host(
+    visitor: httpx2.AsyncClient, origin: str, host: str, status: int
+) -> None:
+    fields = {**Form((await visitor.get("/consent/r1", headers=cookies())).text).fields, "decision": "allow"}
+    assert (await decide(visitor, fields, Origin=origin, Host=host)).status_code == status
+
+
 async def test_where_there_is_nothing_to_let_in_the_client_can_be_told(
     visitor: httpx2.AsyncClient, authsvc: Authsvc
 ) -> None:

@@ -12,18 +12,20 @@ import httpx2
 import pytest
 import pytest_asyncio
 from mcp.client.auth import OAuthClientProvider
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.support.agents import one_server, published
 from tests.support.chromium import chromium, needs_chromium
-from tests.support.loopback import loopback
+from tests.support.loopback import Loopback, loopback
 from tests.support.oauth_clients import Kept, connected, decided, provider_of, typescript
 from tests.support.persons import PASSWORD, Form, Person, Visitor, member
 from tests.support.shared import Shared
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
+EVIL = "<script>document.title='x'</script>"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -137,6 +139,8 @@ async def test_another_client_with_the_persons_session_has_to_ask_again_and_is_d
 
         async def deny(link: str) -> None:
             await page.goto(link)
+            assert await page.title() == f"Let {EVIL} in? - Callboard"
+            await forge(context, waiting, page.url)
             assert not waiting.heard, "nothing went to the client before the person was asked"
             await page.get_by_role("button", name="Deny").click()
             await expect(page.get_by_role("heading")).to_have_text("Back in the client")
@@ -145,7 +149,7 @@ async def test_another_client_with_the_persons_session_has_to_ask_again_and_is_d
         async with connected(url, provider_of(url, waiting, kept, allow)):
             pass
         evil = Kept()
-        told = await denied(url, provider_of(url, waiting, evil, deny, "<script>document.title='x'</script>"))
+        told = await denied(url, provider_of(url, waiting, evil, deny, EVIL))
         assert "access_denied" in told
         assert evil.tokens is None
         # The very client that was let in is asked about again, too.
@@ -189,6 +193,23 @@ async def test_a_request_of_another_browser_or_session_is_not_answered(stack: St
         assert (await hers.get(asked)).status_code == 404, "it was decided"
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def forge(context: BrowserContext, waiting: Loopback, question: str) -> None:
+    """A page of another site, in the person's browser, answers the question, and then shows it in a frame."""
+    evil = await context.new_page()
+    await evil.goto(waiting.redirect_uri.replace("127.0.0.1", "localhost").replace("callback", ""))
+    fields = '<input name="decision" value="allow"><button>Win a prize</button>'
+    await evil.set_content(f'<form method="post" action="{question}">{fields}</form>')
+    async with evil.expect_navigation() as navigated:
+        await evil.get_by_role("button").click()
+    answer = await navigated.value
+    assert answer is not None
+    assert answer.status == 403
+    await evil.go_back()
+    await evil.set_content(f'<iframe src="{question}"></iframe>')
+    await eventually(lambda: evil.frames[-1].url.startswith("chrome-error:"))
+    await evil.close()
 
 
 async def denied(url: str, provider: OAuthClientProvider) -> str:

@@ -7,9 +7,12 @@ from typing import Any
 
 import httpx2
 import pytest
+from mcp import types
 
 from tests.support.guarded import Guarded, guarded
+from tests.support.loopback import loopback
 from tests.support.names import fresh
+from tests.support.oauth_clients import Kept, connected, decided, provider_of
 from tests.support.persons import Form, Person, Visitor, member
 from tests.support.stack import META, Stack
 from tests.support.waiting import eventually
@@ -111,6 +114,10 @@ async def test_callers_sign_in_by_links_and_nobody_calls_with_anothers_account(s
         refused = (await call(stack, organisation, bobs_token))["error"]
         assert refused["data"]["code"] == "server.sign_in_needed"
         assert refused["data"]["url"] in refused["message"]
+        link = refused["data"]["url"]
+        async with Browser(carol) as manages, Browser(alice) as uses:
+            assert (await uses.log_in(await uses.get(link), alice)).status_code == 403, "`bob` is no person"
+            assert "only for calls of bob" in (await manages.log_in(await manages.get(link), carol)).text
         assert set(server.bearers) == {hers}, "neither the operator's account nor hers was used for bob"
         found = (await sign_ins(stack, organisation, "GET", stack.admin_token))["grants"]
         assert [(each["subject"], each["state"]) for each in found] == [("", "connected"), (alice.id, "connected")]
@@ -118,6 +125,32 @@ async def test_callers_sign_in_by_links_and_nobody_calls_with_anothers_account(s
         logs = "".join(path.read_text(errors="replace") for path in (stack.directory / "logs").glob("*.log"))
         assert "upstream_connected" in logs
         assert not [each for each in secret if each in logs]
+
+
+async def test_an_official_client_gets_in_and_its_person_follows_the_link_that_a_call_leads_to(stack: Stack) -> None:
+    async with guarded() as server, loopback() as waiting:
+        organisation = await wiki_of(stack, server)
+        carol, alice = await member(stack, organisation, "manager"), await member(stack, organisation)
+        async with Browser(carol) as operator:
+            await operator.sign_in((await sign_ins(stack, organisation, "POST", stack.admin_token))["url"])
+        await listed(stack, organisation, await alice.token(stack, organisation))
+        async with Browser(alice) as hers:
+
+            async def open_url(link: str) -> None:
+                waiting.take(await decided(hers, alice, link))
+                hers.known = True
+
+            async def elicited(_context: Any, asked: Any) -> types.ElicitResult:
+                await hers.sign_in(asked.url)
+                return types.ElicitResult(action="accept")
+
+            url = stack.endpoint(organisation, "p")
+            provider = provider_of(url, waiting, Kept(), open_url)
+            async with connected(url, provider, elicitation_callback=elicited) as client:
+                said = await client.call_tool("whoami", {})
+        assert said.content[0].text in server.access  # type: ignore[union-attr]
+        found = (await sign_ins(stack, organisation, "GET", stack.admin_token))["grants"]
+        assert [each["subject"] for each in found] == ["", alice.id]
 
 
 async def test_a_link_is_followed_by_its_person_alone_and_finished_by_the_browser_that_agreed(stack: Stack) -> None:

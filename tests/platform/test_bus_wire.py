@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
 from nats.protocol.parser import Parser
 
-from callboard.platform.bus_wire import Direct, DirectParser
+from callboard.platform.bus_wire import Direct, DirectParser, Writer
 
 _STREAM = (
     b'INFO {"server_id":"x"}\r\n'
@@ -107,3 +108,63 @@ async def test_nothing_of_a_lost_connection_is_read_after_its_end() -> None:
     client._process_err = lost  # type: ignore[method-assign]
     await parser.parse(b"-ERR 'Stale Connection'\r\nMSG a 1 2\r\nxx\r\n")
     assert client.said == []
+
+
+class _Connection:
+    """As much of a connected client, and of its transport, as a writer needs."""
+
+    def __init__(self) -> None:
+        self._status = Client.CONNECTED
+        self._max_payload, self._max_pending_size = 100, 1000
+        self._pending: list[bytes] = []
+        self._pending_data_size = 0
+        self._flush_queue: asyncio.Queue[Any] = asyncio.Queue()
+        self._transport = self._io_writer = self.transport = self
+        self.unwritten = 0
+        self.written: list[bytes] = []
+
+    def get_write_buffer_size(self) -> int:
+        return self.unwritten
+
+    def writelines(self, lines: list[bytes]) -> None:
+        self.written.append(b"".join(lines))
+
+
+async def test_what_is_published_in_one_turn_is_written_at_once_and_in_order() -> None:
+    connection = _Connection()
+    writer = Writer(connection)  # type: ignore[arg-type]  # as much of a client as it needs
+    connection._pending.append(b"SUB a  1\r\n")
+    assert writer.put("a", b"1", "")
+    assert writer.put("b", b"22", "inbox")
+    assert connection.written == []
+    await asyncio.sleep(0)
+    assert connection.written == [b"SUB a  1\r\nPUB a  1\r\n1\r\nPUB b inbox 2\r\n22\r\n"]
+    assert (connection._pending, connection._pending_data_size) == ([], 0)
+
+
+async def test_what_is_published_while_the_connection_breaks_waits_for_the_next() -> None:
+    connection = _Connection()
+    writer = Writer(connection)  # type: ignore[arg-type]  # as much of a client as it needs
+    assert writer.put("a", b"1", "")
+    connection._status = Client.RECONNECTING
+    await asyncio.sleep(0)
+    assert connection.written == []
+    assert connection._pending == [b"PUB a  1\r\n1\r\n"]
+    assert not writer.put("a", b"2", "")
+
+
+@pytest.mark.parametrize(("waiting", "size"), [(0, 101), (950, 60)])
+async def test_what_nats_py_would_refuse_or_wait_for_is_left_to_it(waiting: int, size: int) -> None:
+    connection = _Connection()
+    connection._pending_data_size = waiting
+    assert not Writer(connection).put("a", b"x" * size, "")  # type: ignore[arg-type]  # as much of a client as it needs
+    assert connection._pending == []
+
+
+async def test_a_server_that_does_not_keep_up_is_waited_for() -> None:
+    connection = _Connection()
+    connection.unwritten = 1 << 20
+    assert Writer(connection).put("a", b"1", "")  # type: ignore[arg-type]  # as much of a client as it needs
+    await asyncio.sleep(0)
+    assert connection.written == []
+    assert connection._flush_queue.qsize() == 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -15,16 +16,22 @@ import pytest_asyncio
 
 from callboard.contracts.events import EventMeta, OrganisationCreated
 from callboard.contracts.playbooks import Done
+from callboard.platform import migrate as migrating
 from callboard.platform.backup import back_up, restore
 from callboard.platform.event_store import EventStore, Write, new_id
 from callboard.platform.migrate import migrate
+from callboard.platform.migration_texts import migration_texts
 from callboard.platform.postgres import open_pool
 from callboard.platform.settings import SettingsRefused
 from callboard.platform.walls import KEEPER, ROOM, WalledPool, across, confined
 from callboard_projections.call_log.partitions import Partitions
+from callboard_projections.history.assignments import ASSIGNMENTS
+from callboard_projections.history.projection import suffixed
 from callboard_projections.history.registry import PROJECTIONS, establish
+from callboard_projections.rebuild.rebuild import Rebuilds
 from tests.platform.behind_walls import DAY, OF_PERSONS, OURS, THEIRS, Leak, fill, leaks, relations
 from tests.support.databases import Databases, connected
+from tests.support.waiting import eventually
 
 META = EventMeta(actor="test", comment="", producer="test")
 
@@ -149,6 +156,50 @@ async def test_a_connection_that_is_used_again_shows_nothing_of_whom_it_served_b
         with confined(THEIRS):
             assert await tokens(pool) == [THEIRS]
     assert len(pids) == 1
+
+
+@pytest.mark.parametrize("login", ["superuser", "owner"])
+async def test_a_database_of_a_release_without_walls_gets_them_and_goes_on(databases: Databases, login: str) -> None:
+    texts = {name: text for name, text in migration_texts().items() if name < "0039"}
+    async with (
+        owned(databases, f"before_{login}", "nocreaterole") as dsn,
+        connected(await databases.migrated()) as root,
+    ):
+        await root.execute(f"grant {ROOM}, {KEEPER} to before_{login} with inherit false, set true")
+        if login == "superuser":
+            dsn = await databases.empty()
+        async with connected(dsn) as old:
+            await old.execute(migrating._BOOTSTRAP)
+            for name, text in texts.items():
+                await old.execute(text)
+                checksum = hashlib.sha256(text.encode()).hexdigest()
+                await old.execute("insert into cb.migration (name, sha256) values ($1, $2)", name, checksum)
+            await old.execute(suffixed("assignments_tables", 1))
+            await old.execute(suffixed("assignments_views", 1))
+            await old.execute("insert into rm.projection values ('assignments', 1, $1)", ASSIGNMENTS.layout)
+            for parent, name in (("call", "call_20261119"), ("call_content", "content_20261119")):
+                days = "('2026-11-19 00:00:00+00') to ('2026-11-20 00:00:00+00')"
+                await old.execute(f"create table cb.{name} partition of cb.{parent} for values from {days}")
+
+        await migrate(dsn)
+
+        async with opened(dsn) as pool:
+            await establish(pool, PROJECTIONS)
+            partitions = Partitions(pool, timedelta(days=1))
+            await partitions.keep(datetime(2026, 12, 24, tzinfo=UTC))
+            await partitions.make([DAY])
+            rebuilds = Rebuilds(pool, PROJECTIONS)
+            await rebuilds.begin("assignments")
+
+            async def rebuilt() -> bool:
+                return (await rebuilds.state("assignments")).state == "done"
+
+            await eventually(rebuilt)
+            await rebuilds.close()
+            assert not await pool.fetchval("select to_regclass('cb.call_20261119') is not null")
+            with confined(OURS):
+                async with pool.acquire() as connection, connected(dsn) as owner:
+                    assert await leaks(owner, connection) == []
 
 
 async def test_the_keeper_sees_all_and_whoever_wants_that_says_so(dsn: str, owner: asyncpg.Connection) -> None:

@@ -64,11 +64,13 @@ def provider_of(url: str, waiting: Loopback, kept: Kept, open_url: Open, name: s
 
 
 @asynccontextmanager
-async def connected(url: str, provider: OAuthClientProvider, mode: str = "auto") -> AsyncIterator[Client]:
+async def connected(
+    url: str, provider: OAuthClientProvider, mode: str = "auto", **options: Any
+) -> AsyncIterator[Client]:
     """The official client with OAuth. `mode` as in `tests.support.agents`."""
     async with (
         httpx2.AsyncClient(auth=provider, timeout=60) as http,
-        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+        Client(streamable_http_client(url, http_client=http), mode=mode, **options) as client,
     ):
         yield client
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-from callboard.contracts.access import Principal
+from callboard.contracts.access import EVERY_ORGANISATION, Principal
 from callboard.contracts.definitions import ServerDefinition
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstream_sign_in import (
@@ -23,7 +23,6 @@ from callboard_authsvc.upstream_oauth.begin import begin_sign_in
 from callboard_authsvc.upstream_oauth.domain import Challenge, Client, Flow, Grant, Whose
 from callboard_authsvc.upstream_oauth.finish import finish_sign_in
 from callboard_authsvc.upstream_oauth.ports import Fetch, Held, Here, Line, SignInDependencies
-from callboard_authsvc.upstream_oauth.standing import Standing
 from callboard_authsvc.upstream_oauth.usable import usable_token
 from tests.support.ways_out import LOCAL
 
@@ -67,24 +66,19 @@ class Memory:
 
 
 class Anybody:
-    """One person, who manages every organisation."""
+    """One person, who administers the installation."""
 
-    async def of(self, whose: Whose, person: str) -> Standing | None:
-        principal = Principal(
-            key_id="",
-            client=person,
-            organisation="",
-            scopes=("own",),
-            member=person,
-            grants={whose.organisation: ("manager",)},
+    async def of(self, person: str) -> Principal | None:
+        known = Principal(
+            key_id="", client=person, organisation=EVERY_ORGANISATION, scopes=("administer",), member=person
         )
-        return Standing(principal) if person == PERSON else None
+        return known if person == PERSON else None
 
 
 class Nobody:
     """No person is anybody any more."""
 
-    async def of(self, whose: Whose, person: str) -> Standing | None:
+    async def of(self, person: str) -> Principal | None:
         return None
 
 

@@ -164,12 +164,14 @@ THREATS: Final = {
             "edge/test_stalled.py::test_a_client_that_stops_reading_is_cut",
             "edge/test_stalled.py::test_a_head_that_does_not_come_to_its_end_is_not_waited_for",
             "edge/test_stalled.py::test_a_head_is_bounded_in_bytes_and_lines",
+            "edge/test_timely.py::test_a_body_that_is_late_ends_its_request",
             "platform/test_egress.py::test_a_body_that_is_too_long_is_cut_off_while_it_comes",
             "connectors/test_http_wire.py::test_a_body_over_the_limit_is_not_read_to_its_end",
         ),
         (
             "edge/test_stalled.py::test_uvicorn_by_itself_would_wait",
             "edge/test_stalled.py::test_uvicorn_by_itself_waits_for_a_head",
+            "edge/test_timely.py::test_without_it_the_body_is_waited_for",
         ),
     ),
     "T15": Threat(

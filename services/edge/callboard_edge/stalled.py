@@ -91,6 +91,7 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
         self._forget_head()
+        super()._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:

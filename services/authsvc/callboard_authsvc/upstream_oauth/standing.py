@@ -1,15 +1,13 @@
 """Who may follow a link, and so lend an account to the calls of a caller. Pure but for the port.
 
 What all callers share is connected by whoever manages the organisation. A person's own calls are connected by that
-person alone. The name of an API key or service account is nobody's account: it is connected by the person behind its
-keys when that is one person, or by whoever manages the tokens of the organisation, who could issue such a key.
+person alone. The name of an API key or service account is nobody's own: whoever manages the tokens of the organisation
+connects it, who could issue such a key and call with it.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
-
-import msgspec
 
 from callboard.contracts.access import Principal
 from callboard.contracts.problems import Problem
@@ -18,34 +16,24 @@ from callboard_authsvc.members.domain import PERSON_PREFIX
 from callboard_authsvc.upstream_oauth.domain import Whose
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """A person as of now. `behind`: the members behind keys of the caller that are good, `""` for keys of nobody."""
-
-    principal: Principal
-    behind: frozenset[str] = frozenset()
-
-
 class Standings(Protocol):
     """Who persons are."""
 
-    async def of(self, whose: Whose, person: str) -> Standing | None:
-        """None for somebody who is no person (any more)."""
+    async def of(self, person: str) -> Principal | None:
+        """The person as of now; None for somebody who is none (any more)."""
 
 
-def may_follow(whose: Whose, standing: Standing) -> bool:
+def may_follow(whose: Whose, person: Principal) -> bool:
     """Whether this person may sign in for this caller."""
-    principal, organisation = standing.principal, whose.organisation
     if not whose.subject:
-        return can(principal, "manage", organisation)
+        return can(person, "manage", whose.organisation)
     if whose.subject.startswith(PERSON_PREFIX):
-        return whose.subject == principal.member and can(principal, "use", organisation)
-    if can(principal, "token:manage", organisation):
-        return True
-    return standing.behind == {principal.member} and can(principal, "use", organisation)
+        return whose.subject == person.member and can(person, "use", whose.organisation)
+    return can(person, "token:manage", whose.organisation)
 
 
 async def require_standing(whose: Whose, person: str, standings: Standings) -> None:
     """Raise `auth.forbidden` unless this person may follow the link."""
-    standing = await standings.of(whose, person) if person else None
-    if standing is None or not may_follow(whose, standing):
+    principal = await standings.of(person) if person else None
+    if principal is None or not may_follow(whose, principal):
         raise Problem("auth.forbidden", "this link is for somebody else")

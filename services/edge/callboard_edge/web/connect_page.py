@@ -51,5 +51,6 @@ def other_person_page(person: PersonLine, proof: str, path: str) -> str:
 
 def failed_page(problem: Problem) -> str:
     """It did not work."""
-    hints = {"auth.forbidden": "Open the link again, in the browser in which you began"}
+    again = "Open the link again, in the browser in which you are signed in to Callboard"
+    hints = dict.fromkeys(("auth.forbidden", "auth.required", "auth.invalid"), again)
     return problem_page("Not connected", problem, hints.get(problem.code, ""))

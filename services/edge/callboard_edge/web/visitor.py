@@ -57,12 +57,14 @@ def require_proof(fields: Mapping[str, str], signed_in: SignedIn, subject: str) 
 
 
 def require_own_form(request: AnyRequest, origin: str) -> None:
-    """Raise `auth.forbidden` unless the browser says that a page of `origin` sent the form (`Origin`, Fetch Metadata).
+    """Raise `auth.forbidden` unless the browser says that a page of ours sent the form (`Origin`, Fetch Metadata).
 
-    Browsers send `Origin` with every form that is posted, so one without it is nobody's form.
+    Ours is `origin`, the public one, and the host by which this request came, such as `localhost`: its cookies are not
+    those of the public one. Browsers send `Origin` with every form that is posted, so one without it is nobody's form.
     """
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    if site != "same-origin" or request.headers.get("origin", "").lower() != origin:
+    site, sender = request.headers.get("sec-fetch-site", "same-origin"), request.headers.get("origin", "").lower()
+    ours = sender == origin or sender.partition("://")[2] == request.headers.get("host", "").lower() != ""
+    if site != "same-origin" or not ours:
         raise Problem("auth.forbidden", "the form was sent from another page than Callboard's own")
 
 
