@@ -27,6 +27,8 @@ from tests.webhooks.receiver import receiving
 ORGANISATION = "canaries"
 PROVIDER = "canary-provider-secret-Zk41qP"
 INBOUND = "whsec_Y2FuYXJ5LWluYm91bmQtd2ViaG9vay1Wd3o5"
+# What a client sends along to have it back: no secret of ours, and of no use to whoever cannot also answer for a code.
+MAY_STAND = {("client-state", "table cb.oauth_request")}
 NOISY = "import os,sys; s=os.environ['K']; print(s); sys.stderr.write(s+'\\n'); sys.exit(3)"
 
 
@@ -182,8 +184,12 @@ async def signed_in_upstream(api: Api, canaries: Canaries, stack: Stack, server:
         server.forget_access()
         renewed = text_of(await call(stack, ORGANISATION, token))
         assert access != renewed
-        # From here on it says everything that it knows, in an error.
-        server.answers["/mcp"] = (500, {"error": f"{access} {renewed} {canaries.known['oauth-client-secret']}"})
+        # From here on it says everything that it knows. In a JSON-RPC error that is its answer, which goes to the caller
+        # as it is and may not stay anywhere; a page is none, and goes nowhere.
+        known = f"{access} {renewed} {canaries.known['oauth-client-secret']}"
+        server.answers["/mcp"] = (500, {"error": known})
+        await call(stack, ORGANISATION, token)
+        server.answers["/mcp"] = (500, f"<p>{known}</p>".encode())
         canaries.bodies.append(json.dumps(await call(stack, ORGANISATION, token)).encode())
     seen = {*server.handed_out, *server.used, access, renewed, *server.refresh}
     seen |= {form[name] for form in server.forms for name in ("code_verifier",) if name in form}
@@ -280,7 +286,8 @@ async def test_no_secret_stands_anywhere_but_where_it_is_sealed(installation: St
     await eventually(recorded, within=20)
     places = await everything_written(installation, tmp_path, canaries)
     assert len(canaries.known) > 35
-    assert hits(places, canaries.known) == []
+    found = [hit for hit in hits(places, canaries.known) if hit not in MAY_STAND]
+    assert not found, found
 
     # What is known to be there is found there, so the search does look.
     planted = {"event": "planted-in-an-event", "record": "planted-in-a-record", "log": "upstream_"}
