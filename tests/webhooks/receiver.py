@@ -41,6 +41,10 @@ class Receiver:
     def kinds(self) -> list[str]:
         return [came.message.type for came in self.came]
 
+    def last(self, kind: str) -> Came:
+        """The newest of one kind: what an event causes comes in between."""
+        return next(came for came in reversed(self.came) if came.message.type == kind)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[1:-2]
