@@ -262,12 +262,28 @@ def test_a_limit_of_tools_counts_those_and_for_each_by_itself_where_it_says_so()
     assert person.counter(nobody, "git", "log") != person.counter(HEAD, "git", "log")
 
 
-@each(st.integers(1, 5000), st.lists(st.integers(0, 3), max_size=200))
-def test_whatever_the_order_of_leases_no_more_than_the_limit_is_granted(limit: int, order: list[int]) -> None:
+def leased(limit: int, order: list[int]) -> int:
+    """How many calls four routers may let through that ask for shares in this order."""
     total, shares = 0, [Share(limit, 0.0) for _ in range(4)]
     for number in order:
         asked = shares[number].wanted
         assert asked >= 1
         total += asked
         shares[number].take_in(asked, total)
-    assert sum(share.granted for share in shares) == min(total, limit)
+    granted = sum(share.granted for share in shares)
+    assert granted == min(total, limit)
+    return granted
+
+
+@each(st.integers(1, 5000), st.lists(st.integers(0, 3), max_size=200))
+def test_whatever_the_order_of_leases_no_more_than_the_limit_is_granted(limit: int, order: list[int]) -> None:
+    assert leased(limit, order) <= limit
+
+
+def test_a_router_that_takes_what_it_asked_for_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(share: Share, asked: int, total: int) -> None:
+        share.granted += asked
+
+    monkeypatch.setattr(Share, "take_in", greedy)
+    with pytest.raises(AssertionError):
+        leased(10, [0, 1] * 10)

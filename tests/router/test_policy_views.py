@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -28,13 +29,14 @@ from callboard.contracts.events import (
     ServerCatalogueDiscovered,
     ServerRegistered,
 )
-from callboard.contracts.policy_definitions import ArgumentRule, PolicyCallers, PolicyDefinition, Rights
+from callboard.contracts.policy_definitions import ArgumentRule, PolicyCallers, PolicyDefinition, Rights, Window
 from callboard.contracts.policy_events import PolicyRemoved, PolicySet, ServerSwitched
 from callboard.contracts.problems import Problem
 from callboard_router.calls.among import resolve_among
 from callboard_router.calls.resolve import Answer, Target, resolve
 from callboard_router.catalogue.deadlines import Limits
 from callboard_router.catalogue.served import Served
+from callboard_router.policies.view import View
 from callboard_router.state import RouterState
 from tests.contracts.golden import WHEN
 from tests.router.test_combined import item
@@ -261,3 +263,21 @@ def test_a_refused_call_is_recorded_as_denied_and_answered_as_unknown() -> None:
     view = world.served.find("acme", "one", RpcHead("id", "tools/call", MODERN, "bot", "k", 0, 0))
     assert view.recorded_as(Problem("tool.unknown", "x", tool="reset")) == "policy.denied"
     assert view.recorded_as(Problem("tool.unknown", "x", tool="never")) == "tool.unknown"
+
+
+def test_a_view_that_judges_only_what_is_listed_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(View, "_refuse", lambda *given: None)
+    with pytest.raises(AssertionError):
+        test_a_resource_is_judged_by_its_own_uri_and_not_by_the_template_that_has_it()
+    with pytest.raises(AssertionError):
+        test_what_is_denied_is_neither_listed_nor_found_whatever_asks(MODERN)
+
+
+def test_a_view_of_ten_thousand_tools_is_made_in_a_moment() -> None:
+    world = World(("p", PolicyDefinition(callers=BOT, tools=rights("git/*"), when=(Window(),))))
+    many = msgspec.structs.replace(catalogue("git"), tools=tuple(tool(f"t{number}") for number in range(10_000)))
+    world.happens(ServerCatalogueDiscovered(server="git", digest="many", catalogue=many))
+    began = time.process_time()
+    shown = world.ask("tools/list")
+    assert len(shown["tools"]) == 100
+    assert time.process_time() - began < 2.0

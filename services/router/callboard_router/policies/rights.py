@@ -51,6 +51,7 @@ class CompiledPolicy:
         self.definition = definition
         self._selects = any((definition.tools, definition.prompts, definition.resources))
         self._rules = [(rule.tools, _compiled(rule)) for rule in definition.arguments]
+        self._looked: tuple[datetime, bool] | None = None
 
     def concerns(self, caller: Caller) -> bool:
         """Whether it holds for this caller."""
@@ -69,8 +70,12 @@ class CompiledPolicy:
         return first_match(self.definition.playbooks, playbook) is not None
 
     def closed(self, instant: datetime) -> bool:
-        """Whether nothing is allowed at this time."""
-        return bool(self.definition.when) and not open_at(self.definition.when, instant)
+        """Whether nothing is allowed at this time. It is asked for thousands of things at the same one."""
+        if not self.definition.when:
+            return False
+        if self._looked is None or self._looked[0] != instant:
+            self._looked = instant, not open_at(self.definition.when, instant)
+        return self._looked[1]
 
     def changes_after(self, instant: datetime) -> datetime | None:
         """When that may be otherwise; None: never."""

@@ -34,11 +34,11 @@ class _Tool(msgspec.Struct):
 _tool = msgspec.json.Decoder(_Tool).decode
 
 
-def thing_of(kind: str, entry: Entry) -> Thing:
-    """An entry of a playbook as policies see it; templates are resources to them."""
+def thing_of(kind: str, entry: Entry, *, look: bool = True) -> Thing:
+    """An entry of a playbook as policies see it; templates are resources to them. `look` whether a tool only reads."""
     if kind != "tool":
         return Thing("prompt" if kind == "prompt" else "resource", entry.server, entry.item.name)
-    return Thing("tool", entry.server, entry.item.name, _says_read_only(entry))
+    return Thing("tool", entry.server, entry.item.name, look and _says_read_only(entry))
 
 
 def _says_read_only(entry: Entry) -> bool:
@@ -88,6 +88,7 @@ class View(CompiledPlaybook):
         self.policing = None
         self.limits_of_calls = limits
         self._denied_by = partial(decide, policies, off, instant=instant)
+        self._look = any(policy.definition.read_only for policy in policies)
         self._off = off
         self.caching = {kind: msgspec.structs.replace(hint, scope="private") for kind, hint in whole.caching.items()}
         self.held = {
@@ -130,7 +131,7 @@ class View(CompiledPlaybook):
     def _allowed(self, kind: Any, entries: Mapping[str, Entry], hidden: list[Hidden]) -> dict[str, Entry]:
         kept = {}
         for name, entry in entries.items():
-            denied: Denied | None = self._denied_by(thing=thing_of(kind, entry))
+            denied: Denied | None = self._denied_by(thing=thing_of(kind, entry, look=self._look))
             if denied is None:
                 kept[name] = entry
             else:
