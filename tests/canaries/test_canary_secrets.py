@@ -184,8 +184,8 @@ async def signed_in_upstream(api: Api, canaries: Canaries, stack: Stack, server:
         server.forget_access()
         renewed = text_of(await call(stack, ORGANISATION, token))
         assert access != renewed
-        # From here on it says everything that it knows. In a JSON-RPC error that is its answer, which goes to the caller
-        # as it is and may not stay anywhere; a page is none, and goes nowhere.
+        # From here on it says everything that it knows. In a JSON-RPC error that is its answer, which goes to the
+        # caller as it is and may not stay anywhere; a page is none, and goes nowhere.
         known = f"{access} {renewed} {canaries.known['oauth-client-secret']}"
         server.answers["/mcp"] = (500, {"error": known})
         await call(stack, ORGANISATION, token)
