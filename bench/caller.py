@@ -50,7 +50,8 @@ class Plan:
 
     `arguments` (a JSON object) go with every call. `expect` says what an answer must have: `text` that was sent, or
     `size:N` bytes of text, `events:N` progress notifications before it, `tools:N` in the answer to `tools/list`.
-    After `per_session` calls a connection, and with it its session, makes room for another.
+    After `per_session` calls a connection, and with it its session, makes room for another. `rate`: calls/s that are
+    due whatever the answers do; 0: the next call of a connection as soon as it has its answer.
     """
 
     url: str
@@ -68,6 +69,7 @@ class Plan:
     arguments: str = "{}"
     expect: str = "text"
     per_session: int = 2**62
+    rate: float = 0.0
 
 
 @dataclass
@@ -113,6 +115,8 @@ class Requests:
         self._modern, self._method = plan.era.startswith("2026"), plan.method
         self._call_head = self._head + self._version_lines(plan.tool)
         self.per_session = plan.per_session
+        self.conc = plan.conc
+        self.every = plan.conc / plan.rate if plan.rate else 0.0
         self.expect, _, number = plan.expect.partition(":")
         self.amount = int(number or 0)
         self.padding = "x" * max(0, plan.size - 12)
@@ -197,7 +201,7 @@ class Caller(asyncio.Protocol):
         self.kind = b""
         self.session_id = b""
         self.chunks: list[bytes] = []
-        self.sent_at = 0.0
+        self.sent_at = self.due = 0.0
         self.calling = self.leaving = False
         self.finished = asyncio.get_running_loop().create_future()
         self._arrived: asyncio.Future[None] | None = None
@@ -257,12 +261,24 @@ class Caller(asyncio.Protocol):
         if got != status:
             raise ConnectionError(f"handshake answered {got}: {b''.join(self.chunks)[:200]!r}")
 
-    def start(self) -> None:
-        """Send the first call."""
+    def start(self, turn: float = 0.0) -> None:
+        """Send the first call; where calls are due at times, after this share of the time between two."""
         self.calling = True
+        self.due = time.perf_counter() + turn * self.requests.every
         self._send()
 
-    def _send(self) -> None:
+    def _next(self) -> None:
+        """A call that was due while its connection waited counts from then; that timers are late does not count."""
+        self.due += self.requests.every
+        wait = self.due - time.perf_counter()
+        if wait <= 0:
+            self._send(self.due)
+        else:
+            asyncio.get_running_loop().call_later(wait, self._send)
+
+    def _send(self, due: float = 0.0) -> None:
+        if self.finished.done():
+            return
         tally, now = self.tally, time.perf_counter()
         if now >= tally.end or tally.budget <= 0 or self.left <= 0:
             self.calling = False
@@ -273,7 +289,7 @@ class Caller(asyncio.Protocol):
         self.number += 1
         self.chunks = []
         raw = self.requests.call(self.number, self.session)
-        self.sent_at = time.perf_counter()
+        self.sent_at = due or time.perf_counter()
         self.transport.write(raw)
 
     def _leave(self) -> None:
@@ -297,7 +313,10 @@ class Caller(asyncio.Protocol):
         if tally.begin <= now <= tally.end:
             seen = tally.latencies if self.sent_at >= tally.begin else tally.earlier
             seen.append(now - self.sent_at)
-        self._send()
+        if self.requests.every:
+            self._next()
+        else:
+            self._send()
 
     def _problem(self) -> str | None:
         """What is wrong with the answer, if anything is."""

@@ -2,8 +2,9 @@
 
     python -m bench.load --url http://127.0.0.1:9100/mcp --era 2026 --conc 64 --secs 5
 
-Every connection is kept alive and has one request in flight. The id and the text of each answer are checked,
-whether it comes as JSON or as SSE. In the handshake era each connection has its own session. Only loopback.
+Every connection is kept alive and has one request in flight; the next follows the answer, or is due at `--rate`. The
+id and the text of each answer are checked, whether it comes as JSON or as SSE. In the handshake era each connection has
+its own session. Only loopback.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ async def _drive(index: int, requests: Requests, tally: Tally, open_callers: set
             if first:
                 gate.passed()
                 first = False
-            caller.start()
+            caller.start(index / requests.conc)
             await caller.finished
         except OSError as problem:
             tally.failed(f"{type(problem).__name__}: {problem}")
@@ -188,6 +189,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--arguments", default="{}", metavar="JSON", help="more arguments of every call")
     parser.add_argument("--expect", default="text", help="text, size:N, events:N or tools:N")
     parser.add_argument("--per-session", type=int, default=2**62, help="calls of a connection before it is renewed")
+    parser.add_argument("--rate", type=float, default=0.0, help="calls/s that are due, whatever the answers do")
     parser.add_argument("--pids", default="", help="process trees to account, separated by commas")
     return parser.parse_args(argv)
 

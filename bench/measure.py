@@ -33,6 +33,7 @@ class Shape:
     arguments: str = "{}"
     expect: str = "text"
     per_session: int = 0
+    rate: float = 0.0
 
 
 ECHO = Shape()
@@ -119,6 +120,8 @@ def _words(cell: Cell, endpoint: Endpoint, upstream: int, length: Length, shape:
     words += ["--expect", shape.expect, "--pids", pids]
     if shape.per_session:
         words += ["--per-session", str(shape.per_session)]
+    if shape.rate:
+        words += ["--rate", f"{shape.rate:.1f}"]
     return [*words, *(word for header in endpoint.headers for word in ("--header", header))]
 
 

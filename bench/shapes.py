@@ -14,7 +14,7 @@ import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ _MANY_IN_FLIGHT = {"CALLBOARD_CONNECTORS_BULKHEAD": "4096"}
 class Traffic:
     """One line: what is sent, to which organisation's playbook, with how many in flight; `direct` as well or not.
 
-    Meanwhile there are `idle` open streams, or one version after the other is published.
+    Meanwhile there are `idle` open streams, or one version after the other is published. `half`: calls are due at half
+    the rate that the line before it reached, and one that is late counts from when it was due.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Traffic:
     direct: bool = True
     idle: int = 0
     publishing: bool = False
+    half: bool = False
     where: str = CALLBOARD
 
 
@@ -68,6 +70,9 @@ def _tools(count: int) -> tuple[Traffic, ...]:
 
 TRAFFIC: tuple[Traffic, ...] = (
     Traffic("echo", "plain", 64),
+    Traffic("echo at half load", "plain", 64, direct=False, half=True),
+    Traffic("echo, 2025-11-25", "plain", 64, era="2025", direct=False),
+    Traffic("echo at half load, 2025-11-25", "plain", 64, era="2025", direct=False, half=True),
     Traffic("result of 100 KB", "plain", 16, Shape(tool="big", arguments='{"bytes":100000}', expect="size:100000")),
     Traffic("result of 5 MB", "plain", 4, Shape(tool="big", arguments='{"bytes":5000000}', expect="size:5000000")),
     Traffic("50 progress notifications", "plain", 16, Shape("tools/call", "progress", '{"steps":50}', "events:50")),
@@ -246,7 +251,7 @@ class Lines:
         known = median(self._run.of(cell), "calls_per_s")
         length = Length.for_rate(cell.conc, known, self._options.secs)
         noise = Noise(1) if traffic.publishing else self._noise  # who publishes is a disturbance that is meant
-        taken = await sample(cell, endpoint, upstream, length, noise, traffic.shape)
+        taken = await sample(cell, endpoint, upstream, length, noise, self._shape(traffic))
         taken.round = number
         self._run.samples.append(taken)
         self._store.save(self._run)
@@ -256,6 +261,15 @@ class Lines:
             file=sys.stderr,
             flush=True,
         )
+
+    def _shape(self, traffic: Traffic) -> Shape:
+        if not traffic.half:
+            return traffic.shape
+        full = TRAFFIC[TRAFFIC.index(traffic) - 1]
+        reached = median(self._run.of(Cell(full.where, full.name, full.era, full.conc)), "calls_per_s")
+        if not reached:
+            raise ValueError(f"{traffic.name!r} needs {full.name!r} in the same run")
+        return replace(traffic.shape, rate=reached / 2)
 
 
 def table(run: Run, traffic: Sequence[Traffic] = TRAFFIC) -> str:

@@ -42,6 +42,25 @@ async def test_a_number_of_calls_can_be_asked_for() -> None:
 
 
 @ERAS
+async def test_calls_can_be_due_at_a_rate(era: str) -> None:
+    async with running("echo") as upstream:
+        report = await run(short(upstream.url, era=era, conc=8, rate=200.0, secs=1.0))
+    assert report.errors == 0, report.samples
+    assert 150 < report.calls_per_s < 250
+
+
+async def test_what_waits_behind_a_slow_answer_counts_from_when_it_was_due() -> None:
+    """One connection, a call due every 20 ms, each of which takes 50: a closed loop would say 50 for all of them."""
+    async with running("echo") as upstream:
+        slow = {"tool": "slow", "arguments": '{"seconds":0.05}', "conc": 1, "warmup": 0.0, "secs": 1.0}
+        due = await run(short(upstream.url, rate=50.0, **slow))
+        closed = await run(short(upstream.url, **slow))
+    assert (due.errors, closed.errors) == (0, 0)
+    assert closed.p50_ms < 100
+    assert due.p50_ms > 200
+
+
+@ERAS
 @pytest.mark.parametrize(
     "shape",
     [
