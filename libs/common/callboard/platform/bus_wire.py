@@ -23,6 +23,10 @@ NO_RESPONDERS: Final = b"NATS/1.0 503"
 """How the headers begin of the answer to what nobody is subscribed to."""
 _CRLF: Final = b"\r\n"
 _UNWRITTEN_BYTES: Final = 256 * 1024
+_OF_STREAM: Final = b"$JS."
+"""How the reply subject begins of what a consumer delivers."""
+_STREAM_HEADER: Final = b"\r\nNats-Stream:"
+"""In the answer to a direct get, and in what a stream publishes again."""
 
 
 class Direct:
@@ -97,6 +101,11 @@ class DirectParser(Parser):
         subscription = self.nc._subs.get(sid)
         if subscription is None:
             return
+        if (with_headers or reply.startswith(_OF_STREAM)) and _is_smuggled(
+            subscription.subject, reply, data[begin:payload]
+        ):
+            log.warning("message_out_of_a_stream_refused", subject=subscription.subject)
+            return
         callback = subscription._cb
         if type(callback) is Direct:
             try:
@@ -105,6 +114,15 @@ class DirectParser(Parser):
                 log.exception("message_not_taken", subject=subscription.subject)
             return
         await self.nc._process_msg(sid, words[1], reply, data[payload:end], data[begin:payload])
+
+
+def _is_smuggled(heard: str, reply: bytes, headers: bytes) -> bool:
+    """Whether a stream gives this out where rooms hear each other.
+
+    The server lets whoever may create a consumer, or read a stream directly, choose where the messages go, whatever
+    they may publish to themselves. Nothing of ours comes to a subject `cb.` that way.
+    """
+    return heard.startswith("cb.") and (reply.startswith(_OF_STREAM) or _STREAM_HEADER in headers)
 
 
 class Writer:
