@@ -95,7 +95,7 @@ async def test_the_official_typescript_client_gets_in_calls_and_refreshes(
     assert said["issuer"] == stack.url
 
 
-WANTS_MORE = "change drafts, roll back and decide about changed tools as you may"
+WANTS_MORE = "Change drafts, roll back and decide about changed tools as you may"
 
 
 async def operator(stack: Stack, url: str, role: str = "operator") -> Person:
@@ -115,20 +115,20 @@ async def test_the_official_python_client_gets_more_scopes_when_a_tool_wants_the
     stack: Stack, place: tuple[str, Person], mode: str
 ) -> None:
     url, _ = place
-    oona, kept, asked = await operator(stack, url), Kept(), list[str]()
+    oona, kept, asked = await operator(stack, url), Kept(), list[set[str]]()
     async with loopback() as waiting, Visitor() as visitor:
 
         async def open_url(link: str) -> None:
-            asked.append(parse_qs(urlsplit(link).query)["scope"][0])
+            asked.append(set(parse_qs(urlsplit(link).query)["scope"][0].split()) - {"offline_access"})
             waiting.take(await decided(visitor, oona, link, reading=WANTS_MORE if len(asked) > 1 else ""))
 
         provider = provider_of(url, waiting, kept, open_url)
         async with connected(url, provider, mode) as client:
             assert "echo" in [tool.name for tool in (await client.list_tools()).tools]
-            assert asked == ["mcp:use"]
+            assert asked == [{"mcp:use"}]
             said = await client.call_tool("echo", {"text": "hello"})
             assert said.content[0].text == "hello"  # type: ignore[union-attr]
-            assert [set(scopes.split()) for scopes in asked] == [{"mcp:use"}, {"mcp:use", "mcp:operate"}]
+            assert asked == [{"mcp:use"}, {"mcp:use", "mcp:operate"}]
             provider.context.token_expiry_time = time.time() - 1
             said = await client.call_tool("echo", {"text": "refreshed"})
             assert said.content[0].text == "refreshed"  # type: ignore[union-attr]
