@@ -108,6 +108,10 @@ async def test_after_a_step_up_the_grant_before_ends_when_the_client_goes_on_wit
     for tokens in (same, others, bobs, refreshed.body):
         await desk.live(tokens["access_token"])
     assert (await desk.refresh(client_id, before["refresh_token"])).error == "invalid_grant"
+    clock.step(seconds=5)
+    twin = await agreed(ann, client_id, "mcp:use mcp:operate")
+    assert (await desk.refresh(client_id, twin["refresh_token"])).status == 200
+    await desk.live(refreshed.body["access_token"])  # signing in twice is no step-up
 
 
 async def test_a_code_that_is_spent_twice_at_once_gives_tokens_once_and_ends_the_grant(desk: Desk) -> None:

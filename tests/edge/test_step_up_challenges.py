@@ -164,6 +164,8 @@ async def test_who_agreed_to_more_goes_on_in_the_same_session_and_nobody_else_do
         gateway.issuer.grants[gid] = msgspec.structs.replace(someone, key_id=gid)
         assert (await say(gateway, gateway.issuer.token(gid=gid), session, **listing)).status_code == 404
     own = await begun(gateway, some_token(6))
+    gateway.issuer.tokens[some_token(7)] = principal("key-7", member=ANN, client=ANN, grants={"acme": ("owner",)})
+    assert (await say(gateway, some_token(7), own, **listing)).status_code == 404, "another token of the same name"
     assert (await say(gateway, after, own, **listing)).status_code == 404, (
         "nor is the other kind's session an OAuth one"
     )
