@@ -142,6 +142,10 @@ async def test_a_document_makes_a_client_and_is_read_again_only_after_some_minut
     assert any("Any program on your computer" in warning for warning in shown.warnings)
     assert tokens.status == 200
     assert claims_of(tokens.body["access_token"])["client_id"] == publisher.url
+    clock.step(seconds=5)
+    wider = (await desk.exchange(publisher.url, await desk.code(publisher.url, ann, scope="mcp:use mcp:read"))).body
+    assert (await desk.refresh(publisher.url, wider["refresh_token"])).status == 200
+    await desk.live(tokens.body["access_token"])  # which may be on another machine, with fewer scopes
     assert publisher.requests == 1
     clock.step(minutes=5)
     await desk.request(publisher.url)

@@ -82,6 +82,38 @@ async def test_no_value_that_opens_anything_is_stored(stack: Stack, desk: Desk) 
         assert str(value) not in stored or value in (3600, "Bearer", "mcp:use")
 
 
+async def test_after_a_step_up_the_grant_before_ends_when_the_client_goes_on_with_the_new_one(
+    desk: Desk, clock: SteppingClock
+) -> None:
+    ann, bob = await desk.office.join("ann", "operator"), await desk.office.join("bob", "operator")
+    client_id, other = await desk.register(), await desk.register()
+
+    async def agreed(person: Any, client: str, scope: str) -> dict[str, Any]:
+        return (await desk.exchange(client, await desk.code(client, person, scope=scope))).body
+
+    before = await agreed(ann, client_id, "mcp:use")
+    same = await agreed(ann, client_id, "mcp:read")
+    others, bobs = await agreed(ann, other, "mcp:use"), await agreed(bob, client_id, "mcp:use")
+    clock.step(seconds=5)
+    after = await agreed(ann, client_id, "mcp:use mcp:operate")
+    assert after["scope"] == "mcp:use mcp:operate"
+    await desk.live(before["access_token"])
+
+    refreshed = await desk.refresh(client_id, after["refresh_token"])
+
+    assert refreshed.body["scope"] == "mcp:use mcp:operate"
+    await refused("auth.invalid", desk.live(before["access_token"]))
+    [ended] = await desk.events("grant.revoked")
+    assert (ended["grant"], ended["reason"]) == (claims_of(before["access_token"])["gid"], "outgrown")
+    for tokens in (same, others, bobs, refreshed.body):
+        await desk.live(tokens["access_token"])
+    assert (await desk.refresh(client_id, before["refresh_token"])).error == "invalid_grant"
+    clock.step(seconds=5)
+    twin = await agreed(ann, client_id, "mcp:use mcp:operate")
+    assert (await desk.refresh(client_id, twin["refresh_token"])).status == 200
+    await desk.live(refreshed.body["access_token"])  # signing in twice is no step-up
+
+
 async def test_a_code_that_is_spent_twice_at_once_gives_tokens_once_and_ends_the_grant(desk: Desk) -> None:
     ann = await desk.office.join("ann", "user")
     client_id = await desk.register()

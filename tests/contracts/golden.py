@@ -75,6 +75,7 @@ def _policy() -> pd.PolicyDefinition:
         arguments=(rule,),
         when=(pd.Window(days=("mon",), start="08:00", end="18:00", zone="Europe/Zurich"),),
         limits=(pd.LimitRule(calls=5, every="minute", per=("key", "tool"), tools=("git/*",)),),
+        step_up=(pd.StepUpRule(tools=("git/push",), scope="mcp:operate"),),
     )
 
 

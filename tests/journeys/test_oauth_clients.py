@@ -17,6 +17,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.support.agents import one_server, published
 from tests.support.chromium import chromium, needs_chromium
 from tests.support.loopback import Loopback, loopback
+from tests.support.names import fresh
 from tests.support.oauth_clients import Kept, connected, decided, provider_of, typescript
 from tests.support.persons import PASSWORD, Form, Person, Visitor, member
 from tests.support.shared import Shared
@@ -92,6 +93,79 @@ async def test_the_official_typescript_client_gets_in_calls_and_refreshes(
     assert said["texts"] == ["with the first token", "with a fresh token"]
     assert said["refreshed"] is True
     assert said["issuer"] == stack.url
+
+
+WANTS_MORE = "Change drafts, roll back and decide about changed tools as you may"
+
+
+async def operator(stack: Stack, url: str, role: str = "operator") -> Person:
+    """One more person there, for whom a policy wants more than ordinary use for `echo`."""
+    organisation = urlsplit(url).path.split("/")[2]
+    person = await member(stack, organisation, role, "oona")
+    definition = {"for": {"members": [person.id]}, "step_up": [{"tools": ["up/echo"], "scope": "mcp:operate"}]}
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {stack.admin_token}"}, timeout=30) as http:
+        policy = f"{stack.url}/api/v1/organisations/{organisation}/policies/{fresh('careful')}"
+        answer = await http.put(policy, json={"definition": definition, "comment": "echoes are loud"})
+    assert answer.status_code == 200, answer.text
+    return person
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_the_official_python_client_gets_more_scopes_when_a_tool_wants_them(
+    stack: Stack, place: tuple[str, Person], mode: str
+) -> None:
+    url, _ = place
+    oona, kept, asked = await operator(stack, url), Kept(), list[set[str]]()
+    async with loopback() as waiting, Visitor() as visitor:
+
+        async def open_url(link: str) -> None:
+            asked.append(set(parse_qs(urlsplit(link).query)["scope"][0].split()) - {"offline_access"})
+            waiting.take(await decided(visitor, oona, link, reading=WANTS_MORE if len(asked) > 1 else ""))
+
+        provider = provider_of(url, waiting, kept, open_url)
+        async with connected(url, provider, mode) as client:
+            assert "echo" in [tool.name for tool in (await client.list_tools()).tools]
+            assert asked == [{"mcp:use"}]
+            said = await client.call_tool("echo", {"text": "hello"})
+            assert said.content[0].text == "hello"  # type: ignore[union-attr]
+            assert asked == [{"mcp:use"}, {"mcp:use", "mcp:operate"}]
+            provider.context.token_expiry_time = time.time() - 1
+            said = await client.call_tool("echo", {"text": "refreshed"})
+            assert said.content[0].text == "refreshed"  # type: ignore[union-attr]
+    assert len(asked) == 2, "a refreshed token has the scopes that were agreed to"
+    assert kept.tokens is not None
+    assert set((kept.tokens.scope or "").split()) == {"mcp:use", "mcp:operate"}
+
+
+async def test_whose_role_does_not_allow_it_is_not_sent_for_more_but_told_whom_to_ask(
+    stack: Stack, place: tuple[str, Person]
+) -> None:
+    url, _ = place
+    una, asked = await operator(stack, url, "user"), list[str]()
+    async with loopback() as waiting, Visitor() as visitor:
+
+        async def open_url(link: str) -> None:
+            asked.append(link)
+            waiting.take(await decided(visitor, una, link))
+
+        async with connected(url, provider_of(url, waiting, Kept(), open_url)) as client:
+            said = await client.call_tool("echo", {"text": "hello"})
+    assert said.is_error
+    assert "Ask whoever manages the members" in said.content[0].text  # type: ignore[union-attr]
+    assert len(asked) == 1
+
+
+async def test_the_official_typescript_client_gets_more_scopes_when_a_tool_wants_them(
+    stack: Stack, place: tuple[str, Person]
+) -> None:
+    url, _ = place
+    oona = await operator(stack, url)
+    async with typescript("client", url, "step-up") as client, Visitor() as visitor, httpx2.AsyncClient() as http:
+        for reading in ("", WANTS_MORE):
+            await http.get(await decided(visitor, oona, (await client.said())["open"], reading=reading))
+        said = await client.said()
+    assert said["text"] == "with more scopes"
+    assert (said["before"], set(said["after"].split())) == ("mcp:use", {"mcp:use", "mcp:operate"})
 
 
 @needs_chromium

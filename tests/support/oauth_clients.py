@@ -75,14 +75,18 @@ async def connected(
         yield client
 
 
-async def decided(visitor: Visitor, person: Person, url: str, decision: str = "allow") -> str:
-    """The person opens the URL of a client, signs in where asked, and decides; where the browser is sent."""
+async def decided(visitor: Visitor, person: Person, url: str, decision: str = "allow", reading: str = "") -> str:
+    """The person opens the URL of a client, signs in where asked, and decides; where the browser is sent.
+
+    `reading`: what the question says, among other things.
+    """
     page = await visitor.get(url)
     while page.status_code in (302, 303, 307):
         there = urljoin(str(page.url), page.headers["location"])
         login = there.partition("?")[0].endswith("/login")
         page = await visitor.log_in(page, person) if login else await visitor.get(there)
     assert page.status_code == 200, page.text
+    assert reading in page.text
     answer = await visitor.submit(page, decision=decision)
     assert answer.status_code == 303, answer.text
     return str(answer.headers["location"])
@@ -106,14 +110,15 @@ class TypeScript:
 
 
 @asynccontextmanager
-async def typescript(package: str, url: str) -> AsyncIterator[TypeScript]:
-    """Start it; `package` is "sdk" or "client"."""
+async def typescript(package: str, url: str, *more: str) -> AsyncIterator[TypeScript]:
+    """Start it; `package` is "sdk" or "client". `more`: "step-up"."""
     await asyncio.to_thread(node_tools.installed)
     process = await asyncio.create_subprocess_exec(
         node_tools.node(),
         str(node_tools.FOLDER / "oauth.mjs"),
         package,
         url,
+        *more,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

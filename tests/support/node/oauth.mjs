@@ -1,11 +1,12 @@
 // The official TypeScript client at an endpoint that wants OAuth: it finds the authorization server, registers, and sends
 // a person's browser away; then it calls, loses its access token, refreshes, and calls again.
-// node oauth.mjs sdk|client URL: prints {"open": …} for the browser, then what came of it. `sdk` is the package of
+// With `step-up` it calls a tool that wants more scopes, sends the person away once more, and calls that tool again.
+// node oauth.mjs sdk|client URL [step-up]: prints {"open": …} for the browser, then what came of it. `sdk` is the package of
 // 2025-11-25, `client` that of 2026-07-28.
 import { randomUUID } from "node:crypto";
 import http from "node:http";
 
-const [kind, url] = process.argv.slice(2);
+const [kind, url, stepUp] = process.argv.slice(2);
 const { Client, StreamableHTTPClientTransport } =
   kind === "client"
     ? await import("@modelcontextprotocol/client")
@@ -16,7 +17,8 @@ const { Client, StreamableHTTPClientTransport } =
 const say = (what) => console.log(JSON.stringify(what));
 
 let cameBack;
-const back = new Promise((resolve) => (cameBack = resolve));
+const back = () => new Promise((resolve) => (cameBack = resolve));
+let coming = back();
 const listener = http.createServer((request, response) => {
   response.end("back");
   cameBack(new URL(request.url, "http://127.0.0.1").searchParams);
@@ -53,15 +55,34 @@ try {
 } catch (error) {
   if (error.constructor.name !== "UnauthorizedError") throw error;
 }
-const answer = await back;
-listener.close();
-if (answer.get("state") !== kept.state) throw new Error("another state");
-await (kind === "client" ? first.finishAuth(answer) : first.finishAuth(answer.get("code")));
+const finished = async (at) => {
+  const answer = await coming;
+  if (answer.get("state") !== kept.state) throw new Error("another state");
+  await (kind === "client" ? at.finishAuth(answer) : at.finishAuth(answer.get("code")));
+  return answer;
+};
+const answer = await finished(first);
 
 const connected = client();
-await connected.connect(transport());
+const second = transport();
+await connected.connect(second);
 const { tools } = await connected.listTools();
 const call = async (text) => (await connected.callTool({ name: "echo", arguments: { text } })).content[0].text;
+if (stepUp) {
+  coming = back();
+  const before = kept.tokens.scope;
+  try {
+    await call("with too few scopes");
+    throw new Error("the tool wants no more scopes");
+  } catch (error) {
+    if (error.constructor.name !== "UnauthorizedError") throw error;
+  }
+  await finished(second);
+  say({ before, after: kept.tokens.scope, text: await call("with more scopes") });
+  await connected.close();
+  process.exit(0);
+}
+listener.unref();
 const text = await call("with the first token");
 const before = kept.tokens;
 kept.tokens = { ...before, access_token: "over" };

@@ -9,8 +9,10 @@ import msgspec
 
 from callboard.contracts.personal import Personal
 
-GrantEnd = Literal["client", "person", "administrator", "code_replayed", "refresh_replayed", "client_removed"]
-"""Who or what ended a grant."""
+GrantEnd = Literal[
+    "client", "person", "administrator", "code_replayed", "refresh_replayed", "client_removed", "outgrown"
+]
+"""Who or what ended a grant. `outgrown`: the client uses a later one that has more scopes."""
 
 
 class ClientTokenIssued(msgspec.Struct, frozen=True, kw_only=True, tag="client.token_issued", tag_field="type"):

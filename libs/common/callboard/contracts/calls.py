@@ -34,7 +34,8 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     subject names `subjects.SEVERAL`. `replay_of` names the recorded call that an operator runs again; no client can
     set it. `reached`: the `seq` of the organisation's log that agents of this edge were told of; the answer comes from
     no earlier state. `member`, `address` and `oauth_client` are the caller's, for policies and limits; empty
-    where there is none.
+    where there is none. `scopes`: the highest scope (`kernel.access_tokens.SCOPES`) of what the caller may do here, and
+    the highest of what it could get by signing in anew; empty texts for none.
     """
 
     call_id: str
@@ -59,6 +60,7 @@ class RpcHead(msgspec.Struct, frozen=True, array_like=True):
     member: str = ""
     address: str = ""
     oauth_client: str = ""
+    scopes: tuple[str, str] = ("", "")
 
 
 class CallHead(msgspec.Struct, frozen=True, array_like=True):

@@ -19,6 +19,8 @@ Per = Literal["key", "person", "organisation", "address", "tool"]
 Period = Literal["second", "minute", "hour", "day"]
 SECONDS: dict[Period, int] = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 PolicyLayer = Literal["client", "agent"]
+MoreThanUse = Literal["mcp:read", "mcp:operate", "mcp:manage"]
+"""The scopes beyond ordinary use (`kernel.access_tokens.SCOPES`), each with all before it."""
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -76,6 +78,13 @@ class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tools: tuple[str, ...] | None = None
 
 
+class StepUpRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Tools that are called only with this scope; they are shown without it, so that a client can ask for it."""
+
+    tools: tuple[str, ...]
+    scope: MoreThanUse
+
+
 class PolicyDefinition(
     msgspec.Struct,
     frozen=True,
@@ -101,3 +110,4 @@ class PolicyDefinition(
     arguments: tuple[ArgumentRule, ...] = ()
     when: tuple[Window, ...] = ()
     limits: tuple[LimitRule, ...] = ()
+    step_up: tuple[StepUpRule, ...] = ()

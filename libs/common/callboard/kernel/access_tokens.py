@@ -34,6 +34,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "mcp:manage": "manage",
 }
 """Standard scope -> level of `kernel.permissions`, each with all before it. Consent first asks for `BASELINE` alone."""
+_RANKS: Final = {scope: rank for rank, scope in enumerate(SCOPES)}
 BASELINE: Final = (USE,)
 """The scopes of ordinary use: what metadata and the challenge of a 401 name. The others are for a step-up."""
 
@@ -114,6 +115,16 @@ def scopes_of(text: str) -> tuple[str, ...]:
 def levels_of(scopes: Iterable[str]) -> tuple[str, ...]:
     """The names of `kernel.permissions` for these standard scopes."""
     return tuple(SCOPES[scope] for scope in scopes if scope in SCOPES)
+
+
+def highest_of(actions: frozenset[str]) -> str:
+    """The highest scope whose level is among these actions (`permissions.actions_of`); empty for none."""
+    return next((scope for scope in reversed(tuple(SCOPES)) if SCOPES[scope] in actions), "")
+
+
+def covers(held: str, wanted: str) -> bool:
+    """Whether one scope allows what the other does; the empty text allows nothing."""
+    return held != "" and _RANKS[wanted] <= _RANKS[held]
 
 
 def narrowed(held: tuple[str, ...], scope: str) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+PERSON_PREFIX = "person-"
+"""Begins the id of every person, and the name of no other member."""
 MAX_WIRE_NAME = 64
 """Longest name that every known client accepts; longer ones get an alias."""
 

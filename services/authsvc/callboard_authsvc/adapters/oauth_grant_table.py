@@ -62,6 +62,12 @@ class OAuthGrantTable:
         rows = await persist(lambda: self.pool.fetch(sql(_PACKAGE, "oauth_grants"), *key))
         return [_grant(row) for row in rows]
 
+    async def outgrown(self, grant: Grant) -> list[Grant]:
+        """Live grants of the same to the same that were given before it, with fewer scopes."""
+        key = (grant.client_id, grant.member, grant.organisation, grant.resource, grant.created_at, grant.scopes)
+        rows = await persist(lambda: self.pool.fetch(sql(_PACKAGE, "oauth_outgrown_grants"), *key))
+        return [_grant(row) for row in rows]
+
     async def of_client(self, client_id: str) -> list[str]:
         """Ids of the live grants of a client."""
         rows = await persist(lambda: self.pool.fetch(sql(_PACKAGE, "oauth_grants_of_client"), client_id))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from callboard.contracts.problems import Problem
+from callboard.kernel.names import PERSON_PREFIX
 from callboard.kernel.tokens import base62
 from callboard_authsvc.adapters.person_table import PersonRow
 from callboard_authsvc.external.dependencies import ExternalDependencies
 from callboard_authsvc.external.domain import Identity, refused, role_of
-from callboard_authsvc.members.domain import PERSON_PREFIX
 from callboard_authsvc.members.provision import provision
 from callboard_authsvc.people.domain import checked_email
 

@@ -19,12 +19,10 @@ from callboard.contracts.people_events import (
 )
 from callboard.contracts.problems import Problem
 from callboard.kernel.decider import Decider
-from callboard.kernel.names import is_slug
+from callboard.kernel.names import PERSON_PREFIX, is_slug
 from callboard.kernel.permissions import PERMISSIONS, ROLES
 
 STREAM = "members"
-PERSON_PREFIX = "person-"
-"""Begins the id of every person, and the name of nobody else."""
 MAX_INVITED_SECONDS = 30 * 86_400
 Kind = Literal["person", "service"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from callboard.kernel.names import PERSON_PREFIX
 from callboard_authsvc.adapters.member_table import MemberTable
 from callboard_authsvc.adapters.revocation_push import RevocationPush
 from callboard_authsvc.clock import Clock
-from callboard_authsvc.members.domain import PERSON_PREFIX
 from callboard_authsvc.people.session_keys import external_key, principal_key
 
 RECENT = timedelta(minutes=10)

@@ -12,6 +12,7 @@ from callboard_authsvc.oauth_server.authenticate import authenticated
 from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
 from callboard_authsvc.oauth_server.domain import (
     REFRESH_LIFE,
+    Grant,
     Refresh,
     check_same_resource,
     is_replay,
@@ -43,6 +44,8 @@ async def refresh_tokens(command: RefreshTokens, use: OAuthDependencies) -> Issu
     await require_live(found.grant, use)
     following = compose(next_random(use.lineage, command.refresh_token), REFRESH_PREFIX)
     await _rotate(verifier, found, use.verifier.of(following), use)
+    if client.kind == "dynamic":
+        await _end_outgrown(found.grant, use)
     return await issued(found.grant, scopes, use, following)
 
 
@@ -53,6 +56,15 @@ async def _rotate(presented: bytes, found: Refresh, following: bytes, use: OAuth
         await use.grants.insert_refresh(connection, following, gid, found.generation + 1, now + REFRESH_LIFE)
         await use.grants.used(connection, gid, now)
         await use.clients.used(connection, found.grant.client_id, now)
+
+
+async def _end_outgrown(grant: Grant, use: OAuthDependencies) -> None:
+    """After a step-up its client has no use for the grant before. Not at once: calls of that one may still run.
+
+    Only of a client that registered itself, and so is one installation: one known by its document is on many machines.
+    """
+    for older in await use.grants.outgrown(grant):
+        await end_grant(older, "outgrown", grant.client_id, use)
 
 
 def _unknown() -> Exception:

@@ -6,8 +6,8 @@ from callboard.contracts.access import Principal
 from callboard.contracts.problems import Problem
 from callboard.contracts.signing import VerifyGrant
 from callboard.kernel.access_tokens import levels_of
+from callboard.kernel.names import PERSON_PREFIX
 from callboard.kernel.permissions import can
-from callboard_authsvc.members.domain import PERSON_PREFIX
 from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
 from callboard_authsvc.oauth_server.domain import Grant, refused
 

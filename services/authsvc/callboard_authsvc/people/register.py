@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from callboard.contracts.people import AcceptInvitation, Joined, Register, SessionOpened
 from callboard.contracts.problems import Problem
+from callboard.kernel.names import PERSON_PREFIX
 from callboard.kernel.tokens import base62
 from callboard.platform.event_store import Connection
 from callboard.platform.postgres import persist
 from callboard_authsvc.adapters.link_table import InvitationRow
 from callboard_authsvc.adapters.person_table import PersonRow
-from callboard_authsvc.members.domain import PERSON_PREFIX, unknown_invitation
+from callboard_authsvc.members.domain import unknown_invitation
 from callboard_authsvc.members.join import invitation_behind, join
 from callboard_authsvc.people.attempts import note_attempt
 from callboard_authsvc.people.dependencies import PeopleDependencies

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from callboard.contracts.access import Principal
 from callboard.contracts.problems import Problem
+from callboard.kernel.names import PERSON_PREFIX
 from callboard_authsvc.adapters.token_table import TokenRow
-from callboard_authsvc.members.domain import PERSON_PREFIX
 from callboard_authsvc.members.rights import require_to_give
 from callboard_authsvc.tokens.dependencies import TokenDependencies
 

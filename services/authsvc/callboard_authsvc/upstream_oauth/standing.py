@@ -11,8 +11,8 @@ from typing import Protocol
 
 from callboard.contracts.access import Principal
 from callboard.contracts.problems import Problem
+from callboard.kernel.names import PERSON_PREFIX
 from callboard.kernel.permissions import can
-from callboard_authsvc.members.domain import PERSON_PREFIX
 from callboard_authsvc.upstream_oauth.domain import Whose
 
 

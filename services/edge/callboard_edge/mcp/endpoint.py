@@ -129,8 +129,8 @@ class McpEndpoint:
         principal = await self._principal(headers, place)
         if place is BY_TOKEN:
             place = place_by_token(principal)
-        if principal is ANONYMOUS:
-            # Whether the playbook takes callers without a token is told by the answer.
+        if principal is ANONYMOUS or principal.renewed:
+            # Whether the playbook takes callers without a token, and what it wants scopes for, is told by the answer.
             send = self._challenges.on(send, scope["path"])
         if method == "POST":
             try:

@@ -7,6 +7,7 @@ its own name resolve to this machine, but it cannot change these headers.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,9 +16,9 @@ import msgspec
 from callboard.contracts import subjects
 from callboard.contracts.access import Principal
 from callboard.contracts.problems import Problem
-from callboard.kernel.access_tokens import BASELINE
-from callboard.kernel.names import is_slug, version_number
-from callboard.kernel.permissions import can, selection_of, selects
+from callboard.kernel.access_tokens import BASELINE, highest_of
+from callboard.kernel.names import PERSON_PREFIX, is_slug, version_number
+from callboard.kernel.permissions import actions_of, can, selection_of, selects
 from callboard_edge.settings import EdgeSettings
 
 _PATH = re.compile(r"/([^/]+)/([^/]+)/mcp/?")
@@ -86,6 +87,22 @@ def asker_of(principal: Principal, session: str = "") -> Asker:
         principal.member,
         principal.oauth_client,
     )
+
+
+def scopes_of(principal: Principal, organisation: str) -> tuple[str, str]:
+    """For `RpcHead.scopes`: what the principal may do there, and what it could after signing in anew.
+
+    Only a person can agree to more. What a role does not allow is within nobody's reach, so nobody is sent for it.
+    """
+    rights = None if principal.grants is None else principal.grants.get(organisation, ())
+    return _scopes(principal.scopes, rights, principal.renewed and principal.member.startswith(PERSON_PREFIX))
+
+
+@lru_cache(maxsize=4096)
+def _scopes(held: tuple[str, ...], rights: tuple[str, ...] | None, can_ask: bool) -> tuple[str, str]:
+    allowed = actions_of(("administer",) if rights is None else rights)
+    now = highest_of(actions_of(held) & allowed)
+    return now, highest_of(allowed) if can_ask else now
 
 
 BY_TOKEN = Place("", "", 0)

@@ -29,7 +29,7 @@ from callboard_edge.mcp.answers import (
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
 from callboard_edge.mcp.event_ids import LONGEST_REQUEST_ID, parse
-from callboard_edge.mcp.gate import Place, asker_of, call_expiry_of
+from callboard_edge.mcp.gate import Place, asker_of, call_expiry_of, scopes_of
 from callboard_edge.mcp.modern import ROUTED
 from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
@@ -154,6 +154,7 @@ class Handshake:
             client_info=wanted.client_info,
             etags=opened.etags,
             client=principal.client,
+            oauth_client=principal.oauth_client,
         )
         return session, _initialized(protocol, opened)
 
@@ -169,7 +170,7 @@ class Handshake:
         version = headers.get(b"mcp-protocol-version")
         if version is not None and version.decode("latin-1") not in HANDSHAKE_VERSIONS:
             raise Refused(INVALID_REQUEST, "Unsupported protocol version", message.raw_id)
-        session = await self._sessions.find(id.decode("latin-1"), principal.key_id)
+        session = await self._sessions.find(id.decode("latin-1"), principal)
         if session is None or (session.organisation, session.playbook, session.version) != place[:3]:
             if principal.organisation == "":
                 await self.admit(place, principal)
@@ -234,6 +235,7 @@ class Handshake:
             member=principal.member,
             address=address(),
             oauth_client=principal.oauth_client,
+            scopes=scopes_of(principal, place.organisation),
         )
 
     async def _subscribe(

@@ -1,6 +1,7 @@
 """Handshake sessions in NATS KV: any edge serves any session, and a deleted one is gone everywhere.
 
-A session belongs to the token that made it; for anybody else it does not exist.
+A session belongs to the token that made it; for anybody else it does not exist. Of an OAuth client's it is enough that
+the token is the same member's for the same client: who agreed to more in between goes on in its session.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from nats.js.client import JetStreamContext
 from nats.js.kv import KeyValue
 
 from callboard.contracts import subjects
+from callboard.contracts.access import Principal
 from callboard.contracts.problems import Problem
 from callboard.contracts.status import SessionChanged, SessionEnded
 from callboard.platform.bus import Bus
@@ -45,6 +47,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: dict[str, str] = {}
     written: float = 0.0
     client: str = ""
+    oauth_client: str = ""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -73,7 +76,7 @@ class Sessions:
         await self._write(made)
         return made
 
-    async def find(self, id: str, principal: str) -> Session | None:
+    async def find(self, id: str, principal: Principal) -> Session | None:
         """The session, if it exists and belongs to the principal."""
         kept = self._kept.get(id)
         now = time.monotonic()
@@ -85,8 +88,11 @@ class Sessions:
             self._keep(session, now)
         else:
             session = kept[0]
-        if session.principal != principal:
-            return None
+        if session.principal != principal.key_id:
+            if not _same_client(session, principal):
+                return None
+            session = msgspec.structs.replace(session, principal=principal.key_id)
+            await self.update(session)
         if time.time() - session.written > TOUCH:
             await self.update(msgspec.structs.replace(session, written=time.time()))
         return session
@@ -144,6 +150,11 @@ class Sessions:
             raise _unavailable(error) from None
         # After a key expired, nats-py answers an entry without a value until its marker is gone.
         return _decode(entry.value) if entry.value else None
+
+
+def _same_client(session: Session, principal: Principal) -> bool:
+    whose = session.oauth_client, session.client
+    return session.oauth_client != "" and whose == (principal.oauth_client, principal.client)
 
 
 def _unavailable(error: BaseException) -> Problem:

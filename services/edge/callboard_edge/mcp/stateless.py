@@ -23,7 +23,7 @@ from callboard_edge.mcp.answers import (
 )
 from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.envelope import INVALID_REQUEST, Message, Meta, Params, Refused
-from callboard_edge.mcp.gate import Place, asker_of, call_expiry_of
+from callboard_edge.mcp.gate import Place, asker_of, call_expiry_of, scopes_of
 from callboard_edge.mcp.handshake import server_info
 from callboard_edge.mcp.modern import ROUTED, SUPPORTED, check
 from callboard_edge.mcp.outlet import Outlet
@@ -140,6 +140,7 @@ class Stateless:
             principal.member,
             address(),
             principal.oauth_client,
+            scopes_of(principal, place.organisation),
         )
 
 

@@ -18,7 +18,7 @@ from callboard.kernel.result_diff import differences
 from callboard.platform.bus import Bus
 from callboard.platform.telemetry import new_traceparent
 from callboard_edge.mcp.calls import Calls as InFlight
-from callboard_edge.mcp.gate import Place
+from callboard_edge.mcp.gate import Place, scopes_of
 from callboard_edge.replay.candidates import Candidates
 from callboard_edge.replay.domain import Tool, check_safe, mirrored, recorded_arguments
 
@@ -139,6 +139,7 @@ class Replays:
             replay_of=replay_of,
             member=principal.member,
             oauth_client=principal.oauth_client,
+            scopes=scopes_of(principal, place.organisation),
         )
         call = await self._calls.send(head, place.organisation, place.playbook, params)
         try:

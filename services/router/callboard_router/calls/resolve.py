@@ -92,6 +92,10 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     if route is None:
         refuse_held("tool", call.name, playbook.held)
         raise Problem("tool.unknown", f"Unknown tool: {call.name}", tool=call.name)
+    if route.demand is not None:
+        refusal = route.demand.refusal(head)
+        if refusal:
+            return _tool_error(head, f"Not allowed here: {refusal}", "policy.denied", route)
     arguments: Any = plain(call.arguments)
     if not isinstance(arguments, dict):
         raise Problem("argument.invalid", "`arguments` must be an object", tool=call.name)

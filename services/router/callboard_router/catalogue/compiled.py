@@ -49,13 +49,21 @@ class RuleBroken(Exception):
     """The arguments of a call are not what a policy allows; says which rule, and no value."""
 
 
+class Demanding(Protocol):
+    """What policies want of whoever calls a tool; `policies.step_up.Demand` is the only one."""
+
+    def refusal(self, head: RpcHead) -> str:
+        """Why the caller may not call it and cannot come to; empty when it may. Raises `auth.scope_insufficient`."""
+
+
 class ToolRoute:
     """Where a call of one tool goes; the schema is compiled at the first call and kept.
 
     `wire` is its name in the playbook, `name` the one at its server. `filling`: what the playbook adds to its
-    arguments.
+    arguments. `demand`: what policies want beside ordinary use.
     """
 
+    demand: Demanding | None = None
     __slots__ = ("_check", "_raw", "_shown", "digest", "filling", "limits", "mirrored", "name", "server", "wire")
 
     def __init__(self, entry: Entry, limits: Limits) -> None:

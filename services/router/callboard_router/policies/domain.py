@@ -93,6 +93,8 @@ def _faults(name: str, definition: PolicyDefinition) -> Iterator[tuple[str, str]
     for number, limit in enumerate(definition.limits):
         if not limit.per:
             yield f"limits[{number}].per", "says nothing to count for; `organisation` counts all together"
+    steps = enumerate(definition.step_up)
+    yield from ((f"step_up[{number}].tools", "names no tool; `*` is all of them") for number, r in steps if not r.tools)
     texts = [*_globs(definition)]
     if len(texts) > _MAX_GLOBS or any(len(text) > _MAX_TEXT for text in texts):
         yield "", f"more than {_MAX_GLOBS} globs, or one over {_MAX_TEXT} characters"
@@ -116,6 +118,8 @@ def _globs(definition: PolicyDefinition) -> Iterator[str]:
         yield from rule.tools
     for limit in definition.limits:
         yield from limit.tools or ()
+    for step in definition.step_up:
+        yield from step.tools
 
 
 def _argument_faults(rule: ArgumentRule) -> Iterator[str]:

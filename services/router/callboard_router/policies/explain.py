@@ -108,6 +108,10 @@ def _try(attempt: Attempt, whole: CompiledPlaybook, book: PolicyBook) -> _Tried:
         broken = broken_rule(policies, thing.server, thing.name, attempt.arguments)
         if broken is not None:
             verdicts.append(PolicyVerdict(layer="arguments", allowed=False, policy=broken.policy, rule=broken.rule))
+    if thing.kind == "tool":
+        verdicts += [
+            _wanted_scope(one, scope) for one in policies for scope in one.scopes_for(thing.server, thing.name)
+        ]
     if thing.kind == "resource" and (policies or book.off) and is_elsewhere(thing.name, whole.exposure):
         verdicts.append(PolicyVerdict(layer="playbook", allowed=False, rule="the URI may lead elsewhere (`..`)"))
     return _Tried(thing, tuple(verdicts), policies)
@@ -117,6 +121,12 @@ def _verdict(policy: CompiledPolicy, thing: Thing, instant: datetime) -> PolicyV
     denial = policy.denial(thing, instant)
     rule = policy.allowance(thing) if denial is None else denial
     return PolicyVerdict(layer=policy.definition.layer, allowed=denial is None, policy=policy.name, rule=rule)
+
+
+def _wanted_scope(policy: CompiledPolicy, scope: str) -> PolicyVerdict:
+    """No denial: which scopes somebody has is not known of an attempt."""
+    rule = f"step_up: with the scope {scope} alone"
+    return PolicyVerdict(layer=policy.definition.layer, allowed=True, policy=policy.name, rule=rule)
 
 
 def _thing(attempt: Attempt, whole: CompiledPlaybook) -> Thing:

@@ -110,6 +110,11 @@ class CompiledPolicy:
         text = f"{server}/{tool}"
         return [rule for globs, rule in self._rules if any(matches(glob, text) for glob in globs)]
 
+    def scopes_for(self, server: str, tool: str) -> list[str]:
+        """The scopes that a tool is called with only."""
+        text = f"{server}/{tool}"
+        return [rule.scope for rule in self.definition.step_up if first_match(rule.tools, text) is not None]
+
 
 def _compiled(rule: ArgumentRule) -> CompiledArgumentRule:
     try:

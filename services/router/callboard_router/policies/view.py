@@ -16,11 +16,19 @@ import msgspec
 
 from callboard.contracts.previews import Hidden
 from callboard.contracts.problems import Problem
-from callboard_router.catalogue.compiled import CompiledPlaybook, Limiting, RuleBroken, ToolRoute, said_divided
+from callboard_router.catalogue.compiled import (
+    CompiledPlaybook,
+    Demanding,
+    Limiting,
+    RuleBroken,
+    ToolRoute,
+    said_divided,
+)
 from callboard_router.catalogue.domain import Entry, Exposure
 from callboard_router.catalogue.lists import definition_bytes
 from callboard_router.policies.arguments import CompiledArgumentRule
 from callboard_router.policies.rights import CompiledPolicy, Denied, Thing, decide
+from callboard_router.policies.step_up import demand_of
 
 
 class _Annotations(msgspec.Struct):
@@ -51,15 +59,18 @@ def _says_read_only(entry: Entry) -> bool:
 
 
 class PolicedRoute(ToolRoute):
-    """The route of a tool whose arguments have rules."""
+    """The route of a tool whose arguments have rules, or that wants more than ordinary use."""
 
-    __slots__ = ("_route", "_rules")
+    __slots__ = ("_route", "_rules", "demand")
 
-    def __init__(self, route: ToolRoute, rules: Sequence[tuple[str, CompiledArgumentRule]]) -> None:
+    def __init__(
+        self, route: ToolRoute, rules: Sequence[tuple[str, CompiledArgumentRule]], demand: Demanding | None
+    ) -> None:
         for slot in ToolRoute.__slots__:
             setattr(self, slot, getattr(route, slot))
         self._route = route
         self._rules = rules
+        self.demand = demand
 
     def faults(self, arguments: Any) -> list[str]:
         """The schema's first: a rule may rely on the shape. Raises `RuleBroken`."""
@@ -177,9 +188,10 @@ def is_elsewhere(uri: str, exposure: Exposure) -> bool:
     return any(part in (".", "..") for part in unquote(unquote(uri)).replace("\\", "/").split("/"))
 
 
-def _route(route: ToolRoute, policies: Iterable[CompiledPolicy]) -> ToolRoute:
+def _route(route: ToolRoute, policies: Sequence[CompiledPolicy]) -> ToolRoute:
     rules = [(policy.name, rule) for policy in policies for rule in policy.argument_rules(route.server, route.name)]
-    return PolicedRoute(route, rules) if rules else route
+    demand = demand_of(policies, route.server, route.name, route.wire)
+    return route if not rules and demand is None else PolicedRoute(route, rules, demand)
 
 
 def broken_rule(
