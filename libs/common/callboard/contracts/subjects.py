@@ -385,6 +385,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             PROMOTE_CANARY,
             END_CANARY,
             *(f"$JS.API.STREAM.{verb}.*" for verb in ("INFO", "CREATE", "UPDATE")),
+            f"$JS.API.STREAM.MSG.GET.{STREAM_EVENTS}",
             *(f"$JS.API.CONSUMER.{verb}.{STREAM_CALLS}.>" for verb in ("CREATE", "INFO", "MSG.NEXT")),
             f"$JS.ACK.{STREAM_CALLS}.>",
             f"$JS.FC.{STREAM_CALLS}.>",
