@@ -28,6 +28,9 @@ _WHERE_ONLY_SOME_WILL_DO = {
     ("member", "kind"): "'person'",
     ("poison_event", "state"): "'stopped'",
     ("person_key", "erased_at"): "null",
+    ("oauth_client", "kind"): "'dynamic'",
+    ("oauth_grant", "means"): "'consent'",
+    ("webhook", "state"): "'on'",
 }
 _RELATIONS = """
 select c.oid::regclass::text as name, c.relname, c.relkind::text as kind, c.relispartition as is_partition,
