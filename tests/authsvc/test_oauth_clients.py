@@ -261,6 +261,30 @@ async def test_a_service_account_gets_tokens_by_its_own_credentials(stack: Stack
     assert (await desk.token(**credentials(client))).status == 401
 
 
+async def test_a_client_of_a_removed_account_is_not_one_of_the_next_account_of_that_name(
+    stack: Stack, clock: SteppingClock
+) -> None:
+    desk = await desk_of(stack, clock)
+    await account(desk)
+    former, orphan = await service_client(desk), await service_client(desk)
+    assert (await desk.token(**credentials(former))).status == 200
+
+    await desk.office.remove("ci")
+    removed = await desk.token(**credentials(former))
+    [clients] = await stack.rows("select count(*) from cb.oauth_client where removed_at is not null")
+    clock.step(seconds=1)
+    await account(desk, role="admin")
+    # As one that was made while its account was being removed.
+    await stack.rows("update cb.oauth_client set removed_at = null where client_id = $1", orphan.client_id)
+
+    assert clients["count"] == 2
+    assert [(answer.status, answer.error) for answer in (removed, await desk.token(**credentials(former)))] == [
+        (401, "invalid_client")
+    ] * 2
+    assert (await desk.token(**credentials(orphan))).error == "invalid_client"
+    assert (await desk.token(**credentials(await service_client(desk)))).status == 200
+
+
 async def test_a_client_for_an_account_is_made_by_who_may_do_what_the_account_may(
     stack: Stack, clock: SteppingClock
 ) -> None:
