@@ -26,9 +26,12 @@ from joserfc.jwk import ECKey
 from callboard.contracts import oauth_subjects as subjects
 from callboard.contracts.oauth_server import (
     AddServiceClient,
+    AskGrants,
     AskServiceClients,
     ClientRegistered,
+    Grants,
     RemoveServiceClient,
+    RevokeGrant,
     ServiceClients,
 )
 from callboard.contracts.people import CreateServiceAccount
@@ -37,6 +40,8 @@ from callboard.contracts.subjects import CREATE_SERVICE_ACCOUNT
 from callboard.kernel.permissions import can
 from callboard.platform import egress
 from callboard_authsvc.oauth_server import find_client
+from callboard_edge.api.caller import Caller
+from callboard_edge.api.grants import own_grants
 from tests.authsvc.identity_provider import FakeProvider, running_provider
 from tests.authsvc.oauth_desk import PUBLIC, RESOURCE, Desk, claims_of, desk_of, publish, query_of
 from tests.authsvc.people import key_of, person_of
@@ -283,6 +288,34 @@ async def test_a_client_of_a_removed_account_is_not_one_of_the_next_account_of_t
     ] * 2
     assert (await desk.token(**credentials(orphan))).error == "invalid_client"
     assert (await desk.token(**credentials(await service_client(desk)))).status == 200
+
+
+async def test_a_service_account_has_nothing_of_one_with_its_name_in_another_organisation(
+    stack: Stack, clock: SteppingClock
+) -> None:
+    desk = await desk_of(stack, clock)
+    await desk.office.edge.create("beta")
+    await account(desk)
+    await account(desk, organisation="beta")
+    tokens = await desk.token(**credentials(await service_client(desk)))
+    gid = claims_of(tokens.body["access_token"])["gid"]
+    own = await desk.office.edge.issue("acme", "ci", scopes=("use",))
+    other = await desk.office.edge.issue("beta", "ci", scopes=("use",))
+
+    async def seen(token: str) -> list[str]:
+        caller = Caller(await desk.office.verify(token))
+        return [line.grant for line in (await own_grants.fn(desk.bus, caller)).grants]
+
+    def ending(key_id: str) -> Any:
+        command = RevokeGrant(command_id=new_id(), organisation="", grant=gid, by=key_id)
+        return desk.bus.ask(subjects.REVOKE_GRANT, command, Done)
+
+    assert (await seen(own.token), await seen(other.token)) == ([gid], [])
+    assert (await desk.bus.ask(subjects.GRANTS, AskGrants(member="ci"), Grants)).grants == ()
+    await refused("grant.unknown", ending(other.key_id))
+    await refused("auth.forbidden", desk.office.remove("ci", by=other.key_id))
+    await desk.live(tokens.body["access_token"])
+    assert (await ending(own.key_id)).seq > 0
 
 
 async def test_a_client_for_an_account_is_made_by_who_may_do_what_the_account_may(

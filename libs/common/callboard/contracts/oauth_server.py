@@ -267,7 +267,7 @@ class Introspection(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.intros
 
 
 class AskGrants(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.grants?", tag_field="type"):
-    """The grants of an organisation, or of one `member`, in one organisation or (empty) in all of its."""
+    """The grants of an organisation, or of one `member`, in one organisation or (empty, of a person) in all of its."""
 
     organisation: str = ""
     member: str = ""
