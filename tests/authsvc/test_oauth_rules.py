@@ -13,6 +13,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.access_tokens import BASELINE, SCOPES
 from callboard_authsvc.oauth_server import client as clients
 from callboard_authsvc.oauth_server import domain
+from callboard_authsvc.settings import AuthsvcSettings
 from tests.authsvc.given import Given
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -297,6 +298,12 @@ def test_settings_name_programs_and_providers_and_nothing_worse() -> None:
     for bad in ("https://idp.example", "http://idp.example=acme", "https://a.example=acme,https://a.example=beta"):
         with pytest.raises(ValueError, match="ISSUER=ORGANISATION"):
             clients.parse_trusted(bad)
+
+
+def test_production_does_not_allow_clients_every_private_address() -> None:
+    with pytest.raises(ValueError, match="PRIVATE_CLIENTS"):
+        AuthsvcSettings(production=True, private_clients="*")
+    assert AuthsvcSettings(production=True, private_clients="127.0.0.1").private_clients
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ class OAuthDependencies:
     """Made once, in `app.py`.
 
     `issuer`: the public URL without a slash at its end. `lineage`: a key of its own, from which refresh tokens follow.
-    `private_uris`: redirect URIs of other schemes, beside those that are known. `trusted`: by issuer.
+    `private_uris`: redirect URIs of other schemes, beside those that are known. `trusted`: by issuer. `fetch`: for
+    what clients name, which anybody can be.
     """
 
     journal: Journal
@@ -78,8 +79,9 @@ def oauth_of(
     push: RevocationPush,
     lineage: bytes,
     fetch: Fetch,
+    clients_fetch: Fetch,
 ) -> OAuthDependencies:
-    """All of it over this database."""
+    """All of it over this database. `fetch`: for what the settings name; `clients_fetch`: for what clients name."""
     return OAuthDependencies(
         journal=members.journal,
         organisations=members.organisations,
@@ -97,7 +99,7 @@ def oauth_of(
         mint=signing.minter.mint,
         signing_keys=signing.table,
         lineage=lineage,
-        fetch=fetch,
+        fetch=clients_fetch,
         issuer=settings.public_url.rstrip("/"),
         private_uris=parse_private_uris(settings.redirect_uris),
         trusted={
