@@ -39,7 +39,7 @@ from callboard.contracts.playbooks import Done
 from callboard.contracts.subjects import CREATE_SERVICE_ACCOUNT
 from callboard.kernel.permissions import can
 from callboard.platform import egress
-from callboard_authsvc.oauth_server import find_client
+from callboard_authsvc.oauth_server import assertions, find_client
 from callboard_edge.api.caller import Caller
 from callboard_edge.api.grants import own_grants
 from tests.authsvc.identity_provider import FakeProvider, running_provider
@@ -186,6 +186,56 @@ async def test_what_is_wrong_with_a_document_is_said_once_and_not_kept(
     monkeypatch.setattr(find_client, "FETCHES", 2)
     statuses = [(await desk.ask(f"{publisher.url}?{number}")).status for number in range(4)]
     assert statuses == [401, 401, 429, 429]
+
+
+async def test_documents_are_counted_for_the_address_that_asks_at_the_token_endpoint_too(
+    stack: Stack, clock: SteppingClock, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = await desk_of(stack, clock, **PRIVATE)
+    neighbour = Desk(stack, desk.office, "192.0.2.8")
+    monkeypatch.setattr(find_client, "FETCHES", 2)
+    publisher.say(b"", 404)
+
+    noisy = [(await desk.refresh(f"{publisher.url}?{number}", "x")).status for number in range(4)]
+
+    assert noisy == [401, 401, 429, 429]
+    assert (await neighbour.refresh(f"{publisher.url}?4", "x")).status == 401
+
+
+async def test_keys_of_a_client_are_fetched_for_good_assertions_and_kept(
+    stack: Stack, clock: SteppingClock, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = await desk_of(stack, clock, **PRIVATE)
+    first, second = (ECKey.generate_key("P-256", {"kid": kid}) for kid in ("a", "b"))
+    keys_url = publisher.url.replace("client.json", "keys.json")
+    publisher.describe(token_endpoint_auth_method="private_key_jwt", jwks_uri=keys_url)
+    await desk.request(publisher.url)
+    publisher.say(json.dumps({"keys": [first.as_dict(private=False)]}).encode())
+
+    async def tried(signer: ECKey = first, **changes: Any) -> tuple[str, int]:
+        """The error, and how much was fetched for it. A refresh token that there is not: the client was believed."""
+        before, now = publisher.requests, int(clock().timestamp())
+        claims = {"iss": publisher.url, "sub": publisher.url, "aud": PUBLIC, "iat": now, "exp": now + 60}
+        header = {"alg": "ES256", "kid": signer.kid}
+        text = jwt.encode(header, claims | {"jti": new_id()} | changes, signer)
+        form = {"client_assertion_type": SIGNED, "client_assertion": text}
+        answer = await desk.token(grant_type="refresh_token", refresh_token="x", **form)
+        return answer.error, publisher.requests - before
+
+    for change in ({"aud": "https://evil.example"}, {"iss": "somebody"}, {"exp": 0}):
+        assert await tried(**change) == ("invalid_client", 0)
+    assert await tried() == ("invalid_grant", 1)
+    assert await tried() == ("invalid_grant", 0)
+    publisher.say(json.dumps({"keys": [key.as_dict(private=False) for key in (first, second)]}).encode())
+    assert await tried(second) == ("invalid_client", 0)
+    clock.step(minutes=1)
+    assert await tried(second) == ("invalid_grant", 1)
+    stranger = ECKey.generate_key("P-256", {"kid": "c"})
+    assert await tried(stranger) == ("invalid_client", 0)
+    clock.step(minutes=1)
+    monkeypatch.setattr(assertions, "KEY_FETCHES", 2)
+    assert await tried(stranger) == ("temporarily_unavailable", 0)
+    assert await tried() == ("invalid_grant", 0)
 
 
 async def test_no_document_is_fetched_from_a_private_address(

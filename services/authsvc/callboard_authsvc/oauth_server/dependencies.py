@@ -9,6 +9,7 @@ import asyncpg
 
 from callboard.kernel.access_tokens import AccessClaims
 from callboard_authsvc.adapters.attempt_table import AttemptTable
+from callboard_authsvc.adapters.client_keys import ClientKeys
 from callboard_authsvc.adapters.external_table import ExternalTable
 from callboard_authsvc.adapters.identity_provider import IdentityProvider, Provider
 from callboard_authsvc.adapters.member_table import MemberTable
@@ -64,6 +65,7 @@ class OAuthDependencies:
     signing_keys: StoredKeys
     lineage: bytes
     fetch: Fetch
+    client_keys: ClientKeys
     issuer: str
     private_uris: frozenset[str]
     trusted: Mapping[str, Trusted]
@@ -100,6 +102,7 @@ def oauth_of(
         signing_keys=signing.table,
         lineage=lineage,
         fetch=clients_fetch,
+        client_keys=ClientKeys(clients_fetch, members.clock),
         issuer=settings.public_url.rstrip("/"),
         private_uris=parse_private_uris(settings.redirect_uris),
         trusted={
