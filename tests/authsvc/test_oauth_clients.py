@@ -379,6 +379,7 @@ async def test_a_client_for_an_account_is_made_by_who_may_do_what_the_account_ma
     for by in (key_of(manager), key_of(viewer)):
         await refused("auth.forbidden", service_client(desk, by))
     await refused("member.unknown", service_client(desk, account=person_of(manager)))
+    await refused("argument.invalid", service_client(desk, account="a\u0000b"))
     await refused("argument.invalid", service_client(desk, public_keys='{"keys":[{"kty":"oct","k":"AA"}]}'))
 
 

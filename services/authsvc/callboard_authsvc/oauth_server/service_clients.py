@@ -14,6 +14,7 @@ from callboard.contracts.oauth_server import (
 )
 from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
+from callboard.kernel.names import is_slug
 from callboard.kernel.tokens import CLIENT_SECRET_PREFIX, base62, compose
 from callboard.platform.event_store import Connection
 from callboard_authsvc.adapters.member_table import MemberRow
@@ -35,6 +36,8 @@ async def add_service_client(command: AddServiceClient, use: OAuthDependencies) 
     """Raises `organisation.unknown`, `member.unknown`, `auth.forbidden`, `argument.invalid`, `command.reused`."""
     await use.organisations.require(command.organisation)
     principal = await use.rights.require(command.by, "token:manage", command.organisation)
+    if not is_slug(command.account):
+        raise Problem("argument.invalid", "account: give the name of a service account", argument="account")
     account = await use.members.find(command.organisation, command.account)
     if account is None or account.kind != "service":
         raise unknown_member(command.account)
