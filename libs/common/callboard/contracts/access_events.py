@@ -9,7 +9,9 @@ import msgspec
 
 from callboard.contracts.personal import Personal
 
-GrantEnd = Literal["client", "person", "administrator", "code_replayed", "refresh_replayed", "client_removed"]
+GrantEnd = Literal[
+    "client", "person", "administrator", "code_replayed", "refresh_replayed", "client_removed", "password"
+]
 """Who or what ended a grant."""
 
 
