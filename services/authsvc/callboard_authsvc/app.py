@@ -196,16 +196,7 @@ class Authsvc:
         await keep_signing_keys(signing)
         register_signing(self.bus, signing)
         lineage = self._materials.keys.derive(OAUTH_LINEAGE)
-        oauth = oauth_of(
-            settings,
-            self._pool,
-            members,
-            signing,
-            self._push,
-            lineage,
-            self._egress().fetch,
-            self._clients_egress().fetch,
-        )
+        oauth = oauth_of(settings, self._pool, members, signing, self._push, lineage, self._egress().fetch)
         register_oauth(self.bus, oauth)
         await announce_ended_grants(oauth)
         self._upkeep = consumers.upkeep
@@ -352,11 +343,6 @@ class Authsvc:
     def _egress(self) -> Egress:
         settings, name = self._materials.settings, "CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS"
         return Egress(private_hosts(name, settings.private_upstreams, production=settings.production))
-
-    def _clients_egress(self) -> Egress:
-        """For what OAuth clients name: anybody can be one, so what an operator allows upstreams is not theirs."""
-        settings, name = self._materials.settings, "CALLBOARD_AUTHSVC_PRIVATE_CLIENTS"
-        return Egress(private_hosts(name, settings.private_clients, production=settings.production))
 
     def _consumer_dependencies(
         self, journal: Journal, members: MemberDependencies, pool: asyncpg.Pool

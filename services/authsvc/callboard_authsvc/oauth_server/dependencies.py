@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from callboard.kernel.access_tokens import AccessClaims
+from callboard.platform.egress import Egress, private_hosts
 from callboard_authsvc.adapters.attempt_table import AttemptTable
 from callboard_authsvc.adapters.client_keys import ClientKeys
 from callboard_authsvc.adapters.external_table import ExternalTable
@@ -81,9 +82,11 @@ def oauth_of(
     push: RevocationPush,
     lineage: bytes,
     fetch: Fetch,
-    clients_fetch: Fetch,
 ) -> OAuthDependencies:
-    """All of it over this database. `fetch`: for what the settings name; `clients_fetch`: for what clients name."""
+    """All of it over this database. `fetch`: for what the settings name."""
+    # Anybody can be a client, so what an operator allows upstreams is not for what clients name.
+    name = "CALLBOARD_AUTHSVC_PRIVATE_CLIENTS"
+    clients_fetch = Egress(private_hosts(name, settings.private_clients, production=settings.production)).fetch
     return OAuthDependencies(
         journal=members.journal,
         organisations=members.organisations,
