@@ -26,9 +26,12 @@ from joserfc.jwk import ECKey
 from callboard.contracts import oauth_subjects as subjects
 from callboard.contracts.oauth_server import (
     AddServiceClient,
+    AskGrants,
     AskServiceClients,
     ClientRegistered,
+    Grants,
     RemoveServiceClient,
+    RevokeGrant,
     ServiceClients,
 )
 from callboard.contracts.people import CreateServiceAccount
@@ -36,7 +39,9 @@ from callboard.contracts.playbooks import Done
 from callboard.contracts.subjects import CREATE_SERVICE_ACCOUNT
 from callboard.kernel.permissions import can
 from callboard.platform import egress
-from callboard_authsvc.oauth_server import find_client
+from callboard_authsvc.oauth_server import assertions, find_client
+from callboard_edge.api.caller import Caller
+from callboard_edge.api.grants import own_grants
 from tests.authsvc.identity_provider import FakeProvider, running_provider
 from tests.authsvc.oauth_desk import PUBLIC, RESOURCE, Desk, claims_of, desk_of, publish, query_of
 from tests.authsvc.people import key_of, person_of
@@ -44,7 +49,7 @@ from tests.authsvc.stack import Stack, SteppingClock, new_id, refused
 from tests.support.backends import free_port
 from tests.support.waiting import eventually
 
-PRIVATE = {"private_upstreams": "127.0.0.1"}
+PRIVATE = {"private_clients": "127.0.0.1"}
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SIGNED = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -187,10 +192,61 @@ async def test_what_is_wrong_with_a_document_is_said_once_and_not_kept(
     assert statuses == [401, 401, 429, 429]
 
 
+async def test_documents_are_counted_for_the_address_that_asks_at_the_token_endpoint_too(
+    stack: Stack, clock: SteppingClock, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = await desk_of(stack, clock, **PRIVATE)
+    neighbour = Desk(stack, desk.office, "192.0.2.8")
+    monkeypatch.setattr(find_client, "FETCHES", 2)
+    publisher.say(b"", 404)
+
+    noisy = [(await desk.refresh(f"{publisher.url}?{number}", "x")).status for number in range(4)]
+
+    assert noisy == [401, 401, 429, 429]
+    assert (await neighbour.refresh(f"{publisher.url}?4", "x")).status == 401
+
+
+async def test_keys_of_a_client_are_fetched_for_good_assertions_and_kept(
+    stack: Stack, clock: SteppingClock, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = await desk_of(stack, clock, **PRIVATE)
+    first, second = (ECKey.generate_key("P-256", {"kid": kid}) for kid in ("a", "b"))
+    keys_url = publisher.url.replace("client.json", "keys.json")
+    publisher.describe(token_endpoint_auth_method="private_key_jwt", jwks_uri=keys_url)
+    await desk.request(publisher.url)
+    publisher.say(json.dumps({"keys": [first.as_dict(private=False)]}).encode())
+
+    async def tried(signer: ECKey = first, **changes: Any) -> tuple[str, int]:
+        """The error, and how much was fetched for it. A refresh token that there is not: the client was believed."""
+        before, now = publisher.requests, int(clock().timestamp())
+        claims = {"iss": publisher.url, "sub": publisher.url, "aud": PUBLIC, "iat": now, "exp": now + 60}
+        header = {"alg": "ES256", "kid": signer.kid}
+        text = jwt.encode(header, claims | {"jti": new_id()} | changes, signer)
+        form = {"client_assertion_type": SIGNED, "client_assertion": text}
+        answer = await desk.token(grant_type="refresh_token", refresh_token="x", **form)
+        return answer.error, publisher.requests - before
+
+    for change in ({"aud": "https://evil.example"}, {"iss": "somebody"}, {"exp": 0}):
+        assert await tried(**change) == ("invalid_client", 0)
+    assert await tried() == ("invalid_grant", 1)
+    assert await tried() == ("invalid_grant", 0)
+    publisher.say(json.dumps({"keys": [key.as_dict(private=False) for key in (first, second)]}).encode())
+    assert await tried(second) == ("invalid_client", 0)
+    clock.step(minutes=1)
+    assert await tried(second) == ("invalid_grant", 1)
+    stranger = ECKey.generate_key("P-256", {"kid": "c"})
+    assert await tried(stranger) == ("invalid_client", 0)
+    clock.step(minutes=1)
+    monkeypatch.setattr(assertions, "KEY_FETCHES", 2)
+    assert await tried(stranger) == ("temporarily_unavailable", 0)
+    assert await tried() == ("invalid_grant", 0)
+
+
 async def test_no_document_is_fetched_from_a_private_address(
     stack: Stack, clock: SteppingClock, publisher: Publisher
 ) -> None:
-    desk = await desk_of(stack, clock)
+    # What is allowed for upstreams is not for what anybody can name.
+    desk = await desk_of(stack, clock, private_upstreams="*")
 
     for client_id in (publisher.url, publisher.url.replace("https", "http"), "https://127.0.0.1/x", "https://[::1]/x"):
         answer = await desk.ask(client_id)
@@ -265,6 +321,58 @@ async def test_a_service_account_gets_tokens_by_its_own_credentials(stack: Stack
     assert (await desk.token(**credentials(client))).status == 401
 
 
+async def test_a_client_of_a_removed_account_is_not_one_of_the_next_account_of_that_name(
+    stack: Stack, clock: SteppingClock
+) -> None:
+    desk = await desk_of(stack, clock)
+    await account(desk)
+    former, orphan = await service_client(desk), await service_client(desk)
+    assert (await desk.token(**credentials(former))).status == 200
+
+    await desk.office.remove("ci")
+    removed = await desk.token(**credentials(former))
+    [clients] = await stack.rows("select count(*) from cb.oauth_client where removed_at is not null")
+    clock.step(seconds=1)
+    await account(desk, role="admin")
+    # As one that was made while its account was being removed.
+    await stack.rows("update cb.oauth_client set removed_at = null where client_id = $1", orphan.client_id)
+
+    assert clients["count"] == 2
+    assert [(answer.status, answer.error) for answer in (removed, await desk.token(**credentials(former)))] == [
+        (401, "invalid_client")
+    ] * 2
+    assert (await desk.token(**credentials(orphan))).error == "invalid_client"
+    assert (await desk.token(**credentials(await service_client(desk)))).status == 200
+
+
+async def test_a_service_account_has_nothing_of_one_with_its_name_in_another_organisation(
+    stack: Stack, clock: SteppingClock
+) -> None:
+    desk = await desk_of(stack, clock)
+    await desk.office.edge.create("beta")
+    await account(desk)
+    await account(desk, organisation="beta")
+    tokens = await desk.token(**credentials(await service_client(desk)))
+    gid = claims_of(tokens.body["access_token"])["gid"]
+    own = await desk.office.edge.issue("acme", "ci", scopes=("use",))
+    other = await desk.office.edge.issue("beta", "ci", scopes=("use",))
+
+    async def seen(token: str) -> list[str]:
+        caller = Caller(await desk.office.verify(token))
+        return [line.grant for line in (await own_grants.fn(desk.bus, caller)).grants]
+
+    def ending(key_id: str) -> Any:
+        command = RevokeGrant(command_id=new_id(), organisation="", grant=gid, by=key_id)
+        return desk.bus.ask(subjects.REVOKE_GRANT, command, Done)
+
+    assert (await seen(own.token), await seen(other.token)) == ([gid], [])
+    assert (await desk.bus.ask(subjects.GRANTS, AskGrants(member="ci"), Grants)).grants == ()
+    await refused("grant.unknown", ending(other.key_id))
+    await refused("auth.forbidden", desk.office.remove("ci", by=other.key_id))
+    await desk.live(tokens.body["access_token"])
+    assert (await ending(own.key_id)).seq > 0
+
+
 async def test_a_client_for_an_account_is_made_by_who_may_do_what_the_account_may(
     stack: Stack, clock: SteppingClock
 ) -> None:
@@ -275,6 +383,7 @@ async def test_a_client_for_an_account_is_made_by_who_may_do_what_the_account_ma
     for by in (key_of(manager), key_of(viewer)):
         await refused("auth.forbidden", service_client(desk, by))
     await refused("member.unknown", service_client(desk, account=person_of(manager)))
+    await refused("argument.invalid", service_client(desk, account="a\u0000b"))
     await refused("argument.invalid", service_client(desk, public_keys='{"keys":[{"kty":"oct","k":"AA"}]}'))
 
 
@@ -330,7 +439,7 @@ async def provider() -> AsyncIterator[FakeProvider]:
 async def test_an_identity_provider_vouches_for_a_person_to_a_client(
     stack: Stack, clock: SteppingClock, provider: FakeProvider
 ) -> None:
-    desk = await desk_of(stack, clock, id_jag_issuers=f"{provider.issuer}=acme", **PRIVATE)
+    desk = await desk_of(stack, clock, id_jag_issuers=f"{provider.issuer}=acme", private_upstreams="127.0.0.1")
     ann = await desk.office.join("ann", "user")
     await account(desk)
     client = await service_client(desk)

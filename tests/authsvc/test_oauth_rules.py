@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey, RSAKey
 
 from callboard.contracts.access_events import ConsentGiven, GrantRevoked, RefreshReplayDetected
 from callboard.contracts.problems import Problem
 from callboard.kernel.access_tokens import BASELINE, SCOPES
 from callboard_authsvc.oauth_server import client as clients
 from callboard_authsvc.oauth_server import domain
+from callboard_authsvc.settings import AuthsvcSettings
 from tests.authsvc.given import Given
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -299,6 +301,12 @@ def test_settings_name_programs_and_providers_and_nothing_worse() -> None:
             clients.parse_trusted(bad)
 
 
+def test_production_does_not_allow_clients_every_private_address() -> None:
+    with pytest.raises(ValueError, match="PRIVATE_CLIENTS"):
+        AuthsvcSettings(production=True, private_clients="*")
+    assert AuthsvcSettings(production=True, private_clients="127.0.0.1").private_clients
+
+
 @pytest.mark.parametrize(
     "keys",
     [
@@ -307,8 +315,23 @@ def test_settings_name_programs_and_providers_and_nothing_worse() -> None:
         '{"keys":[]}',
         '{"keys":[{"kty":"oct","k":"AAAA"}]}',
         '{"keys":[{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"c"}]}',
+        '{"keys":[{"kty":"EC"}]}',
+        '{"keys":[{"kty":"RSA","n":"","e":"AQAB"}]}',
+        '{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB"}]}',
+        '{"keys":[{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}]}',
+        '{"keys":[{"kty":"EC","crv":5,"x":"AQ","y":"AQ"}]}',
+        '{"keys":[{"kty":"EC","crv":"P-0","x":"AQ","y":"AQ"}]}',
+        '{"keys":[{"kty":"RSA","n":[1],"e":{}}]}',
+        json.dumps({"keys": [{"kty": "RSA", "n": "_" * 340 + "8", "e": "AQAB"}]}),
     ],
 )
 def test_keys_of_a_client_are_public_ones(keys: str) -> None:
-    with pytest.raises(Problem):
+    with pytest.raises(Problem, match="public EC keys, or RSA keys of 2048 bits"):
         clients.checked_keys(keys)
+
+
+@pytest.mark.parametrize("key", [ECKey.generate_key("P-256"), ECKey.generate_key("P-384"), RSAKey.generate_key(2048)])
+def test_keys_that_can_check_signatures_are_taken(key: ECKey | RSAKey) -> None:
+    text = json.dumps({"keys": [key.as_dict(private=False)]})
+
+    assert clients.checked_keys(text) == text

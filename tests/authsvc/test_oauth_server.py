@@ -12,13 +12,21 @@ import pytest_asyncio
 
 from callboard.contracts import oauth_subjects as subjects
 from callboard.contracts.oauth_server import AskGrants, Grants, RevokeGrant
-from callboard.contracts.people import AcceptInvitation, Joined
+from callboard.contracts.people import (
+    AcceptInvitation,
+    ChangePassword,
+    Joined,
+    OfferReset,
+    ResetOffered,
+    ResetPassword,
+    SessionOpened,
+)
 from callboard.contracts.playbooks import Done
-from callboard.contracts.subjects import ACCEPT_INVITATION
+from callboard.contracts.subjects import ACCEPT_INVITATION, CHANGE_PASSWORD, OFFER_RESET, RESET_PASSWORD
 from callboard.kernel.permissions import can
 from callboard.platform.settings import Sensitive
 from tests.authsvc.oauth_desk import METADATA, PUBLIC, RESOURCE, Desk, claims_of, desk_of, publish, query_of
-from tests.authsvc.people import key_of, person_of
+from tests.authsvc.people import PASSWORD, key_of, person_of
 from tests.authsvc.stack import Stack, SteppingClock, new_id, refused
 from tests.support.waiting import eventually
 
@@ -288,6 +296,30 @@ async def test_a_member_who_goes_or_is_demoted_takes_the_grants_along(desk: Desk
     assert not can(demoted, "read", "acme", "start")
     await refused("auth.invalid", desk.live(tokens["access_token"]))
     assert (await desk.refresh(client_id, tokens["refresh_token"])).error == "invalid_grant"
+
+
+@pytest.mark.parametrize("way", ["changed", "reset"])
+async def test_with_another_password_everything_that_clients_were_granted_ends(desk: Desk, way: str) -> None:
+    ann, bob = await desk.office.join("ann", "owner"), await desk.office.join("bob", "user")
+    client_id, tokens = await desk.signed_in(ann)
+    nowhere, others = (await desk.signed_in(ann, resource=None))[1], (await desk.signed_in(bob))[1]
+    gid = claims_of(tokens["access_token"])["gid"]
+    await desk.office.listen()
+
+    if way == "changed":
+        change = ChangePassword(session=ann.session, current=PASSWORD, password="another long password")
+        await desk.bus.ask(CHANGE_PASSWORD, change, SessionOpened)
+    else:
+        link = (await desk.bus.ask(OFFER_RESET, OfferReset(email="ann@example.com"), ResetOffered)).token
+        await desk.bus.ask(RESET_PASSWORD, ResetPassword(token=link, password="another long password"), Done)
+
+    await refused("auth.invalid", desk.live(tokens["access_token"]))
+    assert (await desk.refresh(client_id, tokens["refresh_token"])).error == "invalid_grant"
+    ended = {claims_of(each["access_token"])["gid"] for each in (tokens, nowhere)}
+    await eventually(lambda: ended <= set(desk.office.revoked), within=2)
+    told = [(event["grant"], event["reason"]) for event in await desk.events("grant.revoked")]
+    assert told == [(gid, "password")]
+    await desk.live(others["access_token"])
 
 
 async def test_a_grant_is_live_for_its_own_token_only(desk: Desk) -> None:

@@ -40,6 +40,7 @@ from callboard_authsvc.adapters.key_ring import KeyRing
 from callboard_authsvc.adapters.last_use import LastUse
 from callboard_authsvc.adapters.link_table import LinkTable
 from callboard_authsvc.adapters.member_table import MemberTable
+from callboard_authsvc.adapters.oauth_grant_table import OAuthGrantTable
 from callboard_authsvc.adapters.passwords import Passwords
 from callboard_authsvc.adapters.person_key_table import PersonKeyTable
 from callboard_authsvc.adapters.person_table import PersonTable
@@ -290,6 +291,8 @@ class Authsvc:
             sessions=SessionTable(pool),
             attempts=AttemptTable(pool),
             links=members.links,
+            grants=OAuthGrantTable(pool),
+            journal=members.journal,
             members=members,
             passwords=Passwords(),
             push=self._push,

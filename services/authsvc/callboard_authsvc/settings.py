@@ -37,6 +37,7 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     `id_jag_issuers` (`issuer=organisation`, with commas): identity providers that vouch for persons to its clients.
     `private_upstreams`: hosts and networks that authorization servers of upstreams, the identity provider and receivers
     of webhooks may have although their addresses are not public, with commas; `*`: loopback and every private range.
+    `private_clients`: the same for metadata documents and keys of OAuth clients, which anybody can name; for tests.
     `webhook_retry_seconds`: before the second attempt, doubled with each; after `webhook_give_up_seconds` without an
     answer that counts the webhook is disabled.
     """
@@ -63,6 +64,7 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     oidc_webhook_secret: Sensitive = Sensitive("")
     public_url: str = "http://127.0.0.1:8700"
     private_upstreams: str = ""
+    private_clients: str = ""
     redirect_uris: str = ""
     id_jag_issuers: str = ""
     wrapping_key_files: str = ""
@@ -70,7 +72,8 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     webhook_give_up_seconds: Annotated[float, Meta(gt=0, le=30 * 86_400)] = 3 * 86_400.0
 
     def __post_init__(self) -> None:
-        private_hosts("CALLBOARD_AUTHSVC_PRIVATE_UPSTREAMS", self.private_upstreams, production=self.production)
+        for name in ("PRIVATE_UPSTREAMS", "PRIVATE_CLIENTS"):
+            private_hosts(f"CALLBOARD_AUTHSVC_{name}", getattr(self, name.lower()), production=self.production)
         parts = urlsplit(self.public_url)
         if parts.scheme not in ("https", "http") or not parts.hostname or parts.path.strip("/") or parts.query:
             raise ValueError("CALLBOARD_PUBLIC_URL is not like https://host")

@@ -10,7 +10,7 @@ import msgspec
 from callboard.contracts.personal import Personal
 
 GrantEnd = Literal[
-    "client", "person", "administrator", "code_replayed", "refresh_replayed", "client_removed", "outgrown"
+    "client", "person", "administrator", "code_replayed", "refresh_replayed", "client_removed", "outgrown", "password"
 ]
 """Who or what ended a grant. `outgrown`: the client uses a later one that has more scopes."""
 

@@ -165,11 +165,15 @@ class ConsentDecided(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.decid
 
 
 class ClientProof(msgspec.Struct, frozen=True, kw_only=True):
-    """How a client shows who it is: not at all, by a secret, or by a signed assertion (RFC 7523)."""
+    """How a client shows who it is: not at all, by a secret, or by a signed assertion (RFC 7523).
+
+    `address`: where it comes from, as in `RegisterClient`.
+    """
 
     client_id: str = ""
     secret: str = ""
     assertion: str = ""
+    address: str = ""
 
     def __repr__(self) -> str:
         return f"ClientProof({self.client_id!r})"
@@ -267,7 +271,7 @@ class Introspection(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.intros
 
 
 class AskGrants(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.grants?", tag_field="type"):
-    """The grants of an organisation, or of one `member`, in one organisation or (empty) in all of its."""
+    """The grants of an organisation, or of one `member`, in one organisation or (empty, of a person) in all of its."""
 
     organisation: str = ""
     member: str = ""

@@ -22,6 +22,12 @@ from callboard.platform.walls import across
 from callboard_authsvc.members.domain import MemberEvent
 
 _PACKAGE = "callboard_authsvc"
+_REMOVAL = (
+    "member_removed",
+    "revoke_tokens_of_member",
+    "oauth_revoke_grants_of_member",
+    "oauth_remove_clients_of_account",
+)
 
 
 class MemberRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,12 +88,9 @@ class MemberTable:
                     given = (organisation, event.member, event.role, event.permissions, now)
                     await connection.execute(sql(_PACKAGE, "member_role"), *given)
                 case MemberRemoved():
-                    await connection.execute(sql(_PACKAGE, "member_removed"), organisation, event.member, now)
                     # For good: whoever joins again does not get old keys back.
-                    await connection.execute(sql(_PACKAGE, "revoke_tokens_of_member"), organisation, event.member, now)
-                    await connection.execute(
-                        sql(_PACKAGE, "oauth_revoke_grants_of_member"), organisation, event.member, now
-                    )
+                    for statement in _REMOVAL:
+                        await connection.execute(sql(_PACKAGE, statement), organisation, event.member, now)
                 case _:
                     pass
 

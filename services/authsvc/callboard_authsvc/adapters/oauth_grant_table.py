@@ -77,6 +77,11 @@ class OAuthGrantTable:
         """End a grant; one that ended keeps its time."""
         await connection.execute(sql(_PACKAGE, "oauth_revoke_grant"), gid, now, reason)
 
+    async def revoke_of_person(self, connection: Connection, person: str, now: datetime) -> list[Grant]:
+        """End all of a person, in every organisation, because the password is another; those that ended now."""
+        rows = await connection.fetch(sql(_PACKAGE, "oauth_revoke_grants_of_person"), person, now)
+        return [_grant(row) for row in rows]
+
     async def revoked_since(self, since: datetime) -> list[str]:
         """Ids of the grants that ended from `since` on."""
         rows = await persist(lambda: self._across.fetch(sql(_PACKAGE, "oauth_grants_revoked_since"), since))

@@ -20,7 +20,7 @@ from callboard_authsvc.members.domain import (
     check_rights,
     unknown_member,
 )
-from callboard_authsvc.members.rights import require_to_give
+from callboard_authsvc.members.rights import is_oneself, require_to_give
 
 MemberCommand = ChangeRole | RemoveMember | CreateServiceAccount
 
@@ -43,7 +43,7 @@ async def remove_member(command: RemoveMember, use: MemberDependencies) -> Done:
     """Raises as `change_role` does; anybody may leave, but for the last owner."""
     await use.organisations.require(command.organisation)
     principal = await use.rights.of(command.by)
-    leaves = principal is not None and principal.member == command.member
+    leaves = is_oneself(principal, command.member, command.organisation)
     if not leaves:
         principal = await use.rights.require(command.by, "member:manage", command.organisation)
     member = await _existing(command.organisation, command.member, use)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard.contracts.access import Principal
+from callboard.contracts.access import EVERY_ORGANISATION, Principal
 from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import Action, can, may_give
 from callboard_authsvc.adapters.member_table import MemberTable
@@ -65,6 +65,16 @@ class Rights:
         if row is None or not is_session_open(row, self._clock()):
             return None
         return principal_of_session(row, await self._members.grants_of(row.person.person))
+
+
+def is_oneself(principal: Principal | None, member: str, organisation: str) -> bool:
+    """Whether `member` of this organisation is the principal.
+
+    Ids of persons are good everywhere, names of service accounts in one organisation: another one has a `ci` too.
+    """
+    if principal is None or not member or principal.member != member:
+        return False
+    return principal.organisation in ("", EVERY_ORGANISATION, organisation)
 
 
 def require_to_give(principal: Principal | None, names: tuple[str, ...], organisation: str) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeGuard
 
 import structlog
@@ -15,15 +16,17 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from callboard.contracts.problems import Problem
-from callboard.platform.egress import EgressRefused, FetchFailed
 from callboard_authsvc.external.domain import ALGORITHMS, LEEWAY
 from callboard_authsvc.oauth_server.client import Client, unknown_client
 from callboard_authsvc.oauth_server.dependencies import OAuthDependencies, Trusted
 from callboard_authsvc.oauth_server.domain import refused
+from callboard_authsvc.oauth_server.limit import limit
 
 log = structlog.get_logger()
 LONGEST: Final = 600
 """Seconds that an assertion may live: for so long its use is remembered."""
+KEY_FETCHES: Final = 60
+"""Of keys of clients, for one address, within a quarter of an hour."""
 ID_JAG: Final = "oauth-id-jag+jwt"
 _MAX_ASSERTION: Final = 16_384
 
@@ -33,22 +36,28 @@ def claimed_client(assertion: str) -> str:
     return str(_part(assertion, 1).get("sub", ""))
 
 
-async def check_client_assertion(assertion: str, client: Client, use: OAuthDependencies) -> None:
+async def check_client_assertion(assertion: str, client: Client, address: str, use: OAuthDependencies) -> None:
     """Raise `invalid_client` unless this client signed it, for us, just now, and it was not used before."""
-    keys = await _keys_of(client, use)
+    header = _part(assertion, 0)
+    # Nothing is fetched for what would be refused anyway.
+    if header.get("alg") not in ALGORITHMS or not _is_for_us(_part(assertion, 1), client, use):
+        raise unknown_client()
+    keys = await _keys_of(client, str(header.get("kid", "")), address, use)
     try:
         claims = jwt.decode(assertion, keys, algorithms=ALGORITHMS).claims
     except (JoseError, ValueError) as error:
         log.info("client_assertion_not_good", reason=type(error).__name__)
         raise unknown_client() from None
-    good = (
-        claims.get("iss") == claims.get("sub") == client.client_id
-        and audiences_of(claims) & {use.issuer, f"{use.issuer}/token"}
-        and is_timely(claims, use.clock().timestamp())
-        and await _taken(client.client_id, claims, use)
-    )
-    if not good:
+    if not _is_for_us(claims, client, use) or not await _taken(client.client_id, claims, use):
         raise unknown_client()
+
+
+def _is_for_us(claims: Mapping[str, Any], client: Client, use: OAuthDependencies) -> bool:
+    return (
+        claims.get("iss") == claims.get("sub") == client.client_id
+        and bool(audiences_of(claims) & {use.issuer, f"{use.issuer}/token"})
+        and is_timely(claims, use.clock().timestamp())
+    )
 
 
 async def check_id_jag(assertion: str, client: Client, use: OAuthDependencies) -> tuple[Trusted, Mapping[str, Any]]:
@@ -110,14 +119,15 @@ async def _taken(whose: str, claims: Mapping[str, Any], use: OAuthDependencies) 
     return await use.grants.take_assertion(digest, ends, use.clock())
 
 
-async def _keys_of(client: Client, use: OAuthDependencies) -> KeySet:
-    text: str | bytes = client.public_keys
+async def _keys_of(client: Client, kid: str, address: str, use: OAuthDependencies) -> KeySet:
+    if not client.public_keys and client.keys_url:
+        allow = partial(limit, "oauth client keys", address, KEY_FETCHES, use)
+        if (found := await use.client_keys.at(client.keys_url, kid, allow)) is None:
+            raise unknown_client()
+        return found
     try:
-        if not text and client.keys_url:
-            answer = await use.fetch("GET", client.keys_url, None, b"", limit=65_536)
-            text = answer.body if answer.status == 200 else b""
-        return KeySet.import_key_set(json.loads(text))
-    except (EgressRefused, FetchFailed, JoseError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return KeySet.import_key_set(json.loads(client.public_keys))
+    except (JoseError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.info("client_keys_not_read", reason=type(error).__name__)
         raise unknown_client() from None
 

@@ -13,7 +13,7 @@ async def authenticated(proof: ClientProof, use: OAuthDependencies) -> Client:
     """Raises `oauth.refused` with `invalid_client`, with one message for whatever is wrong."""
     client_id = proof.client_id or (claimed_client(proof.assertion) if proof.assertion else "")
     # Nobody is redirected by what is read here, so a public client's document may be that of its last visit.
-    client = await client_of(client_id, use, stale=True)
+    client = await client_of(client_id, use, proof.address, stale=True)
     match client.auth_method:
         case "none":
             pass
@@ -21,8 +21,8 @@ async def authenticated(proof: ClientProof, use: OAuthDependencies) -> Client:
             if not proof.assertion:
                 raise unknown_client()
             # Its keys are another matter.
-            client = await client_of(client_id, use)
-            await check_client_assertion(proof.assertion, client, use)
+            client = await client_of(client_id, use, proof.address)
+            await check_client_assertion(proof.assertion, client, proof.address, use)
         case "client_secret_basic" | "client_secret_post":
             # In the header or in the body: a client that mixes them up has shown the secret all the same.
             if not use.verifier.fits(proof.secret, client.verifier):

@@ -29,7 +29,7 @@ REQUESTS: Final = 300
 async def begin_authorization(command: BeginAuthorization, use: OAuthDependencies) -> AuthorizationBegun:
     """Raises `oauth.refused` (`invalid_client`, `invalid_request`, `_scope`, `_target`) or `oauth.too_many`."""
     await limit("oauth request", command.address, REQUESTS, use)
-    client = await client_of(command.client_id, use, stale=True)
+    client = await client_of(command.client_id, use, command.address, stale=True)
     if fault_of(command.redirect_uri, use.private_uris) is not None or not has_redirect_uri(
         client, command.redirect_uri
     ):

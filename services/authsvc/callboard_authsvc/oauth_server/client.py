@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -10,6 +11,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from joserfc.errors import JoseError
+from joserfc.jwk import JWKRegistry
 
 from callboard.contracts.access_events import ServiceClientAdded, ServiceClientRemoved
 from callboard.contracts.oauth_server import AuthMethod, ClientKind, OAuthClient, RegisterClient
@@ -24,6 +30,7 @@ UNUSED_LIFE: Final = timedelta(hours=24)
 IDLE_LIFE: Final = timedelta(days=90)
 MAX_NAME: Final = 100
 MAX_DOCUMENT: Final = 5 * 1024
+MIN_RSA_BITS: Final = 2048
 FRESH_AT_LEAST, FRESH_AT_MOST = timedelta(minutes=5), timedelta(hours=24)
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 CODE_GRANTS: Final = ("authorization_code", "refresh_token")
@@ -198,12 +205,24 @@ def checked_keys(text: str) -> str:
     except (ValueError, TypeError, KeyError, RecursionError):
         good = False
     if not good or len(text) > 16_384:
-        raise refused("invalid_client_metadata", "public_keys: give a JWK set of 1 to 10 public EC or RSA keys")
+        wanted = f"1 to 10 public EC keys, or RSA keys of {MIN_RSA_BITS} bits or more"
+        raise refused("invalid_client_metadata", f"public_keys: give a JWK set of {wanted}")
     return text
 
 
-def _is_public(key: Any) -> bool:
-    return isinstance(key, dict) and key.get("kty") in ("EC", "RSA") and "d" not in key and "k" not in key
+def _is_public(said: Any) -> bool:
+    """Whether this is a public key with which signatures can be checked."""
+    if not isinstance(said, dict) or said.get("kty") not in ("EC", "RSA") or "d" in said or "k" in said:
+        return False
+    try:
+        if said["kty"] == "RSA":
+            modulus = int.from_bytes(base64.urlsafe_b64decode(said["n"] + "=="))
+            if modulus.bit_length() < MIN_RSA_BITS:
+                return False
+        key = JWKRegistry.import_key(said).public_key
+    except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
+        return False
+    return isinstance(key, EllipticCurvePublicKey | RSAPublicKey)
 
 
 def _bad(fault: str) -> Problem:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import asyncpg
 
 from callboard.kernel.access_tokens import AccessClaims
+from callboard.platform.egress import Egress, private_hosts
 from callboard_authsvc.adapters.attempt_table import AttemptTable
+from callboard_authsvc.adapters.client_keys import ClientKeys
 from callboard_authsvc.adapters.external_table import ExternalTable
 from callboard_authsvc.adapters.identity_provider import IdentityProvider, Provider
 from callboard_authsvc.adapters.member_table import MemberTable
@@ -43,7 +45,8 @@ class OAuthDependencies:
     """Made once, in `app.py`.
 
     `issuer`: the public URL without a slash at its end. `lineage`: a key of its own, from which refresh tokens follow.
-    `private_uris`: redirect URIs of other schemes, beside those that are known. `trusted`: by issuer.
+    `private_uris`: redirect URIs of other schemes, beside those that are known. `trusted`: by issuer. `fetch`: for
+    what clients name, which anybody can be.
     """
 
     journal: Journal
@@ -63,6 +66,7 @@ class OAuthDependencies:
     signing_keys: StoredKeys
     lineage: bytes
     fetch: Fetch
+    client_keys: ClientKeys
     issuer: str
     private_uris: frozenset[str]
     trusted: Mapping[str, Trusted]
@@ -79,7 +83,10 @@ def oauth_of(
     lineage: bytes,
     fetch: Fetch,
 ) -> OAuthDependencies:
-    """All of it over this database."""
+    """All of it over this database. `fetch`: for what the settings name."""
+    # Anybody can be a client, so what an operator allows upstreams is not for what clients name.
+    name = "CALLBOARD_AUTHSVC_PRIVATE_CLIENTS"
+    clients_fetch = Egress(private_hosts(name, settings.private_clients, production=settings.production)).fetch
     return OAuthDependencies(
         journal=members.journal,
         organisations=members.organisations,
@@ -97,7 +104,8 @@ def oauth_of(
         mint=signing.minter.mint,
         signing_keys=signing.table,
         lineage=lineage,
-        fetch=fetch,
+        fetch=clients_fetch,
+        client_keys=ClientKeys(clients_fetch, members.clock),
         issuer=settings.public_url.rstrip("/"),
         private_uris=parse_private_uris(settings.redirect_uris),
         trusted={

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from callboard.contracts.access_events import GrantEnd
 from callboard.contracts.oauth_server import RevokeGrant
 from callboard.platform.event_store import Connection, new_id
+from callboard_authsvc.adapters.oauth_grant_table import OAuthGrantTable
+from callboard_authsvc.adapters.revocation_push import RevocationPush
+from callboard_authsvc.clock import Clock
+from callboard_authsvc.journal import Journal
 from callboard_authsvc.members.tell import RECENT
-from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
 from callboard_authsvc.oauth_server.domain import GRANT, End, Grant, GrantEvent, NoteGrant, stream_of
+
+
+class Ending(Protocol):
+    """What it takes: part of the dependencies of this folder, and of `people`."""
+
+    @property
+    def journal(self) -> Journal:
+        """Of every organisation."""
+
+    @property
+    def grants(self) -> OAuthGrantTable:
+        """Where they stand."""
+
+    @property
+    def push(self) -> RevocationPush:
+        """Tells the edges."""
+
+    @property
+    def clock(self) -> Clock:
+        """Now."""
 
 
 async def end_grant(
     grant: Grant,
     reason: GrantEnd,
     actor: str,
-    use: OAuthDependencies,
+    use: Ending,
     *,
     generation: int = 0,
     command: RevokeGrant | None = None,
@@ -37,7 +62,15 @@ async def end_grant(
     return seq
 
 
-async def announce_recent_ends(use: OAuthDependencies) -> None:
+async def tell_of_grants(grants: list[Grant], use: Ending) -> None:
+    """The events of grants whose rows ended with a person's old password; the edges are told before."""
+    for grant in grants:
+        use.push.announce(grant.gid)
+    for grant in grants:
+        await end_grant(grant, "password", grant.member, use)
+
+
+async def announce_recent_ends(use: Ending) -> None:
     """Tell again of what ended lately: an instance may have ended between its commit and its push."""
     for gid in await use.grants.revoked_since(use.clock() - RECENT):
         use.push.announce(gid)

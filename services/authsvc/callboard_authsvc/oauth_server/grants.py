@@ -7,6 +7,8 @@ from msgspec.structs import replace
 from callboard.contracts.access_events import GrantEnd
 from callboard.contracts.oauth_server import AskGrants, GrantLine, Grants, RevokeGrant
 from callboard.contracts.playbooks import Done
+from callboard_authsvc.members.domain import PERSON_PREFIX
+from callboard_authsvc.members.rights import is_oneself
 from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
 from callboard_authsvc.oauth_server.domain import LISTED, REFRESH_LIFE, Grant, unknown_grant
 from callboard_authsvc.oauth_server.end import end_grant
@@ -16,8 +18,8 @@ async def list_grants(question: AskGrants, use: OAuthDependencies) -> Grants:
     """The newest first, without those that nobody can use any more. Raises `organisation.unknown`."""
     if question.organisation:
         await use.organisations.require(question.organisation)
-    elif not question.member:
-        return Grants(grants=())
+    elif not question.member.startswith(PERSON_PREFIX):
+        return Grants(grants=())  # the same name is another service account's elsewhere
     now = use.clock()
     found = await use.grants.listed(question.organisation, question.member, now - LISTED, now - REFRESH_LIFE)
     return Grants(grants=tuple(_line(grant) for grant in found))
@@ -29,7 +31,7 @@ async def revoke_grant(command: RevokeGrant, use: OAuthDependencies) -> Done:
     grant = await use.grants.find(command.grant)
     if grant is None:
         raise unknown_grant()
-    own = principal is not None and principal.member == grant.member and not principal.playbooks
+    own = is_oneself(principal, grant.member, grant.organisation) and principal is not None and not principal.playbooks
     if command.organisation != grant.organisation and not (own and not command.organisation):
         raise unknown_grant()
     if not own:

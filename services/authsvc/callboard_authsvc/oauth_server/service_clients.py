@@ -14,8 +14,10 @@ from callboard.contracts.oauth_server import (
 )
 from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
+from callboard.kernel.names import is_slug
 from callboard.kernel.tokens import CLIENT_SECRET_PREFIX, base62, compose
 from callboard.platform.event_store import Connection
+from callboard_authsvc.adapters.member_table import MemberRow
 from callboard_authsvc.members.domain import unknown_member
 from callboard_authsvc.members.rights import require_to_give
 from callboard_authsvc.oauth_server.client import (
@@ -34,12 +36,14 @@ async def add_service_client(command: AddServiceClient, use: OAuthDependencies) 
     """Raises `organisation.unknown`, `member.unknown`, `auth.forbidden`, `argument.invalid`, `command.reused`."""
     await use.organisations.require(command.organisation)
     principal = await use.rights.require(command.by, "token:manage", command.organisation)
+    if not is_slug(command.account):
+        raise Problem("argument.invalid", "account: give the name of a service account", argument="account")
     account = await use.members.find(command.organisation, command.account)
     if account is None or account.kind != "service":
         raise unknown_member(command.account)
     # Whoever has the client may do what the account may.
     require_to_give(principal, (account.role, *account.permissions), command.organisation)
-    client, secret = _made(command, use)
+    client, secret = _made(command, account, use)
 
     async def insert(connection: Connection, events: tuple[ServiceClientEvent, ...]) -> None:
         await use.clients.insert(connection, client)
@@ -51,7 +55,7 @@ async def add_service_client(command: AddServiceClient, use: OAuthDependencies) 
     return ClientRegistered(client_id=client.client_id, issued_at=client.created_at, client_secret=secret)
 
 
-def _made(command: AddServiceClient, use: OAuthDependencies) -> tuple[Client, str]:
+def _made(command: AddServiceClient, account: MemberRow, use: OAuthDependencies) -> tuple[Client, str]:
     if len(command.title) > MAX_NAME or not command.title.isprintable():
         raise Problem("argument.invalid", f"title: use at most {MAX_NAME} printable characters", argument="title")
     try:
@@ -67,7 +71,8 @@ def _made(command: AddServiceClient, use: OAuthDependencies) -> tuple[Client, st
         redirect_uris=(),
         auth_method=method,
         grant_types=SERVICE_GRANTS,
-        created_at=use.clock(),
+        # Never before its account, whichever instance's clock was ahead.
+        created_at=max(use.clock(), account.since),
         verifier=use.verifier.of(secret) if secret else None,
         public_keys=keys,
         organisation=command.organisation,

@@ -6,7 +6,7 @@ from callboard.contracts.oauth_server import ClientProof, ExchangeAssertion, Iss
 from callboard.platform.event_store import Connection, new_id
 from callboard_authsvc.oauth_server.assertions import bad_assertion, check_id_jag
 from callboard_authsvc.oauth_server.authenticate import authenticated
-from callboard_authsvc.oauth_server.client import JWT_BEARER, Client
+from callboard_authsvc.oauth_server.client import JWT_BEARER, Client, unknown_client
 from callboard_authsvc.oauth_server.consent import new_gid
 from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
 from callboard_authsvc.oauth_server.domain import (
@@ -61,6 +61,10 @@ async def _service_client(proof: ClientProof, grant_type: str, use: OAuthDepende
     client = await authenticated(proof, use)
     if client.kind != "service" or grant_type not in client.grant_types:
         raise refused("unauthorized_client", "an organisation makes clients that may do this")
+    account = await use.members.find(client.organisation, client.account)
+    # One that was made for an earlier account of this name is nobody's.
+    if account is None or client.created_at < account.since:
+        raise unknown_client()
     return client
 
 

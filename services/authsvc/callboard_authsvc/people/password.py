@@ -1,4 +1,7 @@
-"""Set another password: with the current one, or by a link that works once. Every session of the person ends."""
+"""Set another password: with the current one, or by a link that works once.
+
+Every session of the person ends, and what clients were granted: whoever had the old password may have agreed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
 from callboard.kernel.tokens import RESET_PREFIX, compose, key_id_of
 from callboard_authsvc.adapters.link_table import ResetRow
+from callboard_authsvc.oauth_server.end import tell_of_grants
 from callboard_authsvc.people.attempts import forgive, note_attempt
 from callboard_authsvc.people.dependencies import PeopleDependencies
 from callboard_authsvc.people.domain import MAX_PASSWORD, RESET_LIFE, check_password, checked_email
@@ -30,7 +34,9 @@ async def change_password(command: ChangePassword, use: PeopleDependencies) -> S
     async with use.table.pool.acquire() as connection, connection.transaction():
         await use.table.set_password(connection, person.person, hashed)
         ended = await end_all(connection, person.person, use)
+        grants = await use.grants.revoke_of_person(connection, person.person, use.clock())
     tell_ended(ended, use)
+    await tell_of_grants(grants, use)
     return await open_session(person, use)
 
 
@@ -65,7 +71,9 @@ async def reset_password(command: ResetPassword, use: PeopleDependencies) -> Don
             raise _unknown()
         await use.table.set_password(connection, person.person, hashed)
         ended = await end_all(connection, person.person, use)
+        grants = await use.grants.revoke_of_person(connection, person.person, now)
     tell_ended(ended, use)
+    await tell_of_grants(grants, use)
     await forgive(person.email, use)
     return Done(seq=0)
 

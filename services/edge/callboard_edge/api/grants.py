@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import delete, get, post
 
 from callboard.contracts import oauth_subjects as subjects
+from callboard.contracts.access import EVERY_ORGANISATION
 from callboard.contracts.management import NewServiceClient
 from callboard.contracts.oauth_server import (
     AddServiceClient,
@@ -26,8 +27,12 @@ _CLIENTS = "/organisations/{organisation:str}/oauth-clients"
 
 @get("/me/grants", summary="List what clients may do as oneself")
 async def own_grants(bus: Bus, caller: Caller) -> Grants:
-    """In every organisation, the newest first. Whoever is no member has none."""
-    return await bus.ask(subjects.GRANTS, AskGrants(member=caller.principal.member), Grants)
+    """The newest first: of a person in every organisation, of a token in its own. Whoever is no member has none."""
+    principal = caller.principal
+    if not principal.member:
+        return Grants(grants=())
+    organisation = "" if principal.organisation == EVERY_ORGANISATION else principal.organisation
+    return await bus.ask(subjects.GRANTS, AskGrants(organisation=organisation, member=principal.member), Grants)
 
 
 @delete("/me/grants/{grant:str}", summary="End what a client may do as oneself", status_code=200)

@@ -61,16 +61,17 @@ def scopes_in(form: Mapping[str, str]) -> tuple[str, ...]:
 def proof_of(request: Request, form: Mapping[str, str]) -> ClientProof:
     """Header, body or assertion: one of them (RFC 6749 section 2.3); raises `oauth.refused`, `invalid_client`."""
     client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
+    address = request.client.host if request.client is not None else ""
     if (header := request.headers.get("authorization")) is not None:
         named, shown = _basic(header)
         if (client_id and client_id != named) or secret or "client_assertion" in form:
             raise refused("invalid_request", "the client shows who it is in two ways")
-        return ClientProof(client_id=named, secret=shown)
+        return ClientProof(client_id=named, secret=shown, address=address)
     if "client_assertion" in form:
         if form.get("client_assertion_type") != _ASSERTION or secret:
             raise refused("invalid_request", f"client_assertion_type: send {_ASSERTION}, and no secret")
-        return ClientProof(client_id=client_id, assertion=form["client_assertion"])
-    return ClientProof(client_id=client_id, secret=secret)
+        return ClientProof(client_id=client_id, assertion=form["client_assertion"], address=address)
+    return ClientProof(client_id=client_id, secret=secret, address=address)
 
 
 def _basic(header: str) -> tuple[str, str]:
