@@ -103,6 +103,15 @@ async def test_the_page_says_who_asks_for_what_and_nothing_of_it_runs(visitor: h
     assert "frame-ancestors 'none'" in policy
 
 
+async def test_whose_a_host_is_can_be_read_however_long_it_is(visitor: httpx2.AsyncClient, authsvc: Authsvc) -> None:
+    long = ".".join(["claude.ai", *("a" * 63,) * 3, "b" * 36, "evil.example"])
+    assert len(long) > 240
+    authsvc.consent = msgspec.structs.replace(CONSENT, client_host=long, redirect_host=f"{long}:65535")
+    page = await visitor.get("/consent/r1", headers=cookies())
+    assert f"<dd>{long}</dd>" in page.text
+    assert f"<dd>{long}:65535</dd>" in page.text
+
+
 async def test_somebody_who_is_not_signed_in_is_sent_to_the_login_and_back(visitor: httpx2.AsyncClient) -> None:
     sent = await visitor.get("/consent/r1", headers={"Cookie": f"{BEGUN}=r1"})
     assert (sent.status_code, sent.headers["location"]) == (303, "/login?next=%2Fconsent%2Fr1")
