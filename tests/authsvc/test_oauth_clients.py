@@ -26,8 +26,10 @@ from joserfc.jwk import ECKey
 from callboard.contracts import oauth_subjects as subjects
 from callboard.contracts.oauth_server import (
     AddServiceClient,
+    AskClient,
     AskServiceClients,
     ClientRegistered,
+    OAuthClient,
     RemoveServiceClient,
     ServiceClients,
 )
@@ -134,6 +136,11 @@ async def test_a_document_makes_a_client_and_is_read_again_only_after_some_minut
     ann = await desk.office.join("ann", "user")
     request = await desk.request(publisher.url)
 
+    async def agreed() -> bool:
+        asked = AskClient(client_id=publisher.url)
+        return (await desk.bus.ask(subjects.CLIENT, asked, OAuthClient)).agreed
+
+    assert not await agreed()
     shown = await desk.consent(request, ann)
     code = query_of(await desk.agree(request, ann))["code"]
     tokens = await desk.exchange(publisher.url, code)
@@ -144,6 +151,7 @@ async def test_a_document_makes_a_client_and_is_read_again_only_after_some_minut
     assert claims_of(tokens.body["access_token"])["client_id"] == publisher.url
     assert publisher.requests == 1
     clock.step(minutes=5)
+    assert await agreed()
     await desk.request(publisher.url)
     assert publisher.requests == 2
     # The host is away: whoever has a refresh token does not need it.

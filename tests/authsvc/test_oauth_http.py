@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from html import unescape
 from typing import Any
 from urllib.parse import quote
 
@@ -206,6 +207,36 @@ async def test_a_bad_request_goes_back_to_the_client_and_says_from_whom(desk: De
         assert answer.headers["location"].startswith(BACK + "?")
         said = query_of(answer.headers["location"])
         assert (said["error"], said["iss"], said["state"]) == (error, PUBLIC, changes.get("state", "s 1")), changes
+
+
+async def test_nobody_is_sent_at_once_to_the_site_of_a_client_that_nobody_let_in(desk: Desk) -> None:
+    site = "https://evil.example/phish?x=%22%3E%3Cb%3E"
+    client_id = await desk.register(redirect_uris=[site])
+    usual = {"client_id": client_id, "redirect_uri": site, "code_challenge": CHALLENGE, "state": "s 1"}
+    for changes, error in WRONG[:-1]:
+        query = {"response_type": "code", "code_challenge_method": "S256", "resource": RESOURCE} | usual | changes
+        given = {name: value for name, value in query.items() if value is not None}
+
+        page = await desk.http.get("/authorize", params=given)
+
+        assert (page.status_code, page.headers["content-type"]) == (400, "text/html; charset=utf-8"), changes
+        assert "location" not in page.headers
+        assert "<dd>evil.example</dd>" in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        link = unescape(page.text.partition('href="')[2].partition('"')[0])
+        assert link.startswith(f"{site}&")
+        said = query_of(link)
+        assert (said["error"], said["iss"], said["state"]) == (error, PUBLIC, "s 1"), changes
+
+
+async def test_a_client_that_somebody_let_in_is_told_at_once_what_is_wrong(desk: Desk) -> None:
+    site = "https://good.example/cb"
+    ann, client_id = await desk.office.join("ann", "user"), await desk.register(redirect_uris=[site])
+    await desk.code(client_id, ann, redirect_uri=site)
+    for changes, error in WRONG:
+        answer = await desk.ask(client_id, redirect_uri=site, **changes)
+        assert answer.status == 302
+        assert answer.headers["location"].startswith(f"{site}?error={error}&")
 
 
 async def test_nobody_is_redirected_to_where_the_client_is_not(desk: Desk) -> None:

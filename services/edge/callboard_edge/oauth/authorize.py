@@ -1,9 +1,14 @@
-"""`/authorize` on the SDK's handler, which checks the parameters; the person decides at `/consent/{request}`."""
+"""`/authorize` on the SDK's handler, which checks the parameters; the person decides at `/consent/{request}`.
+
+Anybody registers a client, and nobody has been asked yet when a request is refused. So errors go at once only to the
+person's own machine, and to clients that somebody here has let in before; to others leads a page that names the host
+(RFC 9700 section 4.11.2).
+"""
 
 from __future__ import annotations
 
 from typing import cast
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from mcp.server.auth.handlers.authorize import AuthorizationHandler
 from mcp.server.auth.provider import (
@@ -27,7 +32,9 @@ from callboard.platform.bus import Bus
 from callboard_edge.oauth.endpoint import refusal
 from callboard_edge.oauth.form import form_of, once
 from callboard_edge.oauth.metadata import OFFLINE
+from callboard_edge.web.authorize_page import refused_page
 from callboard_edge.web.consent import begun_cookie
+from callboard_edge.web.pages import HEADERS
 
 _FETCH_SECONDS = 20.0
 Provider = OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, AccessToken]
@@ -41,7 +48,7 @@ class Authorize:
         self._issuer = public_url.rstrip("/")
 
     async def handle(self, request: Request) -> Response:
-        """A redirect to the question, or to the client with an error; JSON where nobody may be redirected."""
+        """A redirect to the question; to the client with an error, or a page; JSON where there is no way back."""
         given = await _parameters(request)
         client_id = given.get("client_id", "")
         if not client_id:
@@ -60,7 +67,14 @@ class Authorize:
         if provider.begun:
             # Only the browser in which it was begun is asked.
             response.headers.append("set-cookie", begun_cookie(request.cookies, provider.begun))
-        return with_iss(response, self._issuer)
+            return response
+        if "location" not in response.headers:
+            return response
+        # The SDK's own have no `iss`, and the redirect URI in another spelling.
+        said = parse_qs(urlsplit(response.headers["location"]).query)
+        error, text = (said.get(name, [""])[-1] for name in ("error", "error_description"))
+        back = asked or client.redirect_uris[0]
+        return _back(client, error_url(back, self._issuer, error, text, given.get("state")))
 
     def _wrong_method(self, client: OAuthClient, asked: str, given: dict[str, str]) -> Response:
         """Without a method it would be `plain` (RFC 7636 section 4.3), which the SDK takes for S256."""
@@ -68,8 +82,16 @@ class Authorize:
         back = asked or (client.redirect_uris[0] if len(client.redirect_uris) == 1 else "")
         if not back:
             return refusal("invalid_request", text)
-        url = error_url(back, self._issuer, "invalid_request", text, given.get("state"))
+        return _back(client, error_url(back, self._issuer, "invalid_request", text, given.get("state")))
+
+
+def _back(client: OAuthClient, url: str) -> Response:
+    """With an error to the client at `url`: at once, or over a page that says where it leads."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or client.agreed:
         return Response(None, 302, {"Location": url, "Cache-Control": "no-store"})
+    words = parse_qs(parts.query).get("error_description", [""])[-1]
+    return Response(refused_page(parts.netloc, words, url), 400, HEADERS, media_type="text/html")
 
 
 def error_url(redirect_uri: str, issuer: str, error: str, description: str, state: str | None) -> str:
@@ -79,15 +101,6 @@ def error_url(redirect_uri: str, issuer: str, error: str, description: str, stat
         answer["state"] = state
     joint = "&" if urlsplit(redirect_uri).query else "?"
     return f"{redirect_uri}{joint}{urlencode(answer, quote_via=quote)}"
-
-
-def with_iss(response: Response, issuer: str) -> Response:
-    """The SDK's own error redirects have no `iss`; clients that were told of it discard them then."""
-    location = response.headers.get("location", "")
-    query = dict(parse_qsl(urlsplit(location).query))
-    if "error" in query and "iss" not in query:
-        response.headers["location"] = f"{location}&{urlencode({'iss': issuer}, quote_via=quote)}"
-    return response
 
 
 async def _parameters(request: Request) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """One endpoint of the authorization server: its methods, the size of bodies, CORS, and errors that are always JSON.
 
-Clients read errors as JSON and give up at anything else, so no refusal here is text or a page.
+Clients read errors as JSON and give up at anything else, so no refusal here is text or a page; but for the page of
+`authorize.py`, which only a browser gets.
 """
 
 from __future__ import annotations
