@@ -8,13 +8,22 @@ from html import unescape
 from typing import Any
 from urllib.parse import quote
 
+import httpx2
 import pytest
 import pytest_asyncio
+from litestar import Litestar
 
 from callboard.contracts import oauth_subjects as subjects
-from callboard.contracts.oauth_server import AuthorizationBegun, BeginAuthorization, ClientRegistered, RegisterClient
+from callboard.contracts.oauth_server import (
+    AuthorizationBegun,
+    BeginAuthorization,
+    ClientRegistered,
+    OAuthClient,
+    RegisterClient,
+)
 from callboard_authsvc.oauth_server import begin as begin_module
 from callboard_authsvc.oauth_server import register_client
+from callboard_edge.oauth.routes import oauth_routes
 from tests.authsvc.oauth_desk import BACK, CHALLENGE, METADATA, PUBLIC, RESOURCE, VERIFIER, Desk, desk_of, query_of
 from tests.authsvc.people import key_of
 from tests.authsvc.stack import Stack, SteppingClock, refused
@@ -237,6 +246,29 @@ async def test_a_client_that_somebody_let_in_is_told_at_once_what_is_wrong(desk:
         answer = await desk.ask(client_id, redirect_uri=site, **changes)
         assert answer.status == 302
         assert answer.headers["location"].startswith(f"{site}?error={error}&")
+
+
+async def test_a_client_with_a_host_that_not_every_parser_takes_is_served_at_its_others(desk: Desk) -> None:
+    odd, good = "https://xn--rsa.example/cb", "https://good.example/cb"
+    client = OAuthClient(
+        client_id="https://client.example/c",
+        kind="document",
+        name="x",
+        redirect_uris=(odd, good),
+        auth_method="none",
+        grant_types=("authorization_code",),
+    )
+
+    class Authsvc:
+        async def ask(self, subject: str, *rest: Any, **options: Any) -> Any:
+            return client if subject == subjects.CLIENT else AuthorizationBegun(request="r1")
+
+    app = Litestar(oauth_routes(Authsvc(), desk.tokens, PUBLIC), openapi_config=None)  # type: ignore[arg-type]
+    desk.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=PUBLIC)
+    begun = await desk.ask(client.client_id, redirect_uri=good)
+    assert begun.headers["location"] == f"{PUBLIC}/consent/r1"
+    answer = await desk.ask(client.client_id, redirect_uri=odd)
+    assert (answer.status, answer.error) == (400, "invalid_request")
 
 
 async def test_nobody_is_redirected_to_where_the_client_is_not(desk: Desk) -> None:

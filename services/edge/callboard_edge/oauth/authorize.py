@@ -18,7 +18,7 @@ from mcp.server.auth.provider import (
     OAuthAuthorizationServerProvider,
     RefreshToken,
 )
-from mcp.shared.auth import InvalidRedirectUriError, InvalidScopeError, OAuthClientInformationFull
+from mcp.shared.auth import InvalidScopeError, OAuthClientInformationFull
 from pydantic import AnyUrl
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,6 +37,7 @@ from callboard_edge.web.consent import begun_cookie
 from callboard_edge.web.pages import HEADERS
 
 _FETCH_SECONDS = 20.0
+_SOMEWHERE = AnyUrl("https://client.invalid/")
 Provider = OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, AccessToken]
 
 
@@ -60,8 +61,13 @@ class Authorize:
         asked = given.get("redirect_uri", "")
         if asked and not any(is_same(uri, asked) for uri in client.redirect_uris):
             return refusal("invalid_request", "redirect_uri: the client has not registered it")
+        if not asked and len(client.redirect_uris) != 1:
+            return refusal("invalid_request", "redirect_uri: name one, the client has not exactly one")
+        back, state = asked or client.redirect_uris[0], given.get("state")
         if given.get("code_challenge_method") != "S256":
-            return self._wrong_method(client, asked, given)
+            # Without a method it would be `plain` (RFC 7636 section 4.3), which the SDK takes for S256.
+            text = "code_challenge_method: send S256"
+            return _back(client, error_url(back, self._issuer, "invalid_request", text, state))
         provider = _Asking(self._bus, self._issuer, client, asked, address)
         response = await AuthorizationHandler(cast(Provider, provider)).handle(request)
         if provider.begun:
@@ -73,16 +79,7 @@ class Authorize:
         # The SDK's own have no `iss`, and the redirect URI in another spelling.
         said = parse_qs(urlsplit(response.headers["location"]).query)
         error, text = (said.get(name, [""])[-1] for name in ("error", "error_description"))
-        back = asked or client.redirect_uris[0]
-        return _back(client, error_url(back, self._issuer, error, text, given.get("state")))
-
-    def _wrong_method(self, client: OAuthClient, asked: str, given: dict[str, str]) -> Response:
-        """Without a method it would be `plain` (RFC 7636 section 4.3), which the SDK takes for S256."""
-        text = "code_challenge_method: send S256"
-        back = asked or (client.redirect_uris[0] if len(client.redirect_uris) == 1 else "")
-        if not back:
-            return refusal("invalid_request", text)
-        return _back(client, error_url(back, self._issuer, "invalid_request", text, given.get("state")))
+        return _back(client, error_url(back, self._issuer, error, text, state))
 
 
 def _back(client: OAuthClient, url: str) -> Response:
@@ -110,15 +107,12 @@ async def _parameters(request: Request) -> dict[str, str]:
 
 
 class _Client(OAuthClientInformationFull):
-    """A client as the SDK's handler asks it. The redirect URI was compared before, as it was sent."""
+    """A client as the SDK's handler asks it. The redirect URI was compared before, as it was sent, and goes around it:
+    its parser changes some URLs, and cannot read all that a client may have registered.
+    """
 
     def validate_redirect_uri(self, redirect_uri: AnyUrl | None) -> AnyUrl:
-        registered = self.redirect_uris or []
-        if redirect_uri is not None:
-            return redirect_uri
-        if len(registered) != 1:
-            raise InvalidRedirectUriError("redirect_uri: the client has several, so name one")
-        return registered[0]
+        return _SOMEWHERE
 
     def validate_scope(self, requested_scope: str | None) -> list[str] | None:
         """Scopes that mean nothing here are left out; clients ask for what they know from elsewhere."""
@@ -148,7 +142,7 @@ class _Asking:
         return _Client(
             client_id=client_id,
             client_name=self._client.name or None,
-            redirect_uris=[AnyUrl(uri) for uri in self._client.redirect_uris],
+            redirect_uris=[_SOMEWHERE],
             grant_types=list(self._client.grant_types),
         )
 
