@@ -65,6 +65,20 @@ async def test_the_other_carriers_tell_the_same(gateway: Gateway, method: str, d
     assert answer.headers["www-authenticate"] == challenge(gateway, path, ', error="invalid_token"')
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/json"])
+@pytest.mark.parametrize("session", ["", f"?sessionId={'a' * 48}"])
+async def test_a_post_to_a_stream_without_a_token_is_told_where_to_get_one(
+    gateway: Gateway, kind: str, session: str
+) -> None:
+    path, headers, ping = "/p/acme/start/message", {"Content-Type": kind}, b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+    answer = await gateway.request("POST", path + session, content=ping, headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == challenge(gateway, path)
+    there = await gateway.request("POST", "/p/acme/open/message" + session, content=ping, headers=headers)
+    assert there.status_code == (404 if kind == "application/json" else 400)
+    assert "www-authenticate" not in there.headers
+
+
 @pytest.mark.parametrize("token", ["cbk_wrong", "a.b.c"])
 async def test_a_bad_token_is_called_one(gateway: Gateway, token: str) -> None:
     for method in ("POST", "GET", "DELETE", "PUT"):
