@@ -279,7 +279,32 @@ async def test_whatever_a_client_probes_for_is_answered_in_json(gateway: Gateway
         answer = await gateway.request("GET", path)
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["access-control-allow-origin"] == "*"
         assert isinstance(answer.json(), dict)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/.well-known/oauth-protected-resource{DOOR}",
+        "/jwks.json",
+        "/.well-known/oauth-authorization-server/p/acme/start/mcp",
+        "/.well-known/nothing",
+    ],
+)
+async def test_a_page_of_any_origin_may_look_for_documents(gateway: Gateway, path: str) -> None:
+    asking = {
+        "Origin": "https://inspector.example",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "mcp-protocol-version",
+    }
+    allowed = await gateway.request("OPTIONS", path, headers=asking)
+    assert allowed.status_code == 204
+    assert allowed.headers["access-control-allow-origin"] == "*"
+    assert allowed.headers["access-control-allow-methods"] == "GET"
+    for name in ("mcp-protocol-version", "authorization", "content-type"):
+        assert name in allowed.headers["access-control-allow-headers"]
+    assert (await gateway.request("POST", path)).status_code == 405
 
 
 async def test_the_key_set_has_public_halves_only(gateway: Gateway) -> None:
