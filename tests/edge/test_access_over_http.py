@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -305,6 +306,39 @@ async def test_a_page_of_any_origin_may_look_for_documents(gateway: Gateway, pat
     for name in ("mcp-protocol-version", "authorization", "content-type"):
         assert name in allowed.headers["access-control-allow-headers"]
     assert (await gateway.request("POST", path)).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/login", {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400),
+        ("POST", "/login", {"data": {"email": "x" * 70_000}}, 413),
+        ("POST", "/join", {"data": {"email": "x" * 70_000}}, 413),
+        ("GET", "/consent/", {}, 404),
+        ("PUT", "/consent/r1", {}, 405),
+        ("GET", "/logout", {}, 405),
+        ("POST", "/oauth/callback", {}, 405),
+    ],
+)
+async def test_every_refusal_of_a_page_is_a_page(
+    gateway: Gateway, method: str, path: str, body: dict[str, Any], status: int
+) -> None:
+    headers = {"Origin": gateway.url, "Cookie": "__Host-callboard-consent=r1", **body.pop("headers", {})}
+    answer = await gateway.request(method, path, headers=headers, **body)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 404), ("GET", "/nothing", 404), ("GET", "/api/v1/nothing", 404), ("PUT", "/api/v1/me", 405)],
+)
+async def test_what_is_not_there_is_a_problem_document(gateway: Gateway, method: str, path: str, status: int) -> None:
+    answer = await gateway.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "route.unknown"
 
 
 async def test_the_key_set_has_public_halves_only(gateway: Gateway) -> None:
