@@ -192,8 +192,15 @@ async def test_where_there_is_nothing_to_let_in_the_client_can_be_told(
 
 def test_a_browser_has_several_requests_open_and_the_oldest_is_forgotten() -> None:
     jar: dict[str, str] = {}
-    for number in range(7):
-        name, _, value = begun_cookie(jar, f"r{number}").partition(";")[0].partition("=")
+    ids = [str(number) * 43 for number in range(7)]
+    for each in ids:
+        name, _, value = begun_cookie(jar, each).partition(";")[0].partition("=")
         jar[name] = value
-    assert jar == {BEGUN: "r2.r3.r4.r5.r6"}
+    assert jar == {BEGUN: ".".join(ids[2:])}
     assert begun_cookie({}, "r").endswith("Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=900")
+
+
+@pytest.mark.parametrize("sent", ["a\r\nX: y", "é" * 43, "a b", ";" * 43, "a" * 42, "a" * 44, "a" * 42 + "\n"])
+def test_only_what_could_be_a_request_is_copied_from_a_cookie(sent: str) -> None:
+    ours = "A_-" + "9" * 40
+    assert begun_cookie({BEGUN: f"{sent}.{ours}"}, "r").startswith(f"{BEGUN}={ours}.r; ")
