@@ -18,7 +18,7 @@ from mcp.server.auth.provider import (
     OAuthAuthorizationServerProvider,
     RefreshToken,
 )
-from mcp.shared.auth import InvalidScopeError, OAuthClientInformationFull
+from mcp.shared.auth import OAuthClientInformationFull
 from pydantic import AnyUrl
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,12 +26,11 @@ from starlette.responses import Response
 from callboard.contracts import oauth_subjects as subjects
 from callboard.contracts.oauth_server import AskClient, AuthorizationBegun, BeginAuthorization, OAuthClient
 from callboard.contracts.problems import Problem
-from callboard.kernel.access_tokens import SCOPES
 from callboard.kernel.redirect_uris import is_same
 from callboard.platform.bus import Bus
 from callboard_edge.oauth.endpoint import refusal
 from callboard_edge.oauth.form import form_of, once
-from callboard_edge.oauth.metadata import OFFLINE
+from callboard_edge.oauth.metadata import is_known
 from callboard_edge.web.authorize_page import refused_page
 from callboard_edge.web.consent import begun_cookie
 from callboard_edge.web.pages import HEADERS
@@ -115,13 +114,8 @@ class _Client(OAuthClientInformationFull):
         return _SOMEWHERE
 
     def validate_scope(self, requested_scope: str | None) -> list[str] | None:
-        """Scopes that mean nothing here are left out; clients ask for what they know from elsewhere."""
-        if not requested_scope:
-            return None
-        known = [scope for scope in requested_scope.split() if scope in SCOPES or scope == OFFLINE]
-        if not known:
-            raise InvalidScopeError(f"choose some of {' '.join(SCOPES)}")
-        return known
+        """Scopes that mean nothing here are left out; when none is left, the client gets what a playbook needs."""
+        return [scope for scope in (requested_scope or "").split() if is_known(scope)]
 
 
 class _Asking:
