@@ -26,10 +26,12 @@ from joserfc.jwk import ECKey
 from callboard.contracts import oauth_subjects as subjects
 from callboard.contracts.oauth_server import (
     AddServiceClient,
+    AskClient,
     AskGrants,
     AskServiceClients,
     ClientRegistered,
     Grants,
+    OAuthClient,
     RemoveServiceClient,
     RevokeGrant,
     ServiceClients,
@@ -139,6 +141,11 @@ async def test_a_document_makes_a_client_and_is_read_again_only_after_some_minut
     ann = await desk.office.join("ann", "user")
     request = await desk.request(publisher.url)
 
+    async def agreed() -> bool:
+        asked = AskClient(client_id=publisher.url)
+        return (await desk.bus.ask(subjects.CLIENT, asked, OAuthClient)).agreed
+
+    assert not await agreed()
     shown = await desk.consent(request, ann)
     code = query_of(await desk.agree(request, ann))["code"]
     tokens = await desk.exchange(publisher.url, code)
@@ -153,6 +160,7 @@ async def test_a_document_makes_a_client_and_is_read_again_only_after_some_minut
     await desk.live(tokens.body["access_token"])  # which may be on another machine, with fewer scopes
     assert publisher.requests == 1
     clock.step(minutes=5)
+    assert await agreed()
     await desk.request(publisher.url)
     assert publisher.requests == 2
     # The host is away: whoever has a refresh token does not need it.

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
+from html import unescape
 from typing import Any
 from urllib.parse import quote
 
+import httpx2
 import pytest
 import pytest_asyncio
+from litestar import Litestar
 
 from callboard.contracts import oauth_subjects as subjects
-from callboard.contracts.oauth_server import AuthorizationBegun, BeginAuthorization, ClientRegistered, RegisterClient
+from callboard.contracts.oauth_server import (
+    AuthorizationBegun,
+    BeginAuthorization,
+    ClientRegistered,
+    OAuthClient,
+    RegisterClient,
+)
 from callboard_authsvc.oauth_server import begin as begin_module
 from callboard_authsvc.oauth_server import register_client
+from callboard_edge.oauth.routes import oauth_routes
 from tests.authsvc.oauth_desk import BACK, CHALLENGE, METADATA, PUBLIC, RESOURCE, VERIFIER, Desk, desk_of, query_of
 from tests.authsvc.people import key_of
 from tests.authsvc.stack import Stack, SteppingClock, refused
@@ -155,6 +165,22 @@ async def test_clients_register_as_they_are(desk: Desk) -> None:
         assert (answer.status, answer.error) == (400, "invalid_client_metadata")
 
 
+async def test_what_a_client_is_told_at_its_registration_holds_when_it_asks(desk: Desk) -> None:
+    spelled = ["https://App.Example/cb", "https://app.example:443/cb", "https://app.example"]
+    for scope, told in (("claudeai", None), ("openid profile mcp:read email", "mcp:read")):
+        made = await desk.send("POST", "/register", json=METADATA | {"redirect_uris": spelled, "scope": scope})
+        assert (made.status, made.headers["cache-control"]) == (201, "no-store")
+        assert (made.body["redirect_uris"], made.body.get("scope")) == (spelled, told)
+        ann = await desk.office.join(f"ann-{scope[:6]}", "user")
+        for uri in spelled:
+            request = await desk.request(made.body["client_id"], redirect_uri=uri, scope=scope)
+            shown = await desk.consent(request, ann)
+            assert shown.redirect_uri == uri
+            assert [each.scope for each in shown.scopes] == [told or "mcp:use"]
+    other = await desk.ask(made.body["client_id"], redirect_uri="https://app.example/cb")
+    assert (other.status, other.error) == (400, "invalid_request")
+
+
 async def test_one_address_registers_only_so_often(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(register_client, "REGISTRATIONS", 3)
     for _ in range(3):
@@ -190,7 +216,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"code_challenge": "short"}, "invalid_request"),
     ({"code_challenge_method": None}, "invalid_request"),
     ({"code_challenge_method": "plain"}, "invalid_request"),
-    ({"scope": "files:read admin"}, "invalid_scope"),
     ({"resource": "https://evil.example/mcp"}, "invalid_target"),
     ({"resource": f"{PUBLIC}/p/acme/start"}, "invalid_target"),
     ({"state": "x" * 5000}, "invalid_request"),
@@ -206,6 +231,59 @@ async def test_a_bad_request_goes_back_to_the_client_and_says_from_whom(desk: De
         assert answer.headers["location"].startswith(BACK + "?")
         said = query_of(answer.headers["location"])
         assert (said["error"], said["iss"], said["state"]) == (error, PUBLIC, changes.get("state", "s 1")), changes
+
+
+async def test_nobody_is_sent_at_once_to_the_site_of_a_client_that_nobody_let_in(desk: Desk) -> None:
+    site = "https://evil.example/phish?x=%22%3E%3Cb%3E"
+    client_id = await desk.register(redirect_uris=[site])
+    usual = {"client_id": client_id, "redirect_uri": site, "code_challenge": CHALLENGE, "state": "s 1"}
+    for changes, error in WRONG[:-1]:
+        query = {"response_type": "code", "code_challenge_method": "S256", "resource": RESOURCE} | usual | changes
+        given = {name: value for name, value in query.items() if value is not None}
+
+        page = await desk.http.get("/authorize", params=given)
+
+        assert (page.status_code, page.headers["content-type"]) == (400, "text/html; charset=utf-8"), changes
+        assert "location" not in page.headers
+        assert "<dd>evil.example</dd>" in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        link = unescape(page.text.partition('href="')[2].partition('"')[0])
+        assert link.startswith(f"{site}&")
+        said = query_of(link)
+        assert (said["error"], said["iss"], said["state"]) == (error, PUBLIC, "s 1"), changes
+
+
+async def test_a_client_that_somebody_let_in_is_told_at_once_what_is_wrong(desk: Desk) -> None:
+    site = "https://good.example/cb"
+    ann, client_id = await desk.office.join("ann", "user"), await desk.register(redirect_uris=[site])
+    await desk.code(client_id, ann, redirect_uri=site)
+    for changes, error in WRONG:
+        answer = await desk.ask(client_id, redirect_uri=site, **changes)
+        assert answer.status == 302
+        assert answer.headers["location"].startswith(f"{site}?error={error}&")
+
+
+async def test_a_client_with_a_host_that_not_every_parser_takes_is_served_at_its_others(desk: Desk) -> None:
+    odd, good = "https://xn--rsa.example/cb", "https://good.example/cb"
+    client = OAuthClient(
+        client_id="https://client.example/c",
+        kind="document",
+        name="x",
+        redirect_uris=(odd, good),
+        auth_method="none",
+        grant_types=("authorization_code",),
+    )
+
+    class Authsvc:
+        async def ask(self, subject: str, *rest: Any, **options: Any) -> Any:
+            return client if subject == subjects.CLIENT else AuthorizationBegun(request="r1")
+
+    app = Litestar(oauth_routes(Authsvc(), desk.tokens, PUBLIC), openapi_config=None)  # type: ignore[arg-type]
+    desk.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=PUBLIC)
+    begun = await desk.ask(client.client_id, redirect_uri=good)
+    assert begun.headers["location"] == f"{PUBLIC}/consent/r1"
+    answer = await desk.ask(client.client_id, redirect_uri=odd)
+    assert (answer.status, answer.error) == (400, "invalid_request")
 
 
 async def test_nobody_is_redirected_to_where_the_client_is_not(desk: Desk) -> None:

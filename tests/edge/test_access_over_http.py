@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -63,6 +64,20 @@ async def test_the_other_carriers_tell_the_same(gateway: Gateway, method: str, d
     answer = await gateway.request(method, path, "cbk_wrong")
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == challenge(gateway, path, ', error="invalid_token"')
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json"])
+@pytest.mark.parametrize("session", ["", f"?sessionId={'a' * 48}"])
+async def test_a_post_to_a_stream_without_a_token_is_told_where_to_get_one(
+    gateway: Gateway, kind: str, session: str
+) -> None:
+    path, headers, ping = "/p/acme/start/message", {"Content-Type": kind}, b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+    answer = await gateway.request("POST", path + session, content=ping, headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == challenge(gateway, path)
+    there = await gateway.request("POST", "/p/acme/open/message" + session, content=ping, headers=headers)
+    assert there.status_code == (404 if kind == "application/json" else 400)
+    assert "www-authenticate" not in there.headers
 
 
 @pytest.mark.parametrize("token", ["cbk_wrong", "a.b.c"])
@@ -265,7 +280,65 @@ async def test_whatever_a_client_probes_for_is_answered_in_json(gateway: Gateway
         answer = await gateway.request("GET", path)
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["access-control-allow-origin"] == "*"
         assert isinstance(answer.json(), dict)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/.well-known/oauth-protected-resource{DOOR}",
+        "/jwks.json",
+        "/.well-known/oauth-authorization-server/p/acme/start/mcp",
+        "/.well-known/nothing",
+    ],
+)
+async def test_a_page_of_any_origin_may_look_for_documents(gateway: Gateway, path: str) -> None:
+    asking = {
+        "Origin": "https://inspector.example",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "mcp-protocol-version",
+    }
+    allowed = await gateway.request("OPTIONS", path, headers=asking)
+    assert allowed.status_code == 204
+    assert allowed.headers["access-control-allow-origin"] == "*"
+    assert allowed.headers["access-control-allow-methods"] == "GET"
+    for name in ("mcp-protocol-version", "authorization", "content-type"):
+        assert name in allowed.headers["access-control-allow-headers"]
+    assert (await gateway.request("POST", path)).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/login", {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400),
+        ("POST", "/login", {"data": {"email": "x" * 70_000}}, 413),
+        ("POST", "/join", {"data": {"email": "x" * 70_000}}, 413),
+        ("GET", "/consent/", {}, 404),
+        ("PUT", "/consent/r1", {}, 405),
+        ("GET", "/logout", {}, 405),
+        ("POST", "/oauth/callback", {}, 405),
+    ],
+)
+async def test_every_refusal_of_a_page_is_a_page(
+    gateway: Gateway, method: str, path: str, body: dict[str, Any], status: int
+) -> None:
+    headers = {"Origin": gateway.url, "Cookie": "__Host-callboard-consent=r1", **body.pop("headers", {})}
+    answer = await gateway.request(method, path, headers=headers, **body)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 404), ("GET", "/nothing", 404), ("GET", "/api/v1/nothing", 404), ("PUT", "/api/v1/me", 405)],
+)
+async def test_what_is_not_there_is_a_problem_document(gateway: Gateway, method: str, path: str, status: int) -> None:
+    answer = await gateway.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "route.unknown"
 
 
 async def test_the_key_set_has_public_halves_only(gateway: Gateway) -> None:

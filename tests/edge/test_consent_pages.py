@@ -103,6 +103,15 @@ async def test_the_page_says_who_asks_for_what_and_nothing_of_it_runs(visitor: h
     assert "frame-ancestors 'none'" in policy
 
 
+async def test_whose_a_host_is_can_be_read_however_long_it_is(visitor: httpx2.AsyncClient, authsvc: Authsvc) -> None:
+    long = ".".join(["claude.ai", *("a" * 63,) * 3, "b" * 36, "evil.example"])
+    assert len(long) > 240
+    authsvc.consent = msgspec.structs.replace(CONSENT, client_host=long, redirect_host=f"{long}:65535")
+    page = await visitor.get("/consent/r1", headers=cookies())
+    assert f"<dd>{long}</dd>" in page.text
+    assert f"<dd>{long}:65535</dd>" in page.text
+
+
 async def test_somebody_who_is_not_signed_in_is_sent_to_the_login_and_back(visitor: httpx2.AsyncClient) -> None:
     sent = await visitor.get("/consent/r1", headers={"Cookie": f"{BEGUN}=r1"})
     assert (sent.status_code, sent.headers["location"]) == (303, "/login?next=%2Fconsent%2Fr1")
@@ -183,8 +192,15 @@ async def test_where_there_is_nothing_to_let_in_the_client_can_be_told(
 
 def test_a_browser_has_several_requests_open_and_the_oldest_is_forgotten() -> None:
     jar: dict[str, str] = {}
-    for number in range(7):
-        name, _, value = begun_cookie(jar, f"r{number}").partition(";")[0].partition("=")
+    ids = [str(number) * 43 for number in range(7)]
+    for each in ids:
+        name, _, value = begun_cookie(jar, each).partition(";")[0].partition("=")
         jar[name] = value
-    assert jar == {BEGUN: "r2.r3.r4.r5.r6"}
+    assert jar == {BEGUN: ".".join(ids[2:])}
     assert begun_cookie({}, "r").endswith("Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=900")
+
+
+@pytest.mark.parametrize("sent", ["a\r\nX: y", "é" * 43, "a b", ";" * 43, "a" * 42, "a" * 44, "a" * 42 + "\n"])
+def test_only_what_could_be_a_request_is_copied_from_a_cookie(sent: str) -> None:
+    ours = "A_-" + "9" * 40
+    assert begun_cookie({BEGUN: f"{sent}.{ours}"}, "r").startswith(f"{BEGUN}={ours}.r; ")

@@ -6,6 +6,24 @@ import pytest
 
 from callboard.kernel.redirect_uris import fault_of, is_loopback, is_same
 
+ODD = [
+    "999.1.1.1",
+    "1.2.3.4.5",
+    "1.2.3",
+    "0x100000000",
+    "0x7f.1",
+    "0x",
+    "good.0x1f",
+    "good.example.1",
+    "010.0.0.1",
+    "[1:2]",
+    "[::1.2.3]",
+    "xn--a",
+    "xn--a.example",
+    "xn--zzzzzzz99999.example",
+    "ab--cd.example",
+]
+"""Hosts that programs read in different ways, or not at all."""
 CURSOR = "cursor://anysphere.cursor-mcp/oauth/callback"
 
 
@@ -16,6 +34,11 @@ CURSOR = "cursor://anysphere.cursor-mcp/oauth/callback"
         "https://vscode.dev/redirect",
         "https://app.example:8443/cb?tenant=1",
         "https://xn--bcher-kva.example/cb",
+        "https://192.0.2.7/cb",
+        "https://[2001:db8::7]:8443/cb",
+        "https://0xcafe.example/cb",
+        "https://4chan.example/cb",
+        "https://xn--strae-oqa.example/cb",
         "http://localhost/callback",
         "http://localhost:8787/callback",
         "http://127.0.0.1/",
@@ -66,6 +89,7 @@ def test_a_code_may_go_to_https_this_machine_and_listed_programs(uri: str) -> No
         "https://good.example:/cb",
         "https://good..example/cb",
         "https://-good.example/cb",
+        *(f"https://{host}/cb" for host in ODD),
         "https:///cb",
         "https:good.example/cb",
         "//good.example/cb",

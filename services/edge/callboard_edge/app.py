@@ -51,6 +51,7 @@ from callboard_edge.replay.run import Replays as CallReplays
 from callboard_edge.settings import EdgeSettings
 from callboard_edge.stalled import HttpProtocol, SocketProtocol
 from callboard_edge.timely import Timely
+from callboard_edge.web.refusals import refused
 from callboard_edge.web.resource_metadata import resource_routes
 from callboard_edge.web.routes import page_routes
 
@@ -178,6 +179,7 @@ class Edge:
             ),
             request_max_body_size=self._settings.max_body_bytes,
             middleware=[Timely],
+            exception_handlers={Exception: refused},
             plugins=[ContractSchemas()],
             logging_config=None,
         )

@@ -22,15 +22,21 @@ _UNEXPECTED: Final = "something went wrong inside Callboard"
 
 
 def api_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Any exception of an API handler as problem details; what was not expected tells nothing about itself."""
+    """Any exception of an API handler as problem details."""
+    headers = error.headers if isinstance(error, HTTPException) and error.status_code < 500 else None
+    return _details(*known_problem(request, error), headers)
+
+
+def known_problem(request: Request[Any, Any, Any], error: Exception) -> tuple[Problem, int]:
+    """Any exception as a problem, and the status; what was not expected tells nothing about itself."""
     if isinstance(error, Problem):
-        return _details(error, error.http_status)
+        return error, error.http_status
     if isinstance(error, HTTPException) and error.status_code < 500:
-        return _details(_of_request(error), error.status_code, error.headers)
+        return _of_request(error), error.status_code
     if isinstance(error, RecursionError):
-        return _details(Problem("argument.invalid", "the body is nested too deeply"), 400)
+        return Problem("argument.invalid", "the body is nested too deeply"), 400
     log.error("api_failed", method=request.method, path=request.url.path, exc_info=error)
-    return _details(Problem("internal.unexpected", _UNEXPECTED), 500)
+    return Problem("internal.unexpected", _UNEXPECTED), 500
 
 
 def _details(problem: Problem, status: int, headers: dict[str, str] | None = None) -> Response[bytes]:
@@ -55,7 +61,7 @@ def _of_request(error: HTTPException) -> Problem:
     if error.status_code == 413:
         return Problem("payload.too_large", "the body is too large")
     if error.status_code in (404, 405):
-        return Problem("route.unknown", "the management API has no such method and path")
+        return Problem("route.unknown", "there is no such method and path")
     faults = [fault for fault in error.extra if isinstance(fault, dict)] if isinstance(error.extra, list) else []
     if not faults:
         return Problem("argument.invalid", _sentence(error.detail))

@@ -49,7 +49,10 @@ class AskClient(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.client?", 
 
 
 class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.client", tag_field="type"):
-    """Answer to `AskClient`. `redirect_uris` as registered: a loopback one stands for every port."""
+    """Answer to `AskClient`. `redirect_uris` as registered: a loopback one stands for every port.
+
+    `agreed`: a person here has let it in before.
+    """
 
     client_id: str
     kind: ClientKind
@@ -57,6 +60,7 @@ class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.client",
     redirect_uris: tuple[str, ...]
     auth_method: AuthMethod
     grant_types: tuple[str, ...]
+    agreed: bool = False
 
 
 class BeginAuthorization(msgspec.Struct, frozen=True, kw_only=True, tag="oauth.begin", tag_field="type"):

@@ -6,6 +6,7 @@ two programs could read in two ways is refused, not interpreted.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection
 from typing import Final
@@ -18,6 +19,7 @@ PRIVATE_URIS: Final = frozenset({"cursor://anysphere.cursor-mcp/oauth/callback"}
 """Redirect URIs of known programs under schemes of their own; PKCE covers what others on that machine may catch."""
 _PLAIN: Final = re.compile(r"[!-~]+")
 _HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _AUTHORITY: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
 _AMBIGUOUS: Final = re.compile(r"\\|%2e|%2f|%5c|/\.\.?(?:/|$)", re.IGNORECASE)
 
@@ -70,4 +72,23 @@ def _split(uri: str) -> SplitResult | None:
 
 
 def _is_host(name: str) -> bool:
-    return ":" in name or (len(name) <= 253 and _HOST.fullmatch(name) is not None)
+    """Whether every program takes this text for the same host: an address as it is usually written, or a name."""
+    labels = name.split(".")
+    if ":" in name or _NUMBER.fullmatch(labels[-1]) is not None:
+        # Browsers take a name that ends in a number for an address, whatever its form (WHATWG URL section 3.5).
+        try:
+            return bool(ipaddress.ip_address(name))
+        except ValueError:
+            return False
+    return len(name) <= 253 and _HOST.fullmatch(name) is not None and all(map(_is_label, labels))
+
+
+def _is_label(label: str) -> bool:
+    """Whether a label that says that it stands for other letters really does (an A-label, RFC 5890)."""
+    if label[2:4] != "--":
+        return True
+    try:
+        meant = label.removeprefix("xn--").encode("ascii").decode("punycode")
+        return label == f"xn--{meant.encode('punycode').decode()}" and meant.isprintable() and not meant.isascii()
+    except UnicodeError:
+        return False

@@ -76,6 +76,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
             redirect_uris=self.redirect_uris,
             auth_method=self.auth_method,
             grant_types=self.grant_types,
+            agreed=self.used_at is not None,
         )
 
 

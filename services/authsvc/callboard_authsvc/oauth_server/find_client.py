@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
+import msgspec
 import structlog
 
 from callboard.contracts.oauth_server import AskClient, OAuthClient
@@ -39,13 +41,13 @@ async def client_of(client_id: str, use: OAuthDependencies, address: str = "", *
     if client_id.startswith("https://"):
         if known is not None and (stale or (known.fresh_until is not None and now < known.fresh_until)):
             return known
-        return await _fetched(client_id, address, use)
+        return await _fetched(client_id, address, use, None if known is None else known.used_at)
     if known is None or not is_live(known, now):
         raise unknown_client()
     return known
 
 
-async def _fetched(url: str, address: str, use: OAuthDependencies) -> Client:
+async def _fetched(url: str, address: str, use: OAuthDependencies, used_at: datetime | None) -> Client:
     """What the document at this URL says now. What is wrong with it is not kept: the next one asks again."""
     if not is_document_url(url):
         raise unknown_client()
@@ -61,4 +63,4 @@ async def _fetched(url: str, address: str, use: OAuthDependencies) -> Client:
         raise unknown_client()
     client = client_of_document(url, answer.body, answer.headers, use.private_uris, use.clock())
     await use.clients.keep(client, use.clock())
-    return client
+    return msgspec.structs.replace(client, used_at=used_at)

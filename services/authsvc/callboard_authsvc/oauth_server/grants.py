@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from callboard.contracts.access_events import GrantEnd
 from callboard.contracts.oauth_server import AskGrants, GrantLine, Grants, RevokeGrant
 from callboard.contracts.playbooks import Done
-from callboard_authsvc.members.domain import PERSON_PREFIX
+from callboard.kernel.names import PERSON_PREFIX
 from callboard_authsvc.members.rights import is_oneself
 from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
 from callboard_authsvc.oauth_server.domain import LISTED, REFRESH_LIFE, Grant, unknown_grant

@@ -164,9 +164,13 @@ class McpEndpoint:
             admit = partial(self._principal, headers, place)
             await carriers.http_sse.open(place, principal, admit, receive, send)
         elif (door, method) == ("message", "POST"):
-            body = await self._received(headers, receive)
-            session = parse_qs(scope["query_string"].decode("latin-1")).get("sessionId", [""])[0]
-            await carriers.http_sse.post(place, principal, session, body)
+            try:
+                body = await self._received(headers, receive)
+                session = parse_qs(scope["query_string"].decode("latin-1")).get("sessionId", [""])[0]
+                await carriers.http_sse.post(place, principal, session, body)
+            except (Refused, Problem):
+                await self._admit(place, principal)
+                raise
             await send_empty(send, 202)
         elif (door, method) == ("ws", "POST"):
             if principal is ANONYMOUS:

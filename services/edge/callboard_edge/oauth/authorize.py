@@ -1,9 +1,14 @@
-"""`/authorize` on the SDK's handler, which checks the parameters; the person decides at `/consent/{request}`."""
+"""`/authorize` on the SDK's handler, which checks the parameters; the person decides at `/consent/{request}`.
+
+Anybody registers a client, and nobody has been asked yet when a request is refused. So errors go at once only to the
+person's own machine, and to clients that somebody here has let in before; to others leads a page that names the host
+(RFC 9700 section 4.11.2).
+"""
 
 from __future__ import annotations
 
 from typing import cast
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from mcp.server.auth.handlers.authorize import AuthorizationHandler
 from mcp.server.auth.provider import (
@@ -13,7 +18,7 @@ from mcp.server.auth.provider import (
     OAuthAuthorizationServerProvider,
     RefreshToken,
 )
-from mcp.shared.auth import InvalidRedirectUriError, InvalidScopeError, OAuthClientInformationFull
+from mcp.shared.auth import OAuthClientInformationFull
 from pydantic import AnyUrl
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,15 +26,17 @@ from starlette.responses import Response
 from callboard.contracts import oauth_subjects as subjects
 from callboard.contracts.oauth_server import AskClient, AuthorizationBegun, BeginAuthorization, OAuthClient
 from callboard.contracts.problems import Problem
-from callboard.kernel.access_tokens import SCOPES
 from callboard.kernel.redirect_uris import is_same
 from callboard.platform.bus import Bus
 from callboard_edge.oauth.endpoint import refusal
 from callboard_edge.oauth.form import form_of, once
-from callboard_edge.oauth.metadata import OFFLINE
+from callboard_edge.oauth.metadata import is_known
+from callboard_edge.web.authorize_page import refused_page
 from callboard_edge.web.consent import begun_cookie
+from callboard_edge.web.pages import HEADERS
 
 _FETCH_SECONDS = 20.0
+_SOMEWHERE = AnyUrl("https://client.invalid/")
 Provider = OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, AccessToken]
 
 
@@ -41,7 +48,7 @@ class Authorize:
         self._issuer = public_url.rstrip("/")
 
     async def handle(self, request: Request) -> Response:
-        """A redirect to the question, or to the client with an error; JSON where nobody may be redirected."""
+        """A redirect to the question; to the client with an error, or a page; JSON where there is no way back."""
         given = await _parameters(request)
         client_id = given.get("client_id", "")
         if not client_id:
@@ -53,23 +60,34 @@ class Authorize:
         asked = given.get("redirect_uri", "")
         if asked and not any(is_same(uri, asked) for uri in client.redirect_uris):
             return refusal("invalid_request", "redirect_uri: the client has not registered it")
+        if not asked and len(client.redirect_uris) != 1:
+            return refusal("invalid_request", "redirect_uri: name one, the client has not exactly one")
+        back, state = asked or client.redirect_uris[0], given.get("state")
         if given.get("code_challenge_method") != "S256":
-            return self._wrong_method(client, asked, given)
+            # Without a method it would be `plain` (RFC 7636 section 4.3), which the SDK takes for S256.
+            text = "code_challenge_method: send S256"
+            return _back(client, error_url(back, self._issuer, "invalid_request", text, state))
         provider = _Asking(self._bus, self._issuer, client, asked, address)
         response = await AuthorizationHandler(cast(Provider, provider)).handle(request)
         if provider.begun:
             # Only the browser in which it was begun is asked.
             response.headers.append("set-cookie", begun_cookie(request.cookies, provider.begun))
-        return with_iss(response, self._issuer)
+            return response
+        if "location" not in response.headers:
+            return response
+        # The SDK's own have no `iss`, and the redirect URI in another spelling.
+        said = parse_qs(urlsplit(response.headers["location"]).query)
+        error, text = (said.get(name, [""])[-1] for name in ("error", "error_description"))
+        return _back(client, error_url(back, self._issuer, error, text, state))
 
-    def _wrong_method(self, client: OAuthClient, asked: str, given: dict[str, str]) -> Response:
-        """Without a method it would be `plain` (RFC 7636 section 4.3), which the SDK takes for S256."""
-        text = "code_challenge_method: send S256"
-        back = asked or (client.redirect_uris[0] if len(client.redirect_uris) == 1 else "")
-        if not back:
-            return refusal("invalid_request", text)
-        url = error_url(back, self._issuer, "invalid_request", text, given.get("state"))
+
+def _back(client: OAuthClient, url: str) -> Response:
+    """With an error to the client at `url`: at once, or over a page that says where it leads."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or client.agreed:
         return Response(None, 302, {"Location": url, "Cache-Control": "no-store"})
+    words = parse_qs(parts.query).get("error_description", [""])[-1]
+    return Response(refused_page(parts.netloc, words, url), 400, HEADERS, media_type="text/html")
 
 
 def error_url(redirect_uri: str, issuer: str, error: str, description: str, state: str | None) -> str:
@@ -81,15 +99,6 @@ def error_url(redirect_uri: str, issuer: str, error: str, description: str, stat
     return f"{redirect_uri}{joint}{urlencode(answer, quote_via=quote)}"
 
 
-def with_iss(response: Response, issuer: str) -> Response:
-    """The SDK's own error redirects have no `iss`; clients that were told of it discard them then."""
-    location = response.headers.get("location", "")
-    query = dict(parse_qsl(urlsplit(location).query))
-    if "error" in query and "iss" not in query:
-        response.headers["location"] = f"{location}&{urlencode({'iss': issuer}, quote_via=quote)}"
-    return response
-
-
 async def _parameters(request: Request) -> dict[str, str]:
     if request.method == "POST":
         return await form_of(request)
@@ -97,24 +106,16 @@ async def _parameters(request: Request) -> dict[str, str]:
 
 
 class _Client(OAuthClientInformationFull):
-    """A client as the SDK's handler asks it. The redirect URI was compared before, as it was sent."""
+    """A client as the SDK's handler asks it. The redirect URI was compared before, as it was sent, and goes around it:
+    its parser changes some URLs, and cannot read all that a client may have registered.
+    """
 
     def validate_redirect_uri(self, redirect_uri: AnyUrl | None) -> AnyUrl:
-        registered = self.redirect_uris or []
-        if redirect_uri is not None:
-            return redirect_uri
-        if len(registered) != 1:
-            raise InvalidRedirectUriError("redirect_uri: the client has several, so name one")
-        return registered[0]
+        return _SOMEWHERE
 
     def validate_scope(self, requested_scope: str | None) -> list[str] | None:
-        """Scopes that mean nothing here are left out; clients ask for what they know from elsewhere."""
-        if not requested_scope:
-            return None
-        known = [scope for scope in requested_scope.split() if scope in SCOPES or scope == OFFLINE]
-        if not known:
-            raise InvalidScopeError(f"choose some of {' '.join(SCOPES)}")
-        return known
+        """Scopes that mean nothing here are left out; when none is left, the client gets what a playbook needs."""
+        return [scope for scope in (requested_scope or "").split() if is_known(scope)]
 
 
 class _Asking:
@@ -135,7 +136,7 @@ class _Asking:
         return _Client(
             client_id=client_id,
             client_name=self._client.name or None,
-            redirect_uris=[AnyUrl(uri) for uri in self._client.redirect_uris],
+            redirect_uris=[_SOMEWHERE],
             grant_types=list(self._client.grant_types),
         )
 

@@ -1,6 +1,7 @@
 """One endpoint of the authorization server: its methods, the size of bodies, CORS, and errors that are always JSON.
 
-Clients read errors as JSON and give up at anything else, so no refusal here is text or a page.
+Clients read errors as JSON and give up at anything else, so no refusal here is text or a page; but for the page of
+`authorize.py`, which only a browser gets.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ log = structlog.get_logger()
 Handle = Callable[[Request], Awaitable[Response]]
 BODY: Final = 32 * 1024
 _NOT_STORED: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-_ANY_ORIGIN: Final = {
+ANY_ORIGIN: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "WWW-Authenticate, Retry-After",
 }
+"""Pages of any origin may read the answer."""
 _PREFLIGHT: Final = {
-    **_ANY_ORIGIN,
+    **ANY_ORIGIN,
     "Access-Control-Allow-Headers": "authorization, content-type, mcp-protocol-version",
     "Access-Control-Max-Age": "86400",
 }
@@ -63,16 +65,21 @@ def refusal_of(problem: Problem, *, basic: bool = False) -> Response:
     return refusal("invalid_request", problem.message, problem.http_status)
 
 
+def preflight(methods: Sequence[str]) -> dict[str, str]:
+    """The headers with which a browser is told that pages of any origin may use these methods."""
+    return {**_PREFLIGHT, "Access-Control-Allow-Methods": ", ".join(methods)}
+
+
 def endpoint(
     paths: Sequence[str], handle: Handle, methods: Sequence[str], *, shared: bool, limit: int = BODY
 ) -> ASGIRouteHandler:
     """The route. `shared`: pages of any origin may use it, without what a browser knows of the person."""
-    extra = _ANY_ORIGIN if shared else {}
+    extra = ANY_ORIGIN if shared else {}
 
     async def answered(scope: Scope, receive: Receive) -> Response:
         method = str(scope["method"])
         if method == "OPTIONS" and shared:
-            return Response(None, 204, {**_PREFLIGHT, "Access-Control-Allow-Methods": ", ".join(methods)})
+            return Response(None, 204, preflight(methods))
         if method not in methods:
             return refusal("invalid_request", f"use {' or '.join(methods)}", 405, Allow=", ".join(methods))
         body = await _body(receive, limit)

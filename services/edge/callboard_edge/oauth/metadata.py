@@ -13,6 +13,11 @@ METHODS: Final = ("none", "client_secret_basic", "client_secret_post", "private_
 _ALGORITHMS: Final = ("ES256", "RS256", "PS256")
 
 
+def is_known(scope: str) -> bool:
+    """Whether the scope means something here. Clients ask for what they know from elsewhere, too."""
+    return scope in SCOPES or scope == OFFLINE
+
+
 def metadata(public_url: str) -> dict[str, Any]:
     """The document. `none` is named because some clients use their metadata document only where it is."""
     issuer = public_url.rstrip("/")

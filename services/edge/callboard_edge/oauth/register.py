@@ -17,7 +17,8 @@ from callboard.contracts.oauth_server import AuthMethod, ClientRegistered, Regis
 from callboard.contracts.problems import Problem
 from callboard.platform.bus import Bus
 from callboard_edge.oauth.authorize import Provider
-from callboard_edge.oauth.endpoint import refusal
+from callboard_edge.oauth.endpoint import answer, refusal
+from callboard_edge.oauth.metadata import is_known
 
 _GRANTS: Final = ("authorization_code", "refresh_token")
 
@@ -37,6 +38,9 @@ class Register:
         uris = said.get("redirect_uris")
         if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
             return refusal("invalid_redirect_uri", "redirect_uris: give a list of URIs")
+        if isinstance(scope := said.get("scope"), str):
+            # What means nothing here is not promised (RFC 7591 section 2).
+            said["scope"] = " ".join(name for name in scope.split() if is_known(name)) or None
         if not said.get("token_endpoint_auth_method"):
             # Most clients are programs on somebody's machine, which keep no secret: who wants one asks for it.
             said["token_endpoint_auth_method"] = "none"
@@ -45,7 +49,10 @@ class Register:
         handler = RegistrationHandler(cast(Provider, registering), ClientRegistrationOptions(enabled=True))
         response = await handler.handle(_with_body(request, msgspec.json.encode(said)))
         response.headers["Cache-Control"] = "no-store"
-        return response
+        if response.status_code != 201:
+            return response
+        # The SDK's parser spells some URIs in another way; they were kept, and are compared, as they were sent.
+        return answer(msgspec.json.decode(response.body, type=dict[str, Any]) | {"redirect_uris": uris}, 201)
 
 
 class _Registering:

@@ -7,6 +7,7 @@ session's alone; so nobody gets somebody else to answer a request that they bega
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -35,13 +36,15 @@ from callboard_edge.web.visitor import (
 
 BEGUN: Final = "__Host-callboard-consent"
 _BEGUN_SECONDS: Final = 900
+_REQUEST: Final = re.compile("[A-Za-z0-9_-]{43}")
 _MOST: Final = 5
 """Requests that one browser may have open; the oldest is forgotten."""
 
 
 def begun_cookie(cookies: Mapping[str, str], begun: str) -> str:
     """The Set-Cookie header with which `/authorize` marks the browser in which a request was begun."""
-    kept = [each for each in cookies.get(BEGUN, "").split(".") if each][-(_MOST - 1) :]
+    # Nothing that is not ours goes from the header of a request into one of the answer.
+    kept = [each for each in cookies.get(BEGUN, "").split(".") if _REQUEST.fullmatch(each)][-(_MOST - 1) :]
     value = ".".join([*kept, begun])
     return f"{BEGUN}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={_BEGUN_SECONDS}"
 

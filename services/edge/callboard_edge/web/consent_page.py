@@ -9,7 +9,7 @@ from callboard.contracts.oauth_server import Consent
 from callboard.contracts.people import PersonLine
 from callboard.contracts.problems import Problem
 from callboard_edge.web.login_page import sign_out_form
-from callboard_edge.web.pages import facts, hidden, inert, note, page, problem_page, sentence
+from callboard_edge.web.pages import WHOLE, facts, hidden, inert, note, page, problem_page, sentence
 
 _NO_NAME = "An application without a name"
 
@@ -19,9 +19,9 @@ def consent_page(asked: Consent, person: PersonLine, proof: str) -> str:
     name = inert(asked.client_name).strip() or _NO_NAME
     lines = [("Application", f"{name} (the name it gives itself)")]
     if asked.client_host:
-        lines.append(("Described at", inert(asked.client_host)))
+        lines.append(("Described at", inert(asked.client_host, WHOLE)))
     # A scheme of a program's own may have nothing where others have their host.
-    there = inert(asked.redirect_host or asked.redirect_uri)
+    there = inert(asked.redirect_host or asked.redirect_uri, WHOLE)
     here = urlsplit(f"//{asked.redirect_host}").hostname in ("127.0.0.1", "::1", "localhost")
     lines.append(("Sends you to", f"{there} (this computer)" if here else there))
     if asked.organisation:

@@ -76,6 +76,8 @@ HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+WHOLE: Final = 2000
+"""For `inert`: as long as a URL may be. Whose a host is, its end says, so that a host is never shortened."""
 
 
 def page(title: str, body: str) -> str:
