@@ -61,6 +61,32 @@ def test_what_no_rule_allows_is_denied_and_deny_wins(definition: PolicyDefinitio
     assert allowed(definition) == expected
 
 
+@pytest.mark.parametrize(
+    ("uri", "deny", "allow"),
+    [
+        ("note://s%65cret/a", "notes/note://secret/*", "*"),
+        ("note://s%2565cret/a", "notes/note://secret/*", "*"),
+        ("note://public%2Fsecret/a", "*/secret/*", "*"),
+        ("NOTE://secret/a", "notes/note://secret/*", "*"),
+        ("note://SECRET/a", "notes/note://Secret/*", "*"),
+        ("note://SECRET/a", "*Secret/a", "*"),
+        ("note://public/%73ecret", "", "notes/note://public/[!s]*"),
+        ("note://Secret/a", "", "notes/note://[!s]*"),
+    ],
+)
+def test_a_resource_is_judged_by_every_spelling_of_its_uri(uri: str, deny: str, allow: str) -> None:
+    policy = CompiledPolicy("p", PolicyDefinition(resources=Rights(allow=(allow,), deny=(deny,))))
+    assert policy.denial(Thing("resource", "notes", uri), NOW) is not None
+    for open_one in ("note://public/a%20b", "note://public/Quite", "note://public/100%"):
+        assert policy.denial(Thing("resource", "notes", open_one), NOW) is None
+
+
+def test_a_glob_in_the_case_of_the_uri_allows_it_and_so_does_one_in_another_case_of_the_path_not() -> None:
+    policy = CompiledPolicy("p", PolicyDefinition(resources=Rights(allow=("notes/Note://Public/A*",))))
+    assert policy.denial(Thing("resource", "notes", "Note://Public/Ab"), NOW) is None
+    assert policy.denial(Thing("resource", "notes", "Note://Public/ab"), NOW) is not None
+
+
 def test_a_server_that_is_switched_off_is_there_for_nobody_whatever_policies_allow() -> None:
     assert allowed(PolicyDefinition(tools=ALL), off=frozenset({"git"})) == set()
     assert allowed(off=frozenset({"time"})) == {*EVERYTHING}

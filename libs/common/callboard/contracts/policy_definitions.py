@@ -2,7 +2,7 @@
 
 Every policy that concerns a caller has to allow a thing, so a policy can only take away from what a playbook shows.
 Globs for tools, prompts and resources are matched against `SERVER/NAME`, the name being the server's own (for what a
-playbook stores itself, the server is empty: `/NAME`).
+playbook stores itself, the server is empty: `/NAME`). Of a resource, every spelling of its URI has to be allowed.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ from callboard_router.decisions import Decisions
 from callboard_router.policies.domain import refuse_faults
 from callboard_router.policies.policing import PolicyBook
 from callboard_router.policies.rights import SWITCHED_OFF, Caller, CompiledPolicy, Thing
-from callboard_router.policies.view import broken_rule, is_elsewhere, thing_of
+from callboard_router.policies.uris import is_elsewhere
+from callboard_router.policies.view import broken_rule, thing_of
 from callboard_router.state import Organisation
 
 
@@ -108,8 +109,10 @@ def _try(attempt: Attempt, whole: CompiledPlaybook, book: PolicyBook) -> _Tried:
         broken = broken_rule(policies, thing.server, thing.name, attempt.arguments)
         if broken is not None:
             verdicts.append(PolicyVerdict(layer="arguments", allowed=False, policy=broken.policy, rule=broken.rule))
-    if thing.kind == "resource" and (policies or book.off) and is_elsewhere(thing.name, whole.exposure):
-        verdicts.append(PolicyVerdict(layer="playbook", allowed=False, rule="the URI may lead elsewhere (`..`)"))
+    listed = thing.name in whole.exposure.resources
+    if thing.kind == "resource" and (policies or book.off) and not listed and is_elsewhere(thing.name):
+        elsewhere = "the URI may lead elsewhere (`..`, or escapes of escapes)"
+        verdicts.append(PolicyVerdict(layer="playbook", allowed=False, rule=elsewhere))
     return _Tried(thing, tuple(verdicts), policies)
 
 

@@ -15,6 +15,7 @@ from callboard.contracts.policies import ThingKind
 from callboard.contracts.policy_definitions import ArgumentRule, PolicyDefinition, Rights
 from callboard.kernel.names import first_match, matches
 from callboard_router.policies.arguments import BadPattern, CompiledArgumentRule
+from callboard_router.policies.uris import Spellings
 from callboard_router.policies.windows import next_change, open_at
 
 _ABSENT = Rights()
@@ -91,10 +92,10 @@ class CompiledPolicy:
             return None
         kind = f"{thing.kind}s"
         rights: Rights = getattr(self.definition, kind) or _ABSENT
-        denying = first_match(rights.deny, thing.text)
+        denying, allowing = _asked(thing, rights)
         if denying is not None:
             return f"{kind}.deny: {denying}"
-        if first_match(rights.allow, thing.text) is None:
+        if allowing is None:
             return f"{kind}.allow: nothing there allows it"
         return None
 
@@ -102,13 +103,21 @@ class CompiledPolicy:
         """The rule that allows a thing which is not denied."""
         kind = f"{thing.kind}s"
         rights: Rights | None = getattr(self.definition, kind)
-        allowing = first_match(rights.allow, thing.text) if rights is not None else None
+        allowing = _asked(thing, rights)[1] if rights is not None else None
         return f"{kind}.allow: {allowing}" if allowing is not None else ""
 
     def argument_rules(self, server: str, tool: str) -> list[CompiledArgumentRule]:
         """The rules about the arguments of a tool."""
         text = f"{server}/{tool}"
         return [rule for globs, rule in self._rules if any(matches(glob, text) for glob in globs)]
+
+
+def _asked(thing: Thing, rights: Rights) -> tuple[str | None, str | None]:
+    """The glob that denies a thing and the one that allows it."""
+    if thing.kind != "resource":
+        return first_match(rights.deny, thing.text), first_match(rights.allow, thing.text)
+    spellings = Spellings(thing.server, thing.name)
+    return spellings.denying(rights.deny), spellings.allowing(rights.allow)
 
 
 def _compiled(rule: ArgumentRule) -> CompiledArgumentRule:
