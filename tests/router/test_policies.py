@@ -22,6 +22,7 @@ from callboard.contracts.policy_definitions import (
 )
 from callboard.contracts.policy_events import PolicyRemoved, PolicySet, ServerSwitched
 from callboard.contracts.problems import Problem
+from callboard.kernel.personal import join, person_id
 from callboard_router.policies.arguments import CompiledArgumentRule
 from callboard_router.policies.domain import POLICY, switch
 from callboard_router.policies.rights import Caller, CompiledPolicy, Denied, Thing, decide
@@ -103,6 +104,13 @@ def test_a_policy_concerns_whoever_it_names_in_any_way_and_without_names_everybo
     assert CompiledPolicy("p", PolicyDefinition()).concerns(Caller("anonymous", "", ""))
     assert policy.holds_for("ops-eu")
     assert not policy.holds_for("start")
+
+
+def test_a_person_is_named_by_the_whole_sealed_name_or_by_everything_and_by_no_other_glob() -> None:
+    jane = join(person_id(bytes(10)), bytes(16))
+    for clients, concerned in (((jane,), True), (("*",), True), (("p_*",), False), (("*a*",), False), (("",), False)):
+        policy = CompiledPolicy("p", PolicyDefinition(callers=PolicyCallers(clients=clients)))
+        assert policy.concerns(Caller(jane, "k", "")) is concerned, clients
 
 
 GLOBS = st.lists(st.sampled_from(("*", "git/*", "*/log", "*/reset", "git/git://*", "x/*", "g?t/s[u]m")), max_size=3)

@@ -21,6 +21,11 @@ SECONDS: dict[Period, int] = {"second": 1, "minute": 60, "hour": 3600, "day": 86
 PolicyLayer = Literal["client", "agent"]
 
 
+def is_glob(text: str) -> bool:
+    """Whether a client is named by a glob, and so nobody's name."""
+    return any(sign in text for sign in "*?[")
+
+
 class Rights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Globs. What no `allow` has is denied, and so is what a `deny` has, whatever allows it."""
 
@@ -31,6 +36,8 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class PolicyCallers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Whom a policy concerns: whoever one of these names. `clients` are globs of names of tokens and of ids of OAuth
     clients, `keys` are ids of tokens and grants, `members` those of persons and service accounts.
+
+    A person's name is sealed in the log: only the whole name concerns a person, and of globs only `*`.
     """
 
     clients: tuple[Personal, ...] = ()

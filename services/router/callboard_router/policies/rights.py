@@ -14,6 +14,7 @@ import msgspec
 from callboard.contracts.policies import ThingKind
 from callboard.contracts.policy_definitions import ArgumentRule, PolicyDefinition, Rights
 from callboard.kernel.names import first_match, matches
+from callboard.kernel.personal import person_of
 from callboard_router.policies.arguments import BadPattern, CompiledArgumentRule
 from callboard_router.policies.uris import Spellings
 from callboard_router.policies.windows import next_change, open_at
@@ -62,7 +63,7 @@ class CompiledPolicy:
         return (
             (caller.key != "" and caller.key in named.keys)
             or (caller.member != "" and caller.member in named.members)
-            or first_match(named.clients, caller.client) is not None
+            or _names_client(named.clients, caller.client)
             or (caller.oauth_client != "" and first_match(named.clients, caller.oauth_client) is not None)
         )
 
@@ -110,6 +111,13 @@ class CompiledPolicy:
         """The rules about the arguments of a tool."""
         text = f"{server}/{tool}"
         return [rule for globs, rule in self._rules if any(matches(glob, text) for glob in globs)]
+
+
+def _names_client(clients: Sequence[str], client: str) -> bool:
+    """Of a person's sealed name a glob would have what it has by chance."""
+    if person_of(client) is not None:
+        return any(client == one or (one and not one.strip("*")) for one in clients)
+    return first_match(clients, client) is not None
 
 
 def _asked(thing: Thing, rights: Rights) -> tuple[str | None, str | None]:
