@@ -291,7 +291,15 @@ def test_a_policy_is_set_once_changed_and_removed() -> None:
     [
         (PolicyDefinition(callers=PolicyCallers()), "for: names nobody"),
         (PolicyDefinition(playbooks=()), "playbooks: names no playbook"),
-        (PolicyDefinition(tools=Rights(deny=("x",))), 'add `allow: ["*"]`'),
+        (PolicyDefinition(tools=Rights(allow=("*",), deny=("edit",))), "tools.deny: 'edit' has nothing of any server"),
+        (PolicyDefinition(prompts=Rights(allow=("sum*",))), "prompts.allow: 'sum*'"),
+        (PolicyDefinition(resources=Rights(allow=("note://a/*",))), "like '*/note://a/*'"),
+        (
+            PolicyDefinition(arguments=(ArgumentRule(argument="a", required=True, tools=("edit",)),)),
+            "arguments[0].tools",
+        ),
+        (PolicyDefinition(limits=(LimitRule(calls=1, every="day", tools=("*", "edit")),)), "limits[0].tools: 'edit'"),
+        (PolicyDefinition(tools=Rights(deny=("*/x",))), 'add `allow: ["*"]`'),
         (PolicyDefinition(arguments=(ArgumentRule(argument="a"),)), "demands nothing"),
         (PolicyDefinition(arguments=(ArgumentRule(argument="", required=True),)), "name the argument"),
         (PolicyDefinition(arguments=(ArgumentRule(argument="a", required=True, forbidden=True),)), "cannot be both"),

@@ -93,6 +93,7 @@ def _faults(name: str, definition: PolicyDefinition) -> Iterator[tuple[str, str]
     for number, limit in enumerate(definition.limits):
         if not limit.per:
             yield f"limits[{number}].per", "says nothing to count for; `organisation` counts all together"
+    yield from _vain_globs(definition)
     texts = [*_globs(definition)]
     if len(texts) > _MAX_GLOBS or any(len(text) > _MAX_TEXT for text in texts):
         yield "", f"more than {_MAX_GLOBS} globs, or one over {_MAX_TEXT} characters"
@@ -105,17 +106,31 @@ def _rights_faults(definition: PolicyDefinition) -> Iterator[tuple[str, str]]:
             yield f"{kind}.deny", 'what no `allow` has is denied anyway; add `allow: ["*"]` to deny only these'
 
 
+def _vain_globs(definition: PolicyDefinition) -> Iterator[tuple[str, str]]:
+    """Those that name no server: a `deny: edit` would deny nothing, and nobody would be told."""
+    for path, glob in _of_things(definition):
+        server, slash, _ = glob.partition("/")
+        if (not slash and not glob.startswith("*")) or ":" in server:
+            yield path, f"{glob!r} has nothing of any server; write SERVER/NAME, like {f'*/{glob}'!r}"
+
+
 def _globs(definition: PolicyDefinition) -> Iterator[str]:
     yield from definition.playbooks
     if definition.callers is not None:
         yield from definition.callers.clients
-    for rights in (definition.tools, definition.prompts, definition.resources):
+    yield from (glob for _, glob in _of_things(definition))
+
+
+def _of_things(definition: PolicyDefinition) -> Iterator[tuple[str, str]]:
+    """The globs that are matched against `SERVER/NAME`, each with its place."""
+    for kind in ("tools", "prompts", "resources"):
+        rights = getattr(definition, kind)
         if rights is not None:
-            yield from (*rights.allow, *rights.deny)
-    for rule in definition.arguments:
-        yield from rule.tools
-    for limit in definition.limits:
-        yield from limit.tools or ()
+            yield from ((f"{kind}.allow", glob) for glob in rights.allow)
+            yield from ((f"{kind}.deny", glob) for glob in rights.deny)
+    for place in ("arguments", "limits"):
+        for number, rule in enumerate(getattr(definition, place)):
+            yield from ((f"{place}[{number}].tools", glob) for glob in rule.tools or ())
 
 
 def _argument_faults(rule: ArgumentRule) -> Iterator[str]:

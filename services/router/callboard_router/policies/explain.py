@@ -57,7 +57,7 @@ class ExplainPolicies:
             server=tried.thing.server if tried.thing is not None else "",
             upstream_name=tried.thing.name if tried.thing is not None else "",
             verdicts=tried.verdicts,
-            limits=tuple(str(limit) for limit in book.limits(tried.policies)),
+            limits=_limits(tried, book),
         )
 
     async def test(self, question: AskPolicyTest) -> PolicyTested:
@@ -78,6 +78,14 @@ class ExplainPolicies:
             return Tried(now=False, then=False, rule_now=problem.code, rule_then=problem.code)
         before, after = (_try(attempt, whole, book).denial for book in (now, then))
         return Tried(now=before is None, then=after is None, rule_now=_said(before), rule_then=_said(after))
+
+
+def _limits(tried: _Tried, book: PolicyBook) -> tuple[str, ...]:
+    """Those that count what is attempted."""
+    if tried.thing is None:
+        return ()
+    tool = tried.thing.name if tried.thing.kind == "tool" else ""
+    return tuple(str(limit) for limit in book.limits(tried.policies) if limit.counts(tried.thing.server, tool))
 
 
 def _wanted(organisation: Organisation, question: AskPolicyTest) -> dict[str, PolicyDefinition]:
