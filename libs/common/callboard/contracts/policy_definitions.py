@@ -49,8 +49,9 @@ class ArgumentRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What one argument of some tools has to be. `argument`: `repo`, `options.force`, or a JSON pointer.
 
     `values` are all that it may be; `pattern` has to match the whole of a text (the syntax of RE2: no look-around, no
-    back-references). Of a list each element is looked at. An argument that is absent is fine unless it is `required`.
-    `name` is what callers are told; without one it is the argument's.
+    back-references). Of a list each element is looked at, also of one on the way (`ops.path` of each of `ops`,
+    `/ops/0/path` of the first). An argument that is absent is fine unless it is `required`. `name` is what callers
+    are told; without one it is the argument's.
     """
 
     argument: str
