@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -138,6 +139,9 @@ def _argument_faults(rule: ArgumentRule) -> Iterator[str]:
         yield "name the argument"
     if not (rule.required or rule.forbidden or rule.values is not None or rule.pattern is not None):
         yield "demands nothing; say `required`, `forbidden`, `values` or `pattern`"
+    if not _is_json(rule.values):
+        yield "values: not all of them are values of JSON (a number that is infinite, or none, is not)"
+        return
     if rule.required and rule.forbidden:
         yield "cannot be both `required` and `forbidden`"
     try:
@@ -146,10 +150,20 @@ def _argument_faults(rule: ArgumentRule) -> Iterator[str]:
         yield f"pattern: {error}"
 
 
+def _is_json(values: Any) -> bool:
+    try:
+        json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _window_faults(window: Window) -> Iterator[str]:
     for name, clock in (("start", window.start), ("end", window.end)):
         if minutes_of(clock) is None:
             yield f"{name}: {clock!r} is no time; write it like 08:30 (24:00 ends a day)"
+    if window.start == "24:00":
+        yield "start: 24:00 only ends a day; write 00:00"
     if window.start == window.end:
         yield "starts and ends at the same time; leave both out for whole days"
     if zone_of(window.zone) is None:
