@@ -6,7 +6,9 @@ It asks the same functions as a view is made of, against the playbook as nobody 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from callboard.contracts.policies import (
     AskPolicyExplanation,
@@ -19,7 +21,8 @@ from callboard.contracts.policies import (
 )
 from callboard.contracts.policy_definitions import PolicyDefinition
 from callboard.contracts.problems import Problem
-from callboard_router.catalogue.compiled import CompiledPlaybook
+from callboard.kernel.plain_json import plain
+from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
 from callboard_router.catalogue.served import Served
 from callboard_router.decisions import Decisions
 from callboard_router.policies.domain import refuse_faults
@@ -100,7 +103,7 @@ def _said(denial: PolicyVerdict | None) -> str:
 
 def _try(attempt: Attempt, whole: CompiledPlaybook, book: PolicyBook) -> _Tried:
     instant = attempt.at or datetime.now(UTC)
-    caller = Caller(attempt.client, attempt.key, attempt.member)
+    caller = Caller(attempt.client, attempt.key, attempt.member, attempt.oauth_client)
     policies = [policy for policy in book.of(whole.name) if policy.concerns(caller)]
     try:
         thing = _thing(attempt, whole)
@@ -114,7 +117,8 @@ def _try(attempt: Attempt, whole: CompiledPlaybook, book: PolicyBook) -> _Tried:
         *(_verdict(policy, thing, instant) for policy in policies),
     ]
     if thing.kind == "tool" and attempt.arguments is not None:
-        broken = broken_rule(policies, thing.server, thing.name, attempt.arguments)
+        arguments = _filled(whole.tools[attempt.name], attempt.arguments)
+        broken = broken_rule(policies, thing.server, thing.name, arguments)
         if broken is not None:
             verdicts.append(PolicyVerdict(layer="arguments", allowed=False, policy=broken.policy, rule=broken.rule))
     listed = thing.name in whole.exposure.resources
@@ -122,6 +126,14 @@ def _try(attempt: Attempt, whole: CompiledPlaybook, book: PolicyBook) -> _Tried:
         elsewhere = "the URI may lead elsewhere (`..`, or escapes of escapes)"
         verdicts.append(PolicyVerdict(layer="playbook", allowed=False, rule=elsewhere))
     return _Tried(thing, tuple(verdicts), policies)
+
+
+def _filled(route: ToolRoute, arguments: dict[str, Any]) -> Any:
+    """As the server gets them: with the playbook's defaults and pins."""
+    if route.filling is None:
+        return arguments
+    _, given = route.filling.filled(msgspec.json.encode({"arguments": arguments}))
+    return plain(given)
 
 
 def _verdict(policy: CompiledPolicy, thing: Thing, instant: datetime) -> PolicyVerdict:
