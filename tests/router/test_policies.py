@@ -22,6 +22,7 @@ from callboard.contracts.policy_definitions import (
 )
 from callboard.contracts.policy_events import PolicyRemoved, PolicySet, ServerSwitched
 from callboard.contracts.problems import Problem
+from callboard.kernel.personal import join, person_id
 from callboard_router.policies.arguments import CompiledArgumentRule
 from callboard_router.policies.domain import POLICY, switch
 from callboard_router.policies.rights import Caller, CompiledPolicy, Denied, Thing, decide
@@ -61,6 +62,32 @@ def test_what_no_rule_allows_is_denied_and_deny_wins(definition: PolicyDefinitio
     assert allowed(definition) == expected
 
 
+@pytest.mark.parametrize(
+    ("uri", "deny", "allow"),
+    [
+        ("note://s%65cret/a", "notes/note://secret/*", "*"),
+        ("note://s%2565cret/a", "notes/note://secret/*", "*"),
+        ("note://public%2Fsecret/a", "*/secret/*", "*"),
+        ("NOTE://secret/a", "notes/note://secret/*", "*"),
+        ("note://SECRET/a", "notes/note://Secret/*", "*"),
+        ("note://SECRET/a", "*Secret/a", "*"),
+        ("note://public/%73ecret", "", "notes/note://public/[!s]*"),
+        ("note://Secret/a", "", "notes/note://[!s]*"),
+    ],
+)
+def test_a_resource_is_judged_by_every_spelling_of_its_uri(uri: str, deny: str, allow: str) -> None:
+    policy = CompiledPolicy("p", PolicyDefinition(resources=Rights(allow=(allow,), deny=(deny,))))
+    assert policy.denial(Thing("resource", "notes", uri), NOW) is not None
+    for open_one in ("note://public/a%20b", "note://public/Quite", "note://public/100%"):
+        assert policy.denial(Thing("resource", "notes", open_one), NOW) is None
+
+
+def test_a_glob_in_the_case_of_the_uri_allows_it_and_so_does_one_in_another_case_of_the_path_not() -> None:
+    policy = CompiledPolicy("p", PolicyDefinition(resources=Rights(allow=("notes/Note://Public/A*",))))
+    assert policy.denial(Thing("resource", "notes", "Note://Public/Ab"), NOW) is None
+    assert policy.denial(Thing("resource", "notes", "Note://Public/ab"), NOW) is not None
+
+
 def test_a_server_that_is_switched_off_is_there_for_nobody_whatever_policies_allow() -> None:
     assert allowed(PolicyDefinition(tools=ALL), off=frozenset({"git"})) == set()
     assert allowed(off=frozenset({"time"})) == {*EVERYTHING}
@@ -77,6 +104,13 @@ def test_a_policy_concerns_whoever_it_names_in_any_way_and_without_names_everybo
     assert CompiledPolicy("p", PolicyDefinition()).concerns(Caller("anonymous", "", ""))
     assert policy.holds_for("ops-eu")
     assert not policy.holds_for("start")
+
+
+def test_a_person_is_named_by_the_whole_sealed_name_or_by_everything_and_by_no_other_glob() -> None:
+    jane = join(person_id(bytes(10)), bytes(16))
+    for clients, concerned in (((jane,), True), (("*",), True), (("p_*",), False), (("*a*",), False), (("",), False)):
+        policy = CompiledPolicy("p", PolicyDefinition(callers=PolicyCallers(clients=clients)))
+        assert policy.concerns(Caller(jane, "k", "")) is concerned, clients
 
 
 GLOBS = st.lists(st.sampled_from(("*", "git/*", "*/log", "*/reset", "git/git://*", "x/*", "g?t/s[u]m")), max_size=3)
@@ -160,6 +194,15 @@ def test_a_decision_that_widens_is_found_out(broken: Decide) -> None:
         ({"pattern": "a|b"}, [{"repo": "b"}], [{"repo": "bx"}, {"repo": "xa"}]),
         ({"argument": "options.force", "forbidden": True}, [{"options": {}}, {"options": 1}],
          [{"options": {"force": 0}}]),
+        ({"argument": "ops.path", "pattern": "/srv/.*"},
+         [{"ops": [{"path": "/srv/a"}, {"x": 1}]}, {"ops": []}, {"ops": ["a"]}, {"ops": [[{"path": ["/srv/a"]}]]}],
+         [{"ops": [{"path": "/etc/a"}]}, {"ops": [{"path": "/srv/a"}, {"path": "/etc/a"}]},
+          {"ops": [[{"path": "/etc/a"}]]}, {"ops": {"path": ["/srv/a", "/etc/a"]}}]),
+        ({"argument": "ops.path", "required": True}, [{"ops": [{"path": 1}, {"path": 2}]}],
+         [{"ops": [{"path": 1}, {}]}, {"ops": []}, {"ops": [1]}, {}]),
+        ({"argument": "a.b.c", "forbidden": True}, [{"a": [{"b": [{"d": 1}]}]}], [{"a": [{}, {"b": [{}, {"c": 0}]}]}]),
+        ({"argument": "/ops/1/path", "values": ("x",)}, [{"ops": [{"path": "y"}, {"path": "x"}]}, {"ops": [{}]}],
+         [{"ops": [{"path": "x"}, {"path": "y"}]}, {"ops": [{"1": {"path": "y"}}, {}]}]),
         ({"argument": "/a~1b/c.d", "values": (1,)}, [{"a/b": {"c.d": 1}}], [{"a/b": {"c.d": 2}}]),
     ],
 )  # fmt: skip
@@ -257,7 +300,15 @@ def test_a_policy_is_set_once_changed_and_removed() -> None:
     [
         (PolicyDefinition(callers=PolicyCallers()), "for: names nobody"),
         (PolicyDefinition(playbooks=()), "playbooks: names no playbook"),
-        (PolicyDefinition(tools=Rights(deny=("x",))), 'add `allow: ["*"]`'),
+        (PolicyDefinition(tools=Rights(allow=("*",), deny=("edit",))), "tools.deny: 'edit' has nothing of any server"),
+        (PolicyDefinition(prompts=Rights(allow=("sum*",))), "prompts.allow: 'sum*'"),
+        (PolicyDefinition(resources=Rights(allow=("note://a/*",))), "like '*/note://a/*'"),
+        (
+            PolicyDefinition(arguments=(ArgumentRule(argument="a", required=True, tools=("edit",)),)),
+            "arguments[0].tools",
+        ),
+        (PolicyDefinition(limits=(LimitRule(calls=1, every="day", tools=("*", "edit")),)), "limits[0].tools: 'edit'"),
+        (PolicyDefinition(tools=Rights(deny=("*/x",))), 'add `allow: ["*"]`'),
         (PolicyDefinition(arguments=(ArgumentRule(argument="a"),)), "demands nothing"),
         (PolicyDefinition(arguments=(ArgumentRule(argument="", required=True),)), "name the argument"),
         (PolicyDefinition(arguments=(ArgumentRule(argument="a", required=True, forbidden=True),)), "cannot be both"),
@@ -266,6 +317,9 @@ def test_a_policy_is_set_once_changed_and_removed() -> None:
         (PolicyDefinition(arguments=(ArgumentRule(argument="a", pattern="(a{1000}){1000}"),)), "no expression"),
         (PolicyDefinition(when=(Window(start="8:00"),)), "'8:00' is no time"),
         (PolicyDefinition(when=(Window(start="08:00", end="08:00"),)), "same time"),
+        (PolicyDefinition(when=(Window(start="24:00", end="00:00"),)), "24:00 only ends a day"),
+        (PolicyDefinition(arguments=(ArgumentRule(argument="a", values=(1, float("nan"))),)), "not all of them"),
+        (PolicyDefinition(arguments=(ArgumentRule(argument="a", values=({"x": [float("inf")]},)),)), "not all of them"),
         (PolicyDefinition(when=(Window(zone="Mars/Base"),)), "no zone 'Mars/Base'"),
         (PolicyDefinition(when=(Window(zone="../../etc/passwd"),)), "no zone"),
         (PolicyDefinition(limits=(LimitRule(calls=1, every="day", per=()),)), "limits[0].per"),

@@ -173,6 +173,8 @@ def _print_rehearsal(found: PolicyRehearsed, expected: int, out: Output) -> None
     if found.calls:
         more = "" if found.complete else " (the newest; there are more)"
         out.text(f"of {found.calls} recorded calls{more} would be denied: {sum(line.calls for line in found.denied)}")
+    if found.not_judged:
+        out.text(f"recorded calls are not held against {', '.join(found.not_judged)}")
     for line in found.denied:
         out.text(f"  {line.calls} of {line.tool} of {line.playbook} by {line.client}: {line.rule} (like {line.newest})")
 

@@ -101,7 +101,8 @@ class ShownPolicy(msgspec.Struct, frozen=True, kw_only=True, tag="policy", tag_f
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Somebody wants something of a playbook. `name` is the one that agents see there (or the URI of a resource).
 
-    `at`: at this time (None: now). `arguments` None: nothing is known of them, and no rule about them is asked.
+    `at`: at this time (None: now). `arguments`, as they are sent; None: nothing is known of them, and no rule about
+    them is asked. `oauth_client` is the id of the client that comes with a token of the authorization server.
     """
 
     playbook: str
@@ -112,6 +113,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     member: str = ""
     arguments: dict[str, Any] | None = None
     at: datetime | None = None
+    oauth_client: str = ""
 
 
 class AskPolicyExplanation(msgspec.Struct, frozen=True, kw_only=True, tag="policy.explanation?", tag_field="type"):
@@ -225,10 +227,14 @@ class DeniedCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyRehearsed(msgspec.Struct, frozen=True, kw_only=True, tag="policy.rehearsed", tag_field="type"):
-    """Answer to `PolicyRehearsal`. `complete` false: there were more recorded calls than are looked at."""
+    """Answer to `PolicyRehearsal`. `complete` false: there were more recorded calls than are looked at.
+
+    `not_judged`: what of these policies no recorded call was held against.
+    """
 
     as_expected: bool
     surprises: tuple[Surprise, ...]
     denied: tuple[DeniedCall, ...]
     calls: int
     complete: bool
+    not_judged: tuple[str, ...] = ()

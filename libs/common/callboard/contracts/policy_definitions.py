@@ -2,7 +2,7 @@
 
 Every policy that concerns a caller has to allow a thing, so a policy can only take away from what a playbook shows.
 Globs for tools, prompts and resources are matched against `SERVER/NAME`, the name being the server's own (for what a
-playbook stores itself, the server is empty: `/NAME`).
+playbook stores itself, the server is empty: `/NAME`). Of a resource, every spelling of its URI has to be allowed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ MoreThanUse = Literal["mcp:read", "mcp:operate", "mcp:manage"]
 """The scopes beyond ordinary use (`kernel.access_tokens.SCOPES`), each with all before it."""
 
 
+def is_glob(text: str) -> bool:
+    """Whether a client is named by a glob, and so nobody's name."""
+    return any(sign in text for sign in "*?[")
+
+
 class Rights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Globs. What no `allow` has is denied, and so is what a `deny` has, whatever allows it."""
 
@@ -33,6 +38,8 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class PolicyCallers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Whom a policy concerns: whoever one of these names. `clients` are globs of names of tokens and of ids of OAuth
     clients, `keys` are ids of tokens and grants, `members` those of persons and service accounts.
+
+    A person's name is sealed in the log: only the whole name concerns a person, and of globs only `*`.
     """
 
     clients: tuple[Personal, ...] = ()
@@ -44,8 +51,9 @@ class ArgumentRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What one argument of some tools has to be. `argument`: `repo`, `options.force`, or a JSON pointer.
 
     `values` are all that it may be; `pattern` has to match the whole of a text (the syntax of RE2: no look-around, no
-    back-references). Of a list each element is looked at. An argument that is absent is fine unless it is `required`.
-    `name` is what callers are told; without one it is the argument's.
+    back-references). Of a list each element is looked at, also of one on the way (`ops.path` of each of `ops`,
+    `/ops/0/path` of the first). An argument that is absent is fine unless it is `required`. `name` is what callers
+    are told; without one it is the argument's.
     """
 
     argument: str

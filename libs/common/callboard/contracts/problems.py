@@ -101,6 +101,7 @@ CODES: dict[str, tuple[int, int, str]] = {
     "organisation.unknown": (-32602, 404, "List them with `callboard status`."),
     "payload.too_large": (-32600, 413, "Send a smaller body, or raise CALLBOARD_EDGE_MAX_BODY_BYTES."),
     "person.exists": (-32602, 409, "Sign in with this e-mail address, then accept the invitation."),
+    "person.named": (-32602, 409, "Take the name out of the policy, issue the token, then name the person again."),
     "person.unknown": (-32602, 404, "List them with `callboard person ls`."),
     "policy.denied": (-32602, 409, "`callboard policy explain` says which rule decides, and why."),
     "policy.invalid": (

@@ -186,8 +186,12 @@ def section_of(
             found[name] = msgspec.convert(entry if entry is not None else {}, kind)
         except msgspec.ValidationError as error:
             path, message = _located(str(error), (section, name), reader.lines)
-            faults.append(LineFault(reader.lines[path], f"{section[:-1]} {name!r}: {message}"))
+            faults.append(LineFault(reader.lines[path], f"{_one_of(section)} {name!r}: {message}"))
     return found
+
+
+def _one_of(section: str) -> str:
+    return f"{section[:-3]}y" if section.endswith("ies") else section[:-1]
 
 
 def _located(message: str, base: Path, lines: dict[Path, int]) -> tuple[Path, str]:

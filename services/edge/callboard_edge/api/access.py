@@ -27,6 +27,7 @@ from callboard.contracts.people_management import Rotation
 from callboard.contracts.playbooks import Done
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
+from callboard_edge.policies.callers import refuse_unheld
 
 _TOKENS = "/organisations/{organisation:str}/tokens"
 _SECRETS = "/organisations/{organisation:str}/secrets"
@@ -45,6 +46,8 @@ async def list_tokens(bus: Bus, caller: Caller, organisation: str) -> Tokens:
 async def issue_token(bus: Bus, caller: Caller, stamp: Stamp, organisation: str, data: NewToken) -> TokenIssued:
     """The only time the value is shown."""
     _require_hold(caller, organisation)
+    if data.person:
+        await refuse_unheld(bus, organisation, data.client)
     command = IssueToken(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,

@@ -25,10 +25,10 @@ from callboard.contracts.policies import (
     Switch,
     SwitchServer,
 )
-from callboard.contracts.policy_definitions import PolicyDefinition
 from callboard.platform.bus import Bus
 from callboard_edge.api.caller import Caller, Stamp
 from callboard_edge.api.names import Names
+from callboard_edge.policies.callers import sealed
 from callboard_edge.policies.rehearse import Askers, rehearse
 
 _ALL: Final = "/organisations/{organisation:str}/policies"
@@ -60,7 +60,7 @@ async def set_policy(
         command_id=stamp.command_id(data.command_id),
         organisation=organisation,
         policy=policy,
-        definition=await _sealed(names, organisation, data.definition),
+        definition=await sealed(bus, names, organisation, data.definition),
         comment=data.comment,
         actor=caller.actor,
         dry_run=data.dry_run,
@@ -118,20 +118,8 @@ async def try_policies(
     caller.require("read", organisation)
     if data.days:
         caller.require("call:read", organisation)
-    sealed = {name: await _sealed(names, organisation, one) for name, one in data.policies.items()}
-    return await rehearse(bus, names, organisation, msgspec.structs.replace(data, policies=sealed))
-
-
-async def _sealed(names: Names, organisation: str, definition: PolicyDefinition) -> PolicyDefinition:
-    """Persons among its clients as the log has them; a glob is nobody's name."""
-    callers = definition.callers
-    if callers is None or not callers.clients:
-        return definition
-    clients = [
-        client if any(sign in client for sign in "*?[") else await names.sealed(organisation, client)
-        for client in callers.clients
-    ]
-    return msgspec.structs.replace(definition, callers=msgspec.structs.replace(callers, clients=tuple(clients)))
+    policies = {name: await sealed(bus, names, organisation, one) for name, one in data.policies.items()}
+    return await rehearse(bus, names, organisation, msgspec.structs.replace(data, policies=policies))
 
 
 ROUTES = [list_policies, show_policy, set_policy, remove_policy, switch_server, explain_policy, try_policies]

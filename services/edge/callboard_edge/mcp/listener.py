@@ -79,7 +79,8 @@ class Listener:
             self._wake.set()
 
     def watch(self, subscriptions: Mapping[str, str]) -> None:
-        """The session has subscribed to these."""
+        """The session has subscribed to these, and to no others."""
+        self.lost = {uri: server for uri, server in self.lost.items() if uri in subscriptions}
         self.watched = {uri: server for uri, server in subscriptions.items() if uri not in self.lost}
 
     def lose(self, uri: str, server: str) -> None:

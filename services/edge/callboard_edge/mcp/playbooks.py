@@ -106,7 +106,10 @@ class Playbooks:
     def _offer(self, change: CatalogueChanged) -> None:
         """To whoever is served the current version; what the others see has to be asked for."""
         listeners = self._listeners.get((change.organisation, change.playbook), ())
-        others = {one.place for one in listeners if change.divided or one.place.version not in (0, change.version)}
+        # Whoever lost something may have it again, also because nothing is divided any more.
+        others = {
+            one.place for one in listeners if change.divided or one.lost or one.place.version not in (0, change.version)
+        }
         for listener in listeners:
             if listener.place not in others:
                 listener.offer(change.etags)
@@ -145,6 +148,8 @@ class Playbooks:
             for listener in listeners if opened.divided else chain.from_iterable(askers.values()):
                 listener.offer(opened.etags)
             if not opened.divided:
+                for listener in [one for one in chain.from_iterable(askers.values()) if one.lost]:
+                    await self.judge(listener)
                 return
             for listener in listeners:
                 await self.judge(listener)

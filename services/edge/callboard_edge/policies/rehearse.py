@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from callboard.contracts import policy_subjects, subjects
-from callboard.contracts.access import AskTokens, TokenLine, Tokens
+from callboard.contracts import oauth_subjects, policy_subjects, subjects
+from callboard.contracts.access import AskTokens, Tokens
 from callboard.contracts.calls import CallRecord
+from callboard.contracts.oauth_server import AskGrants, Grants
+from callboard.contracts.people import AskMembers, Members
 from callboard.contracts.policies import (
     AskPolicyTest,
     Attempt,
@@ -33,6 +35,25 @@ _PAGE: Final = 500
 MAX_CALLS: Final = 20_000
 MAX_DAYS: Final = 90.0
 _SECONDS: Final = 60.0
+NOT_JUDGED: Final = {
+    "arguments": "rules about arguments",
+    "limits": "limits",
+    "prompts": "prompts (of the records only calls of tools are looked at)",
+    "resources": "resources (of the records only calls of tools are looked at)",
+}
+"""What of a policy recorded calls are not held against."""
+
+
+class Bearer(NamedTuple):
+    """Who comes with a token or a grant, as the router knows it."""
+
+    client: str
+    member: str
+    oauth_client: str = ""
+    ended: bool = False
+
+
+_NOBODY: Final = Bearer("", "")
 
 
 class Askers:
@@ -42,40 +63,65 @@ class Askers:
         self._bus = bus
         self._names = names
         self._organisation = organisation
-        self._tokens: dict[str, TokenLine] | None = None
+        self._bearers: dict[str, Bearer] | None = None
+        self._members: set[str] | None = None
 
     async def attempt(self, said: Attempt) -> Attempt:
-        """One that somebody wrote."""
+        """One that somebody wrote. Raises `token.unknown` and `member.unknown` for who cannot come like that."""
         if said.at is not None and said.at.tzinfo is None:
             raise Problem("argument.invalid", "`at` needs its time zone, like 2026-11-20T14:05:00Z")
-        token = (await self._known()).get(said.key) if said.key else None
+        bearer = await self._bearer(said.key) if said.key else _NOBODY
+        if said.member and said.member not in await self._known_members():
+            raise Problem("member.unknown", f"there is no member {said.member!r}", member=said.member)
         client = await self._names.sealed(self._organisation, said.client)
         return msgspec.structs.replace(
             said,
-            client=client or (token.client if token is not None else ""),
-            member=said.member or (token.member if token is not None else ""),
+            client=client or bearer.client,
+            member=said.member or bearer.member,
+            oauth_client=said.oauth_client or bearer.oauth_client,
         )
 
+    async def _bearer(self, key: str) -> Bearer:
+        bearer = (await self._known()).get(key)
+        if bearer is None or bearer.ended:
+            ended = "there is no" if bearer is None else "nobody comes any more with the revoked"
+            raise Problem("token.unknown", f"{ended} token or grant {key!r}", key=key)
+        return bearer
+
     async def recorded(self, records: list[CallRecord]) -> list[Attempt]:
-        """Recorded calls. Their arguments are not looked at: most playbooks record none."""
-        tokens = await self._known() if records else {}
+        """Recorded calls, without their arguments: the records of many have none (`NOT_JUDGED` says so)."""
+        bearers = await self._known() if records else {}
         return [
             Attempt(
                 playbook=record.playbook,
                 name=record.tool,
                 client=record.client,
                 key=record.principal,
-                member=tokens[record.principal].member if record.principal in tokens else "",
+                member=bearers.get(record.principal, _NOBODY).member,
                 at=record.started_at,
+                oauth_client=bearers.get(record.principal, _NOBODY).oauth_client,
             )
             for record in records
         ]
 
-    async def _known(self) -> dict[str, TokenLine]:
-        if self._tokens is None:
-            found = await self._bus.ask(subjects.TOKENS, AskTokens(organisation=self._organisation), Tokens)
-            self._tokens = {token.key_id: token for token in found.tokens}
-        return self._tokens
+    async def _known(self) -> dict[str, Bearer]:
+        if self._bearers is None:
+            tokens = await self._bus.ask(subjects.TOKENS, AskTokens(organisation=self._organisation), Tokens)
+            grants = await self._bus.ask(oauth_subjects.GRANTS, AskGrants(organisation=self._organisation), Grants)
+            self._bearers = {
+                one.key_id: Bearer(one.client, one.member, ended=one.revoked_at is not None) for one in tokens.tokens
+            }
+            self._bearers |= {
+                one.grant: Bearer(one.member, one.member, one.client_id, one.revoked_at is not None)
+                for one in grants.grants
+            }
+        return self._bearers
+
+    async def _known_members(self) -> set[str]:
+        if self._members is None:
+            found = await self._bus.ask(subjects.MEMBERS, AskMembers(organisation=self._organisation), Members)
+            self._members = {one.member for one in found.members}
+        return self._members
 
 
 async def rehearse(bus: Bus, names: Names, organisation: str, wish: PolicyRehearsal) -> PolicyRehearsed:
@@ -94,8 +140,18 @@ async def rehearse(bus: Bus, names: Names, organisation: str, wish: PolicyRehear
     tried = await _tried(bus, organisation, wish, await askers.recorded(records))
     denied = _denied(zip(records, tried, strict=True))
     return PolicyRehearsed(
-        as_expected=not surprises, surprises=surprises, denied=denied, calls=len(records), complete=complete
+        as_expected=not surprises,
+        surprises=surprises,
+        denied=denied,
+        calls=len(records),
+        complete=complete,
+        not_judged=_not_judged(wish) if wish.days else (),
     )
+
+
+def _not_judged(wish: PolicyRehearsal) -> tuple[str, ...]:
+    """What these policies say that no recorded call is held against."""
+    return tuple(what for field, what in NOT_JUDGED.items() if any(getattr(p, field) for p in wish.policies.values()))
 
 
 async def _tried(bus: Bus, organisation: str, wish: PolicyRehearsal, attempts: list[Attempt]) -> list[Tried]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from callboard.contracts.policy_definitions import ArgumentRule
 
 _LINEAR = jsonschema_rs.RegexOptions(size_limit=1_000_000)
 _ABSENT = object()
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class BadPattern(ValueError):
@@ -35,16 +37,22 @@ class CompiledArgumentRule:
 
     def fault(self, arguments: Mapping[str, Any]) -> str | None:
         """Which demand the arguments do not meet, without any value of theirs; None when they meet all."""
-        value = _found(arguments, self._path)
-        if value is _ABSENT:
-            return f"{self.name}: required" if self._required else None
-        if self._forbidden:
-            return f"{self.name}: forbidden"
+        for value in _found(arguments, self._path):
+            if value is _ABSENT:
+                if self._required:
+                    return f"{self.name}: required"
+            elif self._forbidden:
+                return f"{self.name}: forbidden"
+            elif (fault := self._misfit(value)) is not None:
+                return f"{self.name}: {fault}"
+        return None
+
+    def _misfit(self, value: Any) -> str | None:
         for one in _elements(value):
             if self._values is not None and not _valid(self._values, one):
-                return f"{self.name}: not one of the allowed values"
+                return "not one of the allowed values"
             if self._pattern is not None and not _valid(self._pattern, one):
-                return f"{self.name}: does not match the pattern"
+                return "does not match the pattern"
         return None
 
 
@@ -74,13 +82,20 @@ def _valid(validator: Any, value: Any) -> bool:
         return False
 
 
-def _found(arguments: Any, path: tuple[str, ...]) -> Any:
-    value = arguments
+def _found(arguments: Any, path: tuple[str, ...]) -> list[Any]:
+    """What stands at the path in every element of the lists on the way; absent where it does not."""
+    values = [arguments]
     for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            return _ABSENT
-        value = value[key]
-    return value
+        values = [found for value in values for found in _below(value, key)]
+    return values
+
+
+def _below(value: Any, key: str) -> list[Any]:
+    if isinstance(value, list) and _INDEX.fullmatch(key) and int(key) < len(value):
+        # An element that is named by its number; what its elements have under that name is looked at too.
+        named = [one[key] for one in _elements(value) if isinstance(one, Mapping) and key in one]
+        return [value[int(key)], *named]
+    return [one[key] if isinstance(one, Mapping) and key in one else _ABSENT for one in _elements(value)] or [_ABSENT]
 
 
 def _elements(value: Any) -> Iterator[Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -95,6 +96,7 @@ def _faults(name: str, definition: PolicyDefinition) -> Iterator[tuple[str, str]
             yield f"limits[{number}].per", "says nothing to count for; `organisation` counts all together"
     steps = enumerate(definition.step_up)
     yield from ((f"step_up[{number}].tools", "names no tool; `*` is all of them") for number, r in steps if not r.tools)
+    yield from _vain_globs(definition)
     texts = [*_globs(definition)]
     if len(texts) > _MAX_GLOBS or any(len(text) > _MAX_TEXT for text in texts):
         yield "", f"more than {_MAX_GLOBS} globs, or one over {_MAX_TEXT} characters"
@@ -107,19 +109,31 @@ def _rights_faults(definition: PolicyDefinition) -> Iterator[tuple[str, str]]:
             yield f"{kind}.deny", 'what no `allow` has is denied anyway; add `allow: ["*"]` to deny only these'
 
 
+def _vain_globs(definition: PolicyDefinition) -> Iterator[tuple[str, str]]:
+    """Those that name no server: a `deny: edit` would deny nothing, and nobody would be told."""
+    for path, glob in _of_things(definition):
+        server, slash, _ = glob.partition("/")
+        if (not slash and not glob.startswith("*")) or ":" in server:
+            yield path, f"{glob!r} has nothing of any server; write SERVER/NAME, like {f'*/{glob}'!r}"
+
+
 def _globs(definition: PolicyDefinition) -> Iterator[str]:
     yield from definition.playbooks
     if definition.callers is not None:
         yield from definition.callers.clients
-    for rights in (definition.tools, definition.prompts, definition.resources):
+    yield from (glob for _, glob in _of_things(definition))
+
+
+def _of_things(definition: PolicyDefinition) -> Iterator[tuple[str, str]]:
+    """The globs that are matched against `SERVER/NAME`, each with its place."""
+    for kind in ("tools", "prompts", "resources"):
+        rights = getattr(definition, kind)
         if rights is not None:
-            yield from (*rights.allow, *rights.deny)
-    for rule in definition.arguments:
-        yield from rule.tools
-    for limit in definition.limits:
-        yield from limit.tools or ()
-    for step in definition.step_up:
-        yield from step.tools
+            yield from ((f"{kind}.allow", glob) for glob in rights.allow)
+            yield from ((f"{kind}.deny", glob) for glob in rights.deny)
+    for place in ("arguments", "limits", "step_up"):
+        for number, rule in enumerate(getattr(definition, place)):
+            yield from ((f"{place}[{number}].tools", glob) for glob in rule.tools or ())
 
 
 def _argument_faults(rule: ArgumentRule) -> Iterator[str]:
@@ -127,6 +141,9 @@ def _argument_faults(rule: ArgumentRule) -> Iterator[str]:
         yield "name the argument"
     if not (rule.required or rule.forbidden or rule.values is not None or rule.pattern is not None):
         yield "demands nothing; say `required`, `forbidden`, `values` or `pattern`"
+    if not _is_json(rule.values):
+        yield "values: not all of them are values of JSON (a number that is infinite, or none, is not)"
+        return
     if rule.required and rule.forbidden:
         yield "cannot be both `required` and `forbidden`"
     try:
@@ -135,10 +152,20 @@ def _argument_faults(rule: ArgumentRule) -> Iterator[str]:
         yield f"pattern: {error}"
 
 
+def _is_json(values: Any) -> bool:
+    try:
+        json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _window_faults(window: Window) -> Iterator[str]:
     for name, clock in (("start", window.start), ("end", window.end)):
         if minutes_of(clock) is None:
             yield f"{name}: {clock!r} is no time; write it like 08:30 (24:00 ends a day)"
+    if window.start == "24:00":
+        yield "start: 24:00 only ends a day; write 00:00"
     if window.start == window.end:
         yield "starts and ends at the same time; leave both out for whole days"
     if zone_of(window.zone) is None:

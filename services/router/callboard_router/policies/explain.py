@@ -6,7 +6,9 @@ It asks the same functions as a view is made of, against the playbook as nobody 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from callboard.contracts.policies import (
     AskPolicyExplanation,
@@ -19,13 +21,15 @@ from callboard.contracts.policies import (
 )
 from callboard.contracts.policy_definitions import PolicyDefinition
 from callboard.contracts.problems import Problem
-from callboard_router.catalogue.compiled import CompiledPlaybook
+from callboard.kernel.plain_json import plain
+from callboard_router.catalogue.compiled import CompiledPlaybook, ToolRoute
 from callboard_router.catalogue.served import Served
 from callboard_router.decisions import Decisions
 from callboard_router.policies.domain import refuse_faults
 from callboard_router.policies.policing import PolicyBook
 from callboard_router.policies.rights import SWITCHED_OFF, Caller, CompiledPolicy, Thing
-from callboard_router.policies.view import broken_rule, is_elsewhere, thing_of
+from callboard_router.policies.uris import is_elsewhere
+from callboard_router.policies.view import broken_rule, thing_of
 from callboard_router.state import Organisation
 
 
@@ -56,7 +60,7 @@ class ExplainPolicies:
             server=tried.thing.server if tried.thing is not None else "",
             upstream_name=tried.thing.name if tried.thing is not None else "",
             verdicts=tried.verdicts,
-            limits=tuple(str(limit) for limit in book.limits(tried.policies)),
+            limits=_limits(tried, book),
         )
 
     async def test(self, question: AskPolicyTest) -> PolicyTested:
@@ -79,6 +83,14 @@ class ExplainPolicies:
         return Tried(now=before is None, then=after is None, rule_now=_said(before), rule_then=_said(after))
 
 
+def _limits(tried: _Tried, book: PolicyBook) -> tuple[str, ...]:
+    """Those that count what is attempted."""
+    if tried.thing is None:
+        return ()
+    tool = tried.thing.name if tried.thing.kind == "tool" else ""
+    return tuple(str(limit) for limit in book.limits(tried.policies) if limit.counts(tried.thing.server, tool))
+
+
 def _wanted(organisation: Organisation, question: AskPolicyTest) -> dict[str, PolicyDefinition]:
     return question.policies if question.only else {**organisation.policies, **question.policies}
 
@@ -91,7 +103,7 @@ def _said(denial: PolicyVerdict | None) -> str:
 
 def _try(attempt: Attempt, whole: CompiledPlaybook, book: PolicyBook) -> _Tried:
     instant = attempt.at or datetime.now(UTC)
-    caller = Caller(attempt.client, attempt.key, attempt.member)
+    caller = Caller(attempt.client, attempt.key, attempt.member, attempt.oauth_client)
     policies = [policy for policy in book.of(whole.name) if policy.concerns(caller)]
     try:
         thing = _thing(attempt, whole)
@@ -105,16 +117,27 @@ def _try(attempt: Attempt, whole: CompiledPlaybook, book: PolicyBook) -> _Tried:
         *(_verdict(policy, thing, instant) for policy in policies),
     ]
     if thing.kind == "tool" and attempt.arguments is not None:
-        broken = broken_rule(policies, thing.server, thing.name, attempt.arguments)
+        arguments = _filled(whole.tools[attempt.name], attempt.arguments)
+        broken = broken_rule(policies, thing.server, thing.name, arguments)
         if broken is not None:
             verdicts.append(PolicyVerdict(layer="arguments", allowed=False, policy=broken.policy, rule=broken.rule))
     if thing.kind == "tool":
         verdicts += [
             _wanted_scope(one, scope) for one in policies for scope in one.scopes_for(thing.server, thing.name)
         ]
-    if thing.kind == "resource" and (policies or book.off) and is_elsewhere(thing.name, whole.exposure):
-        verdicts.append(PolicyVerdict(layer="playbook", allowed=False, rule="the URI may lead elsewhere (`..`)"))
+    listed = thing.name in whole.exposure.resources
+    if thing.kind == "resource" and (policies or book.off) and not listed and is_elsewhere(thing.name):
+        elsewhere = "the URI may lead elsewhere (`..`, or escapes of escapes)"
+        verdicts.append(PolicyVerdict(layer="playbook", allowed=False, rule=elsewhere))
     return _Tried(thing, tuple(verdicts), policies)
+
+
+def _filled(route: ToolRoute, arguments: dict[str, Any]) -> Any:
+    """As the server gets them: with the playbook's defaults and pins."""
+    if route.filling is None:
+        return arguments
+    _, given = route.filling.filled(msgspec.json.encode({"arguments": arguments}))
+    return plain(given)
 
 
 def _verdict(policy: CompiledPolicy, thing: Thing, instant: datetime) -> PolicyVerdict:

@@ -31,12 +31,18 @@ class CompiledLimit:
         # The figure is in it, so that another one begins to count anew.
         self._base = f"{organisation}\n{policy}\n{number}\n{rule.calls}\n{rule.every}\n"
 
+    def counts(self, server: str, tool: str) -> bool:
+        """Whether it is about this tool (empty: about what is no tool)."""
+        if self._tools is None:
+            return True
+        return tool != "" and first_match(self._tools, f"{server}/{tool}") is not None
+
     def counter(self, head: RpcHead, server: str, tool: str) -> str | None:
         """The name of the counter, without its window; None where this limit does not count the call.
 
         A caller without a member is counted by its name; whoever has no address, together with all others of those.
         """
-        if self._tools is not None and (not tool or first_match(self._tools, f"{server}/{tool}") is None):
+        if not self.counts(server, tool):
             return None
         key = self._base
         for per in self._per:
@@ -55,7 +61,8 @@ class CompiledLimit:
 
     def __str__(self) -> str:
         per = " and ".join(self._per)
-        return f"policy {self.policy}: {self.calls} calls each {self.rule.every} for each {per}"
+        of = "" if self._tools is None else f" of {', '.join(self._tools)}"
+        return f"policy {self.policy}: {self.calls} calls{of} each {self.rule.every} for each {per}"
 
 
 def limits_of(organisation: str, policy: str, rules: Sequence[LimitRule]) -> tuple[CompiledLimit, ...]:

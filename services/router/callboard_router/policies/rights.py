@@ -14,7 +14,9 @@ import msgspec
 from callboard.contracts.policies import ThingKind
 from callboard.contracts.policy_definitions import ArgumentRule, PolicyDefinition, Rights
 from callboard.kernel.names import first_match, matches
+from callboard.kernel.personal import person_of
 from callboard_router.policies.arguments import BadPattern, CompiledArgumentRule
+from callboard_router.policies.uris import Spellings
 from callboard_router.policies.windows import next_change, open_at
 
 _ABSENT = Rights()
@@ -61,7 +63,7 @@ class CompiledPolicy:
         return (
             (caller.key != "" and caller.key in named.keys)
             or (caller.member != "" and caller.member in named.members)
-            or first_match(named.clients, caller.client) is not None
+            or _names_client(named.clients, caller.client)
             or (caller.oauth_client != "" and first_match(named.clients, caller.oauth_client) is not None)
         )
 
@@ -91,10 +93,10 @@ class CompiledPolicy:
             return None
         kind = f"{thing.kind}s"
         rights: Rights = getattr(self.definition, kind) or _ABSENT
-        denying = first_match(rights.deny, thing.text)
+        denying, allowing = _asked(thing, rights)
         if denying is not None:
             return f"{kind}.deny: {denying}"
-        if first_match(rights.allow, thing.text) is None:
+        if allowing is None:
             return f"{kind}.allow: nothing there allows it"
         return None
 
@@ -102,7 +104,7 @@ class CompiledPolicy:
         """The rule that allows a thing which is not denied."""
         kind = f"{thing.kind}s"
         rights: Rights | None = getattr(self.definition, kind)
-        allowing = first_match(rights.allow, thing.text) if rights is not None else None
+        allowing = _asked(thing, rights)[1] if rights is not None else None
         return f"{kind}.allow: {allowing}" if allowing is not None else ""
 
     def argument_rules(self, server: str, tool: str) -> list[CompiledArgumentRule]:
@@ -114,6 +116,21 @@ class CompiledPolicy:
         """The scopes that a tool is called with only."""
         text = f"{server}/{tool}"
         return [rule.scope for rule in self.definition.step_up if first_match(rule.tools, text) is not None]
+
+
+def _names_client(clients: Sequence[str], client: str) -> bool:
+    """Of a person's sealed name a glob would have what it has by chance."""
+    if person_of(client) is not None:
+        return any(client == one or (one and not one.strip("*")) for one in clients)
+    return first_match(clients, client) is not None
+
+
+def _asked(thing: Thing, rights: Rights) -> tuple[str | None, str | None]:
+    """The glob that denies a thing and the one that allows it."""
+    if thing.kind != "resource":
+        return first_match(rights.deny, thing.text), first_match(rights.allow, thing.text)
+    spellings = Spellings(thing.server, thing.name)
+    return spellings.denying(rights.deny), spellings.allowing(rights.allow)
 
 
 def _compiled(rule: ArgumentRule) -> CompiledArgumentRule:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
@@ -29,6 +28,7 @@ from callboard_router.catalogue.lists import definition_bytes
 from callboard_router.policies.arguments import CompiledArgumentRule
 from callboard_router.policies.rights import CompiledPolicy, Denied, Thing, decide
 from callboard_router.policies.step_up import demand_of
+from callboard_router.policies.uris import is_elsewhere
 
 
 class _Annotations(msgspec.Struct):
@@ -177,15 +177,8 @@ class View(CompiledPlaybook):
 
     def _refuse(self, server: str, uri: str) -> None:
         denied = self._denied_by(thing=Thing("resource", server, uri))
-        if denied is not None or is_elsewhere(uri, self.exposure):
+        if denied is not None or (uri not in self.exposure.resources and is_elsewhere(uri)):
             raise Problem("resource.unknown", f"no server of the playbook has the resource {uri}", uri=uri)
-
-
-def is_elsewhere(uri: str, exposure: Exposure) -> bool:
-    """Whether a server may resolve a URI that it did not list to another one than globs have judged."""
-    if uri in exposure.resources:
-        return False
-    return any(part in (".", "..") for part in unquote(unquote(uri)).replace("\\", "/").split("/"))
 
 
 def _route(route: ToolRoute, policies: Sequence[CompiledPolicy]) -> ToolRoute:
