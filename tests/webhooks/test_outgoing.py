@@ -270,6 +270,7 @@ def test_the_decider_of_a_webhook() -> None:
     on.when(Switch(webhook="hook", on=True)).then_nothing()
     on.when(Switch(webhook="hook", on=False)).then(WebhookPaused(webhook="hook"))
     on.when(Replay(webhook="hook", first=2, last=1)).then_refused("argument.invalid")
+    on.when(Replay(webhook="hook", first=1, last=2**63)).then_refused("argument.invalid")
     off = Given(WEBHOOK, REGISTERED, WebhookDisabled(webhook="hook", seq=3, reason="r"))
     off.when(Disable(webhook="hook", seq=4, reason="r")).then_nothing()
     off.when(Switch(webhook="hook", on=False)).then_nothing()
