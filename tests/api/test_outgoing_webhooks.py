@@ -43,6 +43,8 @@ async def test_an_organisation_s_administrator_has_its_events_sent(
         assert resumed.json()["seq"] > 0
         await installation.cli_json("webhook", "replay", "hook", "1", "1000", *words)
         await eventually(lambda: receiver.kinds.count("project.created") == 2)
+        beyond = await governor("POST", f"{at}/webhooks/hook/replay", json={"first": 1, "last": 10**23})
+        assert "9223372036854775807" in problem(beyond, 400, "argument.invalid")["detail"]
         log = await installation.cli_json("webhook", "log", "hook", *words)
         assert {each["kind"] for each in log["deliveries"]} == {"webhook.test", "project.created"}
         await installation.cli_json("webhook", "rm", "hook", *words)

@@ -251,4 +251,6 @@ async def test_only_listed_commands_run_and_with_no_environment_that_changes_the
     assert "not among those" in (await rig.probe(command=("sh", "-c", "mcp-server-time"))).problem
     listed = ("mcp-server-time", "--local-timezone", "UTC")
     assert "LD_PRELOAD" in (await rig.probe(command=listed, env={"LD_PRELOAD": "/tmp/x.so"})).problem
+    assert "add `env:X`" in (await rig.probe(command=listed, env={"X": "y"})).problem
+    assert "add `cwd:/tmp`" in (await rig.probe(command=listed, cwd="/tmp")).problem
     assert (await rig.probe(command=listed)).problem == ""

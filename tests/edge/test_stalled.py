@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -147,6 +148,80 @@ async def test_a_head_is_bounded_in_bytes_and_lines() -> None:
         many = b"".join(b"X-%d: y\r\n" % number for number in range(stalled.MAX_HEADERS + 1))
         assert b" 400 " in await ends(port, b"GET / HTTP/1.1\r\n" + many + b"\r\n", 5)
         assert b" 204 " not in await ends(port, b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 300_000, 5)
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+LAST = CHUNKED + b"0\r\n"
+TRAILERS = {
+    "lines": b"".join(b"X-%d: y\r\n" % number for number in range(stalled.MAX_HEADERS + 2)),
+    "one line": b"X-Long: " + b"x" * stalled.MAX_HEAD_BYTES,
+    "lines to their end": b"X: y\r\n" * (stalled.MAX_HEADERS + 1) + b"\r\n",
+}
+
+
+class Reads:
+    """Reads the body, and answers then; `began` is set when it has a part of it."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.headers: list[Any] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        more = True
+        while more:
+            message = await receive()
+            self.began.set()
+            more = message.get("more_body", False)
+        self.headers.append(scope["headers"])
+        await brief(scope, receive, send)
+
+
+@pytest.mark.parametrize("trailers", TRAILERS.values(), ids=TRAILERS)
+async def test_trailers_are_bounded_in_bytes_and_lines(trailers: bytes) -> None:
+    app = Reads()
+    async with served(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(LAST)
+        await asyncio.wait_for(app.began.wait(), 5)  # the server has this piece
+        writer.write(trailers)
+        with contextlib.suppress(ConnectionResetError):
+            heard = await asyncio.wait_for(reader.read(), 5)
+            assert b" 204 " not in heard
+        writer.close()
+
+
+async def test_a_few_trailers_are_taken_and_shown_to_nobody_however_they_come() -> None:
+    app = Reads()
+    async with served(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = b"%x\r\n%s\r\n" % (200_000, b"x" * 200_000)
+        for piece in (
+            LAST,
+            b"Authorization: a\r\n",
+            b"\r\n" + LAST + b"X-A: b\r\n\r\n" + CHUNKED + body + b"0\r\n",
+            b"\r\n",
+        ):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.wait_for(app.began.wait(), 5)
+        for _ in range(3):
+            assert b" 204 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        writer.close()
+    assert [[name for name, _ in headers] for headers in app.headers] == [[b"host", b"transfer-encoding"]] * 3
+
+
+async def test_a_body_that_goes_on_behind_its_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalled, "REST_SECONDS", 0.2)
+    async with served(brief) as port:
+        assert b" 204 " in await ends(port, CHUNKED, 3)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CHUNKED)  # one that is whole after all stays for the next request, and its answer
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"0\r\n\r\n" + PLAIN.encode())
+        assert b" 204 " in await reader.readuntil(b"\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.5)
+        writer.close()
 
 
 async def test_a_head_in_pieces_and_a_socket_that_stays_open_are_served(monkeypatch: pytest.MonkeyPatch) -> None:

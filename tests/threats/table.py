@@ -138,7 +138,7 @@ THREATS: Final = {
             _ATTACKS + "test_in_production_no_program_runs_that_is_not_listed",
             "connectors/test_stdio_calls.py::test_only_listed_commands_run_and_with_no_environment_that_changes_them",
         ),
-        (_WITHOUT + "test_t11_without_a_list_of_programs",),
+        (_WITHOUT + "test_t11_without_a_list_of_programs_variables_and_folders",),
     ),
     "T12": Threat(
         "a page in a browser reaches this machine under a name of its own",

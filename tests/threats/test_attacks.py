@@ -16,13 +16,36 @@ from tests.threats import attacks
 def test_in_production_no_program_runs_that_is_not_listed() -> None:
     attacks.run_any_program(Commands.parse("S", attacks.LISTED, production=True))
     nothing = Commands.parse("S", "", production=True)
-    assert nothing.fault(("mcp-server-time",), {}) != ""
+    assert nothing.fault(("mcp-server-time",), {}, None) != ""
     listed = Commands.parse("S", attacks.LISTED, production=True)
-    assert listed.fault(("mcp-server-time", "--local-timezone", "UTC"), {"TZ": "UTC"}) == ""
-    assert listed.fault(("npx", "-y", "@scope/server@1.2.3"), {}) == ""
+    assert listed.fault(("mcp-server-time", "--local-timezone", "UTC"), {"TZ": "UTC"}, None) == ""
+    assert listed.fault(("npx", "-y", "@scope/server@1.2.3"), {}, None) == ""
+    assert listed.fault(attacks.GIT, {}, "/srv/r") == ""
 
 
-@pytest.mark.parametrize("text", ["*", "* ...", "n* -y x", "... x", "a ... b"])
+def test_a_refusal_says_which_variable_or_folder_and_what_to_add() -> None:
+    listed = Commands.parse("S", attacks.LISTED, production=True)
+    assert "add `env:GIT_AUTHOR_NAME`" in listed.fault(attacks.GIT, {"GIT_AUTHOR_NAME": "x"}, "/srv/r")
+    assert "add `cwd:/tmp`" in listed.fault(attacks.GIT, {}, "/tmp")
+    assert "GIT_SSH_COMMAND could put other code" in listed.fault(attacks.GIT, {"GIT_SSH_COMMAND": "x"}, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*",
+        "* ...",
+        "n* -y x",
+        "... x",
+        "a ... b",
+        "env:TZ",
+        "a env:*",
+        "a env:LD_PRELOAD",
+        "a env:GIT_CONFIG_COUNT",
+        "a env:",
+        "a cwd:*",
+    ],
+)
 def test_a_list_that_allows_anything_is_refused_in_production(text: str) -> None:
     with pytest.raises(ValueError, match="SETTING"):
         Commands.parse("SETTING", text, production=True)

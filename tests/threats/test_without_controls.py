@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from callboard_authsvc.vault import sealing
 from callboard_connectors.bridge.seal import Held, Seal
 from callboard_connectors.discovery import domain as discovery
 from callboard_connectors.tasks import seal as task_seal
-from callboard_connectors.transports.commands import Commands
+from callboard_connectors.transports.commands import Command, Commands
 from callboard_edge.auth import logins
 from callboard_edge.mcp import endpoint, envelope, gate, modern
 from callboard_router.catalogue import drift, schema
@@ -124,8 +124,18 @@ def test_t10_without_the_place_in_the_associated_data(monkeypatch: Patch) -> Non
     must_fail(test_authsvc_keys.test_a_value_opens_in_its_own_place_only, other)
 
 
-def test_t11_without_a_list_of_programs() -> None:
+def test_t11_without_a_list_of_programs_variables_and_folders(monkeypatch: Patch) -> None:
     must_fail(attacks.run_any_program, Commands.parse("S", "", production=False))
+    wide = attacks.LISTED.replace("cwd:/srv/*", "cwd:/*")
+    must_fail(attacks.run_any_program, Commands.parse("S", wide, production=True))
+
+    def only_known_ones(entry: Command, variables: Iterable[str], cwd: str | None) -> str:
+        known = ("LD_PRELOAD", "PYTHONPATH", "path", "NODE_OPTIONS", "npm_config_registry")
+        return "known" if set(variables) & set(known) else ""
+
+    monkeypatch.setattr(Command, "fault", only_known_ones)
+    with pytest.raises(attacks.Got, match="TZ"):
+        attacks.run_any_program(Commands.parse("S", attacks.LISTED, production=True))
 
 
 def test_t12_without_the_checks_of_host_and_origin(monkeypatch: Patch) -> None:

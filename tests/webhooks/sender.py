@@ -38,9 +38,16 @@ def verify(secret: str, came: Came) -> None:
 class Administrator(Edge):
     """Of the organisation `acme`, unless another is named."""
 
-    async def register(self, url: str, kinds: Sequence[str] = ("*",), webhook: str = "hook", id: str = "") -> str:
+    async def register(
+        self,
+        url: str,
+        kinds: Sequence[str] = ("*",),
+        webhook: str = "hook",
+        id: str = "",
+        organisation: str = "acme",
+    ) -> str:
         command = RegisterWebhook(
-            command_id=id or new_id(), organisation="acme", webhook=webhook, url=url, kinds=tuple(kinds)
+            command_id=id or new_id(), organisation=organisation, webhook=webhook, url=url, kinds=tuple(kinds)
         )
         return (await self.bus.ask(webhook_subjects.REGISTER, command, WebhookSecret)).secret
 

@@ -213,6 +213,42 @@ async def test_an_organisation_s_events_go_to_its_own_receivers_only(stack: Stac
     await eventually(lambda: [came.id for came in receiver.came] == [f"acme:{ours}"])
 
 
+async def test_an_organisation_whose_receivers_hang_keeps_no_slot_from_others(
+    stack: Stack, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_AT_ONCE", 5)
+    receiver.answers += ["0"] * 50
+    admin = await administrator(stack)
+    await admin.create("other")
+    for number in range(6):
+        await admin.register(receiver.url, ("project.*",), f"hook-{number}")
+    await admin.happens("ours")
+    await eventually(lambda: len(receiver.came) >= 4)
+    async with receiving() as theirs:
+        await admin.register(theirs.url, ("project.*",), organisation="other")
+        seq = await admin.happens("theirs", "other")
+        await eventually(lambda: [came.id for came in theirs.came] == [f"other:{seq}"])
+    assert len(receiver.came) == 4
+
+
+async def test_after_a_turn_whoever_waits_comes_first(
+    stack: Stack, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_AT_ONCE", 1)
+    monkeypatch.setattr(sending, "_TURN", 2)
+    admin = await administrator(stack)
+    await admin.create("other")
+    for organisation in ("acme", "other"):
+        await admin.register(receiver.url, ("project.*",), organisation=organisation)
+    await stack.rows("update cb.webhook set state = 'paused'")
+    ours = [f"acme:{await admin.happens(f'p{number}')}" for number in range(6)]
+    theirs = f"other:{await admin.happens('p', 'other')}"
+    resumed = "case organisation when 'acme' then '-infinity' else now() end"
+    await stack.rows(f"update cb.webhook set state = 'on', next_attempt_at = {resumed}")
+    await eventually(lambda: len(receiver.came) == 7)
+    assert [came.id for came in receiver.came] == [*ours[:2], theirs, *ours[2:]]
+
+
 async def test_a_second_delivery_of_a_registration_shows_no_secret(stack: Stack, receiver: Receiver) -> None:
     admin = await administrator(stack)
     id = new_id()
@@ -234,6 +270,7 @@ def test_the_decider_of_a_webhook() -> None:
     on.when(Switch(webhook="hook", on=True)).then_nothing()
     on.when(Switch(webhook="hook", on=False)).then(WebhookPaused(webhook="hook"))
     on.when(Replay(webhook="hook", first=2, last=1)).then_refused("argument.invalid")
+    on.when(Replay(webhook="hook", first=1, last=2**63)).then_refused("argument.invalid")
     off = Given(WEBHOOK, REGISTERED, WebhookDisabled(webhook="hook", seq=3, reason="r"))
     off.when(Disable(webhook="hook", seq=4, reason="r")).then_nothing()
     off.when(Switch(webhook="hook", on=False)).then_nothing()

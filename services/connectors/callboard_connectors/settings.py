@@ -23,8 +23,8 @@ class ConnectorsSettings(DatabaseSettings, frozen=True, kw_only=True):
     (or line, or event) of an upstream; `bulkhead`: calls in flight per server and worker. `private_upstreams`: hosts
     and networks that servers may have although their addresses are not public, with commas; `*`: loopback and every
     private range. `stdio_commands`: what stdio servers may run, with semicolons: a glob for every word,
-    `...` for any words that follow (`uvx mcp-server-time; npx -y @scope/server@1.2.3 ...`); empty: any, and in
-    production none.
+    `...` for any words that follow, then what its definition may set: `env:NAME` for a variable, `cwd:GLOB` for a
+    folder (`uvx mcp-server-time env:TZ; mcp-server-git --repository * cwd:/srv/*`); empty: any, and in production none.
     """
 
     poll_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 60.0

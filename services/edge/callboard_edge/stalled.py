@@ -1,7 +1,7 @@
-"""Connections whose client has stopped reading, or does not come to the end of a head, are cut.
+"""Connections whose client has stopped reading, or does not come to the end of a head or of trailers, are cut.
 
-uvicorn by itself waits for such a client without a limit, and takes heads of any length. Senders wait while a client is
-slow, so what is queued for it stays bounded; without a cut it would stay for ever.
+uvicorn by itself waits for such a client without a limit, and takes heads and trailers of any length. Senders wait
+while a client is slow, so what is queued for it stays bounded; without a cut it would stay for ever.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ HEAD_SECONDS = 20.0
 """So long may the head of a request take to come, and a new connection to say anything."""
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
+"""Of a head; of the trailers behind a body in chunks just as many."""
+REST_SECONDS = 5.0
+"""So long does a connection stay after an answer that came before the end of the request's body."""
 
 
 class _CutsStalled(asyncio.Protocol):
@@ -60,12 +63,19 @@ class _CutsStalled(asyncio.Protocol):
 
 
 class HttpProtocol(_CutsStalled, HttpToolsProtocol):
-    """HTTP of the edge. Whether a head is whole is looked at once for each piece that comes; most come in one."""
+    """HTTP of the edge. Whether a head is whole is looked at once for each piece that comes; most come in one.
+
+    Trailers (RFC 9112, 7.1.2) are counted and dropped: nobody here wants them, and in the head they would be believed.
+    """
 
     _whole: object = None
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _idle_since = 0.0
+    _chunk_is_empty = False
+    _lines_of_head = 0
+    _trailers = 0
+    _rest_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody is there, and has to say something."""
@@ -77,6 +87,24 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
         super().data_received(data)
         if self._whole is not self.scope:
             self._take_part_of_head(len(data))
+        elif self._chunk_is_empty:
+            self._take_part_of_trailers(len(data))
+
+    def on_chunk_header(self) -> None:
+        """The size of a chunk came; of the last one, which trailers follow, it is 0."""
+        self._chunk_is_empty, self._lines_of_head = True, len(self.headers)
+        self._trailers, self._head_bytes = 0, -1
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body: what is open is not the last chunk."""
+        self._chunk_is_empty = False
+        super().on_body(body)
+
+    def on_chunk_complete(self) -> None:
+        """A chunk is whole, and if it was the last one, so are the trailers."""
+        self._chunk_is_empty, self._head_bytes = False, 0
+        if self._drop_trailers() > MAX_HEADERS:
+            raise ValueError("too many trailers")  # the parser ends the connection with 400
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -91,6 +119,8 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
         self._forget_head()
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
         super()._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -104,6 +134,8 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
             return
         loop = asyncio.get_running_loop()
+        if self.cycle.more_body:
+            self._rest_timer = loop.call_later(REST_SECONDS, self._end_with, self.scope)
         self._idle_since = loop.time()
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
@@ -135,6 +167,22 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
             self.transport.abort()
         elif self._head_timer is None:
             self._head_timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _take_part_of_trailers(self, size: int) -> None:
+        """What the piece with the last chunk had of them is not counted in bytes: before it there may be a body."""
+        self._head_bytes = 0 if self._head_bytes < 0 else self._head_bytes + size
+        if self._drop_trailers() > MAX_HEADERS or self._head_bytes > MAX_HEAD_BYTES:
+            self.transport.abort()
+
+    def _drop_trailers(self) -> int:
+        """How many came of this request; the application has not seen them."""
+        self._trailers += len(self.headers) - self._lines_of_head
+        del self.headers[self._lines_of_head :]
+        return self._trailers
+
+    def _end_with(self, scope: object) -> None:
+        if self.scope is scope and not self.transport.is_closing():
+            self.transport.close()
 
     def _forget_head(self) -> None:
         if self._head_timer is not None:

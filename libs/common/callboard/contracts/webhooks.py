@@ -6,13 +6,15 @@ Subjects: `callboard.contracts.webhook_subjects`. Bodies of the management API s
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from callboard.contracts.events import PublishedEvent
 
 State = Literal["on", "paused", "disabled"]
+LAST_EVENT: Final = 2**63 - 1
+"""No event of a log has a greater number."""
 
 
 class RegisterWebhook(msgspec.Struct, frozen=True, kw_only=True, tag="webhook.register", tag_field="type"):
@@ -156,6 +158,6 @@ class NewWebhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class WebhookRange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST …/webhooks/{name}/replay`."""
 
-    first: int
-    last: int
+    first: Annotated[int, msgspec.Meta(le=LAST_EVENT)]
+    last: Annotated[int, msgspec.Meta(le=LAST_EVENT)]
     command_id: str | None = None

@@ -87,9 +87,12 @@ class WebhookTable:
         outcome = (delivery.status, delivery.problem, delivery.took_ms)
         await self._pool.execute(sql(_PACKAGE, "webhook_note"), organisation, webhook, *values, *outcome, KEPT)
 
-    async def claim(self, lease: uuid.UUID, seconds: float, limit: int) -> list[Claim]:
-        """Webhooks with something to send that nobody sends for, at most `limit`, for so many seconds."""
-        rows = await self._pool.fetch(sql(_PACKAGE, "webhook_claim"), lease, seconds, limit)
+    async def claim(self, lease: uuid.UUID, seconds: float, limit: int, of_one: int) -> list[Claim]:
+        """Webhooks with something to send that nobody sends for, at most `limit`, for so many seconds.
+
+        With those that are claimed already at most `of_one` of each organisation.
+        """
+        rows = await self._pool.fetch(sql(_PACKAGE, "webhook_claim"), lease, seconds, limit, of_one)
         return [Claim(**{**dict(row), "kinds": tuple(row["kinds"]), "lease": lease}) for row in rows]
 
     async def advance(self, claim: Claim, seq: int, seconds: float) -> Claim | None:
@@ -100,7 +103,7 @@ class WebhookTable:
         return claim.moved(seq, row["both"]) if row is not None and row["goes_on"] else None
 
     async def release(self, claim: Claim) -> None:
-        """Let others send for it; nothing happens when the lease is lost."""
+        """Let others send for it, behind those that wait; nothing happens when the lease is lost."""
         await self._pool.execute(sql(_PACKAGE, "webhook_release"), claim.organisation, claim.webhook, claim.lease)
 
     async def put_off(self, claim: Claim, pause: float, problem: str) -> float | None:

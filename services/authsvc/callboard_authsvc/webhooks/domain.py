@@ -21,7 +21,7 @@ from callboard.contracts.webhook_events import (
     WebhookResumed,
     WebhookSecretRotated,
 )
-from callboard.contracts.webhooks import State
+from callboard.contracts.webhooks import LAST_EVENT, State
 from callboard.kernel.decider import Decider
 from callboard.kernel.names import first_match, is_slug
 
@@ -149,7 +149,7 @@ def decide(order: Order, state: Webhook) -> Sequence[WebhookEvent]:
             done = state.state != "on"
             return () if done else (WebhookDisabled(webhook=order.webhook, seq=order.seq, reason=order.reason),)
         case Replay():
-            if not 0 < order.first <= order.last:
+            if not 0 < order.first <= order.last <= LAST_EVENT:
                 raise Problem("argument.invalid", "first and last: use numbers of events, in order", argument="first")
             return (WebhookReplayOrdered(webhook=order.webhook, first=order.first, last=order.last),)
         case Delete():

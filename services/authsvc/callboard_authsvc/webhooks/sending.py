@@ -3,12 +3,16 @@
 The position lies in the row of the webhook and moves after the receiver's answer: at least once, never a gap. A lease
 on the row keeps several instances from sending the same; one that is lost (a process died, or was paused too long)
 runs out, and another instance begins at the event that was not answered.
+
+Many organisations share the slots of an instance: each has a few at most, and a slot is given up after a turn.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -33,8 +37,24 @@ LEASE_SECONDS: Final = 30.0
 _SWEEP_SECONDS = 1.0
 _SHORTEST_PAUSE = 0.05
 _AT_ONCE = 32
+_AT_ONCE_OF_ONE = 4
+"""Webhooks of one organisation, in all instances."""
+_TURN = 20
+_TURN_SECONDS = 10.0
 _BATCH = 100
 _GONE = 410
+
+
+@dataclass
+class _Turn:
+    """How much longer a webhook keeps its slot."""
+
+    sent: int = 0
+    until: float = field(default_factory=lambda: time.monotonic() + _TURN_SECONDS)
+
+    @property
+    def over(self) -> bool:
+        return self.sent >= _TURN or time.monotonic() >= self.until
 
 
 class Sending:
@@ -85,7 +105,8 @@ class Sending:
 
     async def _round(self) -> None:
         free = _AT_ONCE - len(self._tasks)
-        for claim in await self._use.table.claim(uuid.uuid4(), LEASE_SECONDS, free) if free else ():
+        claims = await self._use.table.claim(uuid.uuid4(), LEASE_SECONDS, free, _AT_ONCE_OF_ONE) if free else []
+        for claim in claims:
             task = asyncio.create_task(self._serve(claim))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -93,16 +114,19 @@ class Sending:
     async def _serve(self, claim: Claim) -> None:
         try:
             held: Claim | None = claim
+            turn = _Turn()
             with confined(claim.organisation):
-                while held is not None:
-                    held = await self._some(held)
+                while held is not None and not turn.over:
+                    held = await self._some(held, turn)
+                if held is not None:
+                    await self._use.table.release(held)
         except UNREACHABLE as error:
             log.info("webhook_waits", reason=type(error).__name__)
         except Exception:
             log.exception("webhook_failed", webhook=f"{claim.organisation}/{claim.webhook}")
         self._wake.set()
 
-    async def _some(self, claim: Claim) -> Claim | None:
+    async def _some(self, claim: Claim, turn: _Turn) -> Claim | None:
         """Send some events; None: there is nothing more to send, the receiver refused, or the lease is lost."""
         replays, batch = claim.replays, await self._use.store.read(claim.organisation, claim.after, _BATCH)
         if replays:
@@ -114,6 +138,9 @@ class Sending:
             return None
         for recorded in batch:
             if wanted(claim.kinds, recorded.type):
+                if turn.sent and turn.over:
+                    return claim
+                turn.sent += 1
                 taken = await self._send(claim, recorded)
                 if taken is None:
                     return None

@@ -196,7 +196,7 @@ class SessionOpener:
     ) -> Session:
         if not self._limits.allow_stdio:
             raise TransportFailure("servers with a command are switched off here", sent=False)
-        if fault := self._limits.commands.fault(definition.command or (), definition.env):
+        if fault := self._limits.commands.fault(definition.command or (), definition.env, definition.cwd):
             raise TransportFailure(fault, sent=False)
         env = {**self._environment, **_filled(definition.env, values)}
         name = f"{key.organisation}.{key.server}"
