@@ -176,7 +176,7 @@ async def test_what_is_recorded_runs_again_only_for_whom_it_is_allowed_and_refus
     ] == "tool.unknown"
 
     async def denied() -> bool:
-        return any(one["problem"] == "policy.denied" and one["client"] == "bot" for one in await records())
+        return any(one.get("problem") == "policy.denied" and one["client"] == "bot" for one in await records())
 
     await eventually(denied, within=15)
     await stack.cli_json("server", "on", "up", "--org", organisation, "-m", "it is over")

@@ -107,7 +107,7 @@ def test_a_playbook_without_such_a_rule_does_not_look_at_scopes(monkeypatch: pyt
     ("rule", "says"),
     [
         ({"tools": (), "scope": OPERATE}, "step_up[0].tools: names no tool"),
-        ({"tools": ("x" * 2000,), "scope": OPERATE}, "over 1000 characters"),
+        ({"tools": ("s/" + "x" * 2000,), "scope": OPERATE}, "over 1000 characters"),
     ],
 )
 def test_a_rule_that_cannot_be_meant_is_refused_with_its_place(rule: dict[str, Any], says: str) -> None:
