@@ -161,8 +161,12 @@ async def test_a_playbook_moves_to_another_organisation_with_its_history(stack: 
         assert paths(changes["changes"])["tool echo__mark"]["kind"] == "removed"
         token = await stack.token(there)
         call = {"name": "echo__echo", "arguments": {"text": "x"}}
-        answered = await stack.rpc(stack.endpoint(there, "moved"), "tools/call", call, token)
-        assert "error" not in answered.json()
+
+        async def answered() -> bool:
+            answer = await stack.rpc(stack.endpoint(there, "moved"), "tools/call", call, token)
+            return "error" not in answer.json()
+
+        await eventually(answered, 15)  # its server was registered a moment ago
         await stack.cli("playbook", "rollback", f"{there}/moved", "--to", "2", "-m", "goes on here")
         code, _, err = await stack.cli(*words, ok=False)
         assert (code, "playbook.exists" in err) == (1, True)

@@ -68,6 +68,7 @@ def run(place: dict[str, Any], gateway: type[Gateway], steps: Steps, least: int,
             max_examples=min(40, (least - steps.taken) // LENGTH + 1), stateful_step_count=LENGTH, deadline=None,
             database=None, phases=phases, suppress_health_check=list(HealthCheck), print_blob=True,
             report_multiple_bugs=False,
+            derandomize=False,  # where CI is set, every round would take the same steps again
         )  # fmt: skip
         run_state_machine_as_test(machine, settings=chosen)
 
