@@ -43,7 +43,7 @@ def _bars(run: Run, kind: str, era: str, conc: int) -> list[Bar]:
     found = []
     for name, about in run.gateways.items():
         taken = run.of(Cell(name, kind, era, conc))
-        if name != "direct" and taken:
+        if name != "direct" and median(taken, "calls_per_s"):
             look = "c" if name == "Callboard" else "g" if about.full else "b"
             found.append((name, look, median(taken, "calls_per_s"), median(taken, "cpu_us")))
     return sorted(found, key=lambda bar: (bar[1] == "b", -bar[2]))

@@ -118,8 +118,10 @@ def _details(run: Run) -> str:
 
 
 def _added(run: Run, taken: list, era: str) -> float:  # type: ignore[type-arg]
-    """Milliseconds of p50 beyond the direct path over HTTP with as many in flight."""
+    """Milliseconds of p50 beyond the direct path over HTTP with as many in flight; 0 where nothing was answered."""
     conc = taken[0].cell.conc
+    if not median(taken, "calls_per_s"):
+        return 0.0
     return median(taken, "p50_ms") - median(run.of(Cell(DIRECT, "http", era, conc)), "p50_ms")
 
 
