@@ -111,7 +111,8 @@ async def _created(http: httpx2.AsyncClient, path: str, body: dict[str, Any]) ->
 CONTEXTFORGE = (
     Peer(
         name="ContextForge",
-        about="tokens required, stateful sessions, JSON answers, cache in memory, SQLite, logs only errors, no plugins, no rate limit",
+        about="tokens required, stateful sessions, JSON answers, cache in memory, SQLite, logs only errors, "
+        "no plugins, no rate limit",
         start=_start,
         package=Package("pypi", "mcp-contextforge-gateway", "1.0.7"),
         full=True,
