@@ -87,12 +87,24 @@ async def _get(room: Client) -> None:
 
 
 @pytest.mark.parametrize("way", [_deliver, _get])
-async def test_what_a_room_keeps_in_its_own_stream_is_no_command_to_another(tmp_path: Path, way: object) -> None:
+async def test_what_a_room_keeps_in_its_own_stream_is_no_command_to_another(
+    tmp_path: Path, way: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+    judge = bus_wire._is_smuggled
+
+    def noted(heard: str, reply: bytes, headers: bytes) -> bool:
+        if judge(heard, reply, headers):
+            refused.append(heard)
+            return True
+        return False
+
+    monkeypatch.setattr(bus_wire, "_is_smuggled", noted)
     heard: list[str] = []
     async with hearing(tmp_path, heard) as (connectors, edge):
         assert callable(way)
         await way(connectors)
-        # The server handles both in this order, and so does the router.
+        await eventually(lambda: refused == [subjects.APPLY], 5)  # it came, and was not taken
         await eventually(lambda: _asked(edge), 5)
         assert set(heard) == {"the edge"}
 
