@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -26,6 +27,7 @@ from callboard.contracts.people import AskSession, PersonLine, SignedIn
 from callboard.contracts.problems import Problem
 from callboard_edge.auth.logins import Logins
 from callboard_edge.web.consent import BEGUN, begun_cookie, consent_routes
+from callboard_edge.web.visitor import FORM, form_secret
 from tests.support.persons import Form, Visitor
 
 URL = "https://callboard.example"
@@ -204,3 +206,12 @@ def test_a_browser_has_several_requests_open_and_the_oldest_is_forgotten() -> No
 def test_only_what_could_be_a_request_is_copied_from_a_cookie(sent: str) -> None:
     ours = "A_-" + "9" * 40
     assert begun_cookie({BEGUN: f"{sent}.{ours}"}, "r").startswith(f"{BEGUN}={ours}.r; ")
+
+
+@pytest.mark.parametrize("sent", ["a\r\nX: y", "a" * 42, "a" * 42 + "\n"])
+def test_only_what_could_be_ours_is_kept_for_a_form(sent: str) -> None:
+    def kept(value: str) -> str | None:
+        return form_secret(SimpleNamespace(cookies={FORM: value})).value  # type: ignore[arg-type]  # all that is read
+
+    assert kept(sent) != sent
+    assert kept("a" * 43) == "a" * 43

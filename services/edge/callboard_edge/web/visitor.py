@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
@@ -25,6 +26,7 @@ AnyRequest = Request[Any, Any, Any]
 FORM: Final = "__Host-callboard-form"
 MAX_FORM: Final = 64_000
 _FORM_SECONDS: Final = 3600
+_SECRET: Final = re.compile("[A-Za-z0-9_-]{43}")
 _MAX_FIELDS: Final = 16
 
 
@@ -71,7 +73,9 @@ def require_own_form(request: AnyRequest, origin: str) -> None:
 def form_secret(request: AnyRequest) -> Cookie:
     """What a form brings along before anybody is signed in: the text of a cookie that only our origin can set."""
     # One that is there is kept, so that a form in another tab goes on working.
-    value = request.cookies.get(FORM, "") or secrets.token_urlsafe(32)
+    value = request.cookies.get(FORM, "")
+    if _SECRET.fullmatch(value) is None:
+        value = secrets.token_urlsafe(32)
     return Cookie(FORM, value=value, max_age=_FORM_SECONDS, secure=True, httponly=True, samesite="lax")
 
 
