@@ -14,6 +14,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from tests.support.stack import META
+from tests.support.waiting import PATIENCE
 
 CALLBOARD = str(Path(sys.executable).with_name("callboard"))
 INITIALIZE = {
@@ -85,7 +86,7 @@ class Plain:
         """End of its input; returns the exit code."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        code = await asyncio.wait_for(self.process.wait(), 5)
+        code = await asyncio.wait_for(self.process.wait(), PATIENCE)
         await asyncio.gather(*self._tasks)
         assert self.faults == []
         return code

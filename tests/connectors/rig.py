@@ -55,7 +55,7 @@ from callboard.platform.event_store import EventStore, Write
 from callboard_connectors.app import ConnectorsRoom, build
 from callboard_connectors.settings import ConnectorsSettings
 from tests.support.upstreams.launch import ROOT, command, die_with_parent
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, settled
 
 ORG = "acme"
 WAIT = 10.0
@@ -152,7 +152,7 @@ class Rig:
         await self.client.subscribe(subjects.RECORD_CATALOGUE, cb=self._on_catalogue)
         await self.client.subscribe(subjects.OPEN_SECRETS, cb=self._on_secrets)
         await self.client.subscribe(f"{subjects.RECORD}.>", cb=self._on_record)
-        await self.client.flush()
+        await settled(self.client)
 
     async def make_bucket(self) -> None:
         await self.client.jetstream().create_key_value(
@@ -247,7 +247,7 @@ class Rig:
             )
         worker = Worker(instance, process)
         self.workers.append(worker)
-        await eventually(lambda: self.is_ready(instance), within=20)
+        await eventually(lambda: self.is_ready(instance))
         return worker
 
     async def is_ready(self, instance: str) -> bool:

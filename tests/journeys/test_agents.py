@@ -18,7 +18,7 @@ from tests.support.carriers import WAYS, agent_by, mode_of
 from tests.support.shared import Shared, everything_behind, everything_url
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -145,7 +145,7 @@ async def test_a_connected_agent_is_told_of_a_new_version_and_sees_it(stack: Sta
             narrower = json.loads(text.replace("ORG", organisation))
             narrower["playbooks"]["p"]["servers"]["up"]["tools"] = {"allow": ["echo"]}
             await stack.apply(json.dumps(narrower), "only echo")
-            await asyncio.wait_for(told.wait(), 10)
+            await asyncio.wait_for(told.wait(), PATIENCE)
             after = {tool.name for tool in (await client.list_tools()).tools}
             if listening is not None:
                 listening.cancel()
@@ -165,7 +165,7 @@ async def _listen(client: Client, mode: str, told: asyncio.Event) -> asyncio.Tas
                 told.set()
 
     task = asyncio.ensure_future(follow())
-    await asyncio.wait_for(opened.wait(), 10)
+    await asyncio.wait_for(opened.wait(), PATIENCE)
     return task
 
 

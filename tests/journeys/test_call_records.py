@@ -53,7 +53,7 @@ async def recorded(stack: Stack, organisation: str, count: int, *words: str) -> 
         assert len(found) == count
         return list(reversed(found))
 
-    return await eventually(told, within=15)
+    return await eventually(told)
 
 
 async def test_which_definition_answered_a_call_is_one_command(stack: Stack) -> None:

@@ -16,7 +16,7 @@ from tests.support.agents import one_server, published
 from tests.support.callers import ledger_lines
 from tests.support.stack import META, Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, promised
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 HELLO = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -164,7 +164,7 @@ async def test_a_call_is_cancelled_by_a_post_anywhere_and_by_the_end_of_the_stre
             for text in ("one", "two"):
                 arguments = {"seconds": 60, "text": text}
                 await session.ask(stack.replicas - 1, text, "tools/call", {"name": "slow", "arguments": arguments})
-            await eventually(lambda: sorted(ledger_lines(tmp_path / "ledger")) == ["one", "two"], within=15)
+            await eventually(lambda: sorted(ledger_lines(tmp_path / "ledger")) == ["one", "two"])
             cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "one"}}
             assert (await session.post(stack.replicas - 1, cancel)).status_code == 202
             await eventually(lambda: "cancelled:one" in ledger_lines(tmp_path / "ledger"))
@@ -182,7 +182,7 @@ async def test_a_revoked_token_ends_the_stream(stack: Stack) -> None:
         async with opened(stack, organisation, issued["token"], edge=stack.replicas - 1) as session:
             await session.begin()
             await stack.cli("token", "revoke", issued["key_id"], "--org", organisation)
-            await asyncio.wait_for(session.over.wait(), 5)
+            await promised(session.over.is_set, within=5)
 
 
 async def test_the_stateless_era_is_refused_with_the_revisions_that_are_served(stack: Stack) -> None:
@@ -204,12 +204,12 @@ async def test_when_the_edge_of_the_stream_dies_posts_elsewhere_are_told_at_once
             await session.begin()
             name = "edge" if stack.replicas == 1 else "edge-1"
             killed = stack.kill(name if name in stack.pids() else "edge")
-            await asyncio.wait_for(session.over.wait(), 5)
+            await promised(session.over.is_set, within=5)
             if stack.replicas > 1:
                 told = await session.post(1, {"jsonrpc": "2.0", "id": 9, "method": "ping"})
                 assert told.status_code == 404
                 assert told.json()["error"]["data"]["code"] == "session.unknown"
-            await eventually(lambda: killed not in stack.pids().values(), within=15)
+            await eventually(lambda: killed not in stack.pids().values())
         await stack.ready(30)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.names import fresh
 from tests.support.stack import META, Stack
-from tests.support.waiting import eventually
+from tests.support.waiting import promised
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -110,7 +110,7 @@ async def test_an_expired_token_is_refused(stack: Stack) -> None:
         answer = await stack.rpc(stack.endpoint(organisation, "p"), "prompts/list", token=token)
         return answer.status_code == 401
 
-    await eventually(refused, within=5, every=0.2)
+    await promised(refused, within=5, every=0.2)
 
 
 async def test_a_foreign_host_or_origin_is_refused(stack: Stack) -> None:

@@ -127,7 +127,7 @@ async def test_a_subscription_and_calls_share_a_socket_and_each_can_be_cancelled
                     await talk.begin()
                 call = {"name": "slow", "arguments": {"seconds": 60, "text": f"t{number}"}}
                 await talk.ask(number, "tools/call", call, modern=modern)
-                await eventually(lambda text=f"t{number}": text in ledger_lines(tmp_path / "ledger"), within=15)
+                await eventually(lambda text=f"t{number}": text in ledger_lines(tmp_path / "ledger"))
                 await talk.tell("notifications/cancelled", requestId=number)
                 line = f"cancelled:t{number}"
                 await eventually(lambda line=line: line in ledger_lines(tmp_path / "ledger"))
@@ -142,7 +142,7 @@ async def test_the_end_of_a_socket_cancels_its_calls(stack: Stack, tmp_path: Pat
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         async with talking(socket_url(stack, organisation, "p"), token) as talk:
             await talk.ask(1, "tools/call", {"name": "slow", "arguments": {"seconds": 60, "text": "long"}})
-            await eventually(lambda: ledger_lines(tmp_path / "ledger") == ["long"], within=15)
+            await eventually(lambda: ledger_lines(tmp_path / "ledger") == ["long"])
         await eventually(lambda: "cancelled:long" in ledger_lines(tmp_path / "ledger"))
 
 
@@ -294,7 +294,7 @@ async def test_an_edge_that_stops_lets_calls_end_and_says_that_one_may_connect_a
             os.kill(listening, signal.SIGTERM)
             assert "result" in await busy.answer(1)
             assert [await idle.closed(), await busy.closed()] == [1012, 1012]
-        await eventually(lambda: listening not in stack.pids().values(), within=15)
+        await eventually(lambda: listening not in stack.pids().values())
         await stack.ready(30)
         async with talking(url, token) as again:
             await again.ask(1, "tools/list")
@@ -315,7 +315,7 @@ async def test_the_calls_of_a_client_that_does_not_read_are_given_up_and_others_
             for number in range(50):
                 await other.ask(number, "ping", modern=False)
                 assert "result" in await other.answer(number)
-            await eventually(lambda: given_up(stack), within=18, every=0.2)
+            await eventually(lambda: given_up(stack), every=0.2)
             grown = edge.memory_info().rss - before
             assert grown < 200_000_000, grown
 

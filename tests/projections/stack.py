@@ -48,6 +48,7 @@ from callboard.platform.event_store import Appended, EventStore, Write
 from callboard.platform.settings import CommonSettings
 from callboard_projections.app import Projections
 from callboard_projections.settings import ProjectionsSettings
+from tests.support.waiting import PATIENCE, settled
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -215,7 +216,7 @@ class Stack:
         """The bus as another room has it."""
         settings = CommonSettings(nats_url=self.nats.url, nats_credentials=self.credentials(room))
         bus = Bus(room, "test", settings)
-        await bus.connect(within=5)
+        await bus.connect(within=PATIENCE)
         self._buses.append(bus)
         return bus
 
@@ -237,7 +238,7 @@ class Stack:
         for record in records:
             subject = subjects.record(record.organisation, record.playbook)
             await self.router.client.publish(subject, encode_record(record))
-        await self.router.client.flush()
+        await settled(self.router.client)
 
     async def relayed(self) -> list[Msg]:
         """Every message of the stream of events, from its beginning, as a consumer that attaches now gets them."""

@@ -189,7 +189,7 @@ async def test_a_record_that_is_delivered_again_leaves_no_trace(stack: Stack) ->
 
     # The consumer is made again and delivers everything from the beginning.
     await jetstream.delete_consumer(subjects.STREAM_CALLS, DURABLE)
-    await eventually(lambda: _exists(jetstream.consumer_info(subjects.STREAM_CALLS, DURABLE)), within=8)
+    await eventually(lambda: _exists(jetstream.consumer_info(subjects.STREAM_CALLS, DURABLE)))
     await stack.record(call_record("c3"))
 
     await calls_are(stack, ["c1", "c2", "c3"])
@@ -248,7 +248,7 @@ async def test_records_go_on_after_nats_was_killed_and_lost_everything(stack: St
     await stack.start_the_bus()
 
     jetstream = (await stack.everywhere()).jetstream()
-    await eventually(lambda: _exists(jetstream.stream_info(subjects.STREAM_CALLS)), within=8)
+    await eventually(lambda: _exists(jetstream.stream_info(subjects.STREAM_CALLS)))
     await stack.record(call_record("c2"))
     await calls_are(stack, ["c1", "c2"])
 
@@ -279,7 +279,7 @@ async def test_records_wait_for_a_postgres_that_was_killed(tmp_path: Path, stack
             finally:
                 await connection.close()
 
-        await eventually(all_there, within=8)
+        await eventually(all_there)
         await eventually(lambda: status_of(room, "call_log").problem == "")
         await room.stop()
         stack.rooms.remove(room)

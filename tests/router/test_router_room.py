@@ -24,6 +24,7 @@ from callboard_router.settings import RouterSettings
 from tests.projections.stack import Log
 from tests.support.backends import Bus as TrustedBus
 from tests.support.backends import nats_server
+from tests.support.waiting import PATIENCE
 
 
 class Rooms:
@@ -83,14 +84,14 @@ def version(number: int, *prompts: str) -> PlaybookPublished:
 async def test_a_change_is_told_with_its_place_in_the_log(rooms: Rooms) -> None:
     await rooms.log.create("acme")
     last = (await rooms.log.append("acme", version(1, "one"))).last_seq
-    told = await asyncio.wait_for(rooms.told.get(), 5)
+    told = await asyncio.wait_for(rooms.told.get(), PATIENCE)
     assert (told.version, told.seq) == (1, last)
 
 
 async def test_a_router_that_was_told_later_answers_from_where_the_agents_are(rooms: Rooms) -> None:
     await rooms.log.create("acme")
     await rooms.log.append("acme", version(1, "one"))
-    await asyncio.wait_for(rooms.told.get(), 5)
+    await asyncio.wait_for(rooms.told.get(), PATIENCE)
     rooms.stop_following()
     last = (await rooms.log.append("acme", version(2, "one", "two"))).last_seq
 
