@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from callboard.contracts.definitions import ServerDefinition
-from callboard.contracts.events import EventMeta, Recorded, ServerRegistered
+from callboard.contracts.events import EventMeta, OrganisationCreated, Recorded, ServerRegistered
 from callboard.contracts.people_events import OrganisationPlanChosen
 from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
@@ -77,7 +77,8 @@ async def both(pool: asyncpg.Pool, servers: int | None) -> tuple[list[str], int]
         organisation="acme", plan="free", playbooks=None, servers=servers, calls_per_day=None
     )
     store = EventStore(pool, nobody_listens)
-    await store.append("acme", new_id(), Done(seq=0), EventMeta(actor="t"), [Write("organisation-acme", (chosen,))])
+    begun = Write("organisation-acme", (OrganisationCreated(organisation="acme"), chosen))
+    await store.append("acme", new_id(), Done(seq=0), EventMeta(actor="t"), [begun])
     barrier = asyncio.Barrier(2)
     routers = [Router(pool, barrier) for _ in range(2)]
     answers = await asyncio.gather(*(router.register(f"s{number}") for number, router in enumerate(routers)))
