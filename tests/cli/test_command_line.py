@@ -115,6 +115,20 @@ def test_a_file_that_cannot_be_accepted_is_exit_code_2_whoever_finds_that_out(
     assert str(error) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--otlp", "127.0.0.1:4318"), "like http://127.0.0.1:4318"),
+        (("--otlp", "http://127.0.0.1:4318", "--trace-share", "1.5"), "a number from 0 to 1"),
+    ],
+)
+def test_a_collector_that_cannot_be_one_starts_nothing(
+    words: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert why in refused(capsys, 2, "up", "--data-dir", str(tmp_path / "data"), *words)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_data_directory_that_was_never_started_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "admin.env" in refused(capsys, 2, "status", "--data-dir", str(tmp_path))
 
