@@ -67,14 +67,14 @@ class Plain:
         self.tell("notifications/initialized")
         return answer
 
-    async def answer(self, id: Any, within: float = 20) -> dict[str, Any]:
+    async def answer(self, id: Any, within: float = PATIENCE) -> dict[str, Any]:
         await self.until(lambda: id in self.answers, within)
         return self.answers[id]
 
-    async def heard(self, method: str, count: int = 1, within: float = 20) -> None:
+    async def heard(self, method: str, count: int = 1, within: float = PATIENCE) -> None:
         await self.until(lambda: sum(n["method"] == method for n in self.notifications) >= count, within)
 
-    async def until(self, true: Any, within: float = 20) -> None:
+    async def until(self, true: Any, within: float = PATIENCE) -> None:
         try:
             async with asyncio.timeout(within), self._news:
                 await self._news.wait_for(true)

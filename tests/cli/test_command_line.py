@@ -61,7 +61,7 @@ def test_help_comes_at_once_and_explains_the_exit_codes() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     script = "import sys; from callboard.cli.parser import build_parser; build_parser(); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=10)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert {"httpx2", "nats", "asyncpg", "msgspec", "rich", "yaml"} & set(done.stdout.split()) == set()
 
 

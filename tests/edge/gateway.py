@@ -60,7 +60,7 @@ class Gateway:
 
     async def request(self, method: str, path: str, token: str | None = None, **more: Any) -> httpx2.Response:
         headers = {**({"Authorization": f"Bearer {token}"} if token is not None else {}), **more.pop("headers", {})}
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             return await http.request(method, f"{self.url}{path}", headers=headers, **more)
 
     async def listed(self, token: str | None = None, path: str = "/p/acme/start/mcp", **more: Any) -> httpx2.Response:
@@ -71,7 +71,7 @@ class Gateway:
     async def listed_with_two(self, token: str, path: str) -> httpx2.Response:
         """The same with two Authorization headers, the last of them good."""
         headers = [*_LISTING.items(), ("Authorization", "Bearer x"), ("Authorization", f"Bearer {token}")]
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             return await http.post(f"{self.url}{path}", headers=headers, json=_LIST)
 
     async def revoke(self, grant: str) -> None:

@@ -98,7 +98,7 @@ async def _closed(socket: ClientConnection) -> int | None:
 async def _stream(gateway: Gateway, token: str) -> AsyncIterator[Door]:
     headers = {"Authorization": f"Bearer {token}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=10) as http,
+        httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http,
         http.stream("GET", f"{gateway.url}{PLACE}/sse") as answer,
     ):
         if answer.status_code != 200:
@@ -219,7 +219,7 @@ async def test_a_token_for_another_place_opens_no_door(gateway: Gateway, door: s
 
 async def test_a_stream_takes_no_post_with_the_token_of_another_place_or_grant(gateway: Gateway) -> None:
     gateway.issuer.grants["other"] = principal("other")
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         mine = {"Authorization": f"Bearer {gateway.issuer.token()}"}
         async with http.stream("GET", f"{gateway.url}{PLACE}/sse", headers=mine) as answer:
             lines = answer.aiter_lines()  # the stream is closed with it

@@ -181,7 +181,7 @@ async def test_a_session_is_served_by_every_edge_and_gone_everywhere_once_delete
             "capabilities": {},
             "clientInfo": {"name": "t", "version": "1"},
         }
-        async with httpx2.AsyncClient(headers=headers, timeout=10) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http:
             body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
             first = await http.post(stack.endpoint(organisation, "p"), json=body)
             session = {"Mcp-Session-Id": first.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
@@ -207,7 +207,7 @@ async def test_a_session_does_not_exist_for_another_token(stack: Stack) -> None:
         other = await stack.token(organisation, "somebody-else")
         url = stack.endpoint(organisation, "p")
         params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
             first = await http.post(url, json=body, headers={"Authorization": f"Bearer {token}"})
             headers = {"Mcp-Session-Id": first.headers["mcp-session-id"], "Authorization": f"Bearer {other}"}

@@ -17,7 +17,7 @@ from callboard.contracts.calls import record_lines
 from tests.support.names import fresh
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually, promised, settled
+from tests.support.waiting import PATIENCE, eventually, promised, settled
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -251,7 +251,7 @@ async def _read(url: str, creds: str, inbox: str, durable: list[str], count: int
         stream, name = durable
         subscription = await client.jetstream().pull_subscribe_bind(name, stream)
         found = []
-        for message in await subscription.fetch(count, timeout=10):
+        for message in await subscription.fetch(count, timeout=PATIENCE):
             found += map(json.loads, record_lines(message.data))
             await message.ack_sync()
         return found
@@ -344,7 +344,7 @@ async def _rollback(stack: Stack, name: str, to: int, key: str) -> httpx2.Respon
     organisation, playbook = name.split("/")
     url = f"{stack.url}/api/v1/organisations/{organisation}/playbooks/{playbook}/rollback"
     headers = {"Authorization": f"Bearer {stack.admin_token}", "Idempotency-Key": key}
-    async with httpx2.AsyncClient(timeout=20) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         return await http.post(url, json={"to": to, "comment": f"to {to}"}, headers=headers)
 
 

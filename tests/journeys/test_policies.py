@@ -120,7 +120,7 @@ async def subscribed(stack: Stack, organisation: str, token: str, mode: str) -> 
     url = stack.endpoint(organisation, "p", -1)
     headers = await session_of(url, token)
     body = {"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {"uri": WATCHED}}
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         assert "result" in (await http.post(url, json=body, headers=headers)).json()
     return Stream("GET", url, headers)
 
@@ -190,7 +190,7 @@ async def tools_again(stack: Stack, organisation: str, token: str) -> bool:
 async def legacy_call(url: str, headers: dict[str, str], id: str, text: str) -> httpx2.Response:
     params = {"name": text, "arguments": {}}
     body = {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         return await http.post(url, json=body, headers=headers)
 
 

@@ -13,7 +13,7 @@ from tests.support.agents import agent, one_server, published
 from tests.support.event_streams import Event, HandshakeSession, Reading
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 STEPS = {"steps": 4, "interval": 0.2}
@@ -237,7 +237,7 @@ async def test_a_deleted_session_ends_what_is_followed(stack: Stack) -> None:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         here, there = first_and_last(stack, organisation)
         session, after = await followed(here, there, token)
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             assert (await http.delete(here, headers=session.headers)).status_code == 204
         assert await after.end(5) == []
 

@@ -123,7 +123,7 @@ async def test_two_organisations_share_the_url_and_nothing_else(stack: Stack) ->
         assert {name.split("__")[0] for name in await names(stack, token)} == {"mine"}
         assert {name.split("__")[0] for name in await names(stack, other)} == {"theirs"}
         headers = await session_of(single(stack), token)
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
             stolen = {**headers, "Authorization": f"Bearer {other}"}
             assert (await http.post(single(stack), json=listing, headers=stolen)).status_code == 404
@@ -255,7 +255,7 @@ async def test_a_session_begun_at_one_edge_is_served_by_the_other_and_is_not_one
         organisation, token = await published(stack, over(echo.url, every.url))
         headers = await session_of(single(stack, 0), token)
         listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             answer = await http.post(single(stack, -1), json=listing, headers=headers)
             assert "only__echo" in answer.text
             elsewhere = await http.post(stack.endpoint(organisation, "only"), json=listing, headers=headers)

@@ -20,7 +20,7 @@ HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"na
 async def session_of(url: str, token: str) -> dict[str, str]:
     """The headers of a fresh handshake session."""
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO}
         answer = await http.post(url, json=body, headers=headers)
     return {**headers, "Mcp-Session-Id": answer.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
@@ -58,7 +58,7 @@ async def test_a_deleted_session_takes_its_stream_with_it_at_every_edge(stack: S
         headers = await session_of(stack.endpoint(organisation, "p"), token)
         stream = Stream("GET", stack.endpoint(organisation, "p", stack.replicas - 1), headers)
         await asyncio.wait_for(stream.open.wait(), PATIENCE)
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             assert (await http.delete(stack.endpoint(organisation, "p"), headers=headers)).status_code == 204
         await promised(stream.over.is_set, within=5)
         await stream.close()
@@ -118,7 +118,7 @@ async def test_an_introduction_that_is_too_long_is_refused(stack: Stack) -> None
     async with running("echo") as upstream:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         params = {**HELLO, "clientInfo": {"name": "x" * 100_000, "version": "1"}}
-        async with httpx2.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {token}"}) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE, headers={"Authorization": f"Bearer {token}"}) as http:
             body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
             answer = await http.post(stack.endpoint(organisation, "p"), json=body)
         assert answer.json()["error"]["code"] == -32602

@@ -13,7 +13,7 @@ from tests.support.agents import one_server, published
 from tests.support.collector import Collector, Seen, collecting
 from tests.support.stack import META, Stack, running_stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.xdist_group("journeys-traces")]
 SECRET = "hunter2-of-the-argument"
@@ -123,7 +123,7 @@ async def _a_call_that_the_client_does_not_trace(collector: Collector, stack: St
 
 async def _a_call_of_the_handshake_era(collector: Collector, place: str, token: str) -> None:
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient(headers=headers, timeout=10) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http:
         begun = await http.post(place, json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO})
         trace, parent = sampled()
         more = {"Mcp-Session-Id": begun.headers["mcp-session-id"], "traceparent": parent}
@@ -149,7 +149,7 @@ async def _a_change_and_its_way_into_the_read_models(collector: Collector, stack
     trace, parent = sampled()
     headers = {"Authorization": f"Bearer {stack.admin_token}", "traceparent": parent}
     path = f"/api/v1/organisations/{organisation}/playbooks/p/rollback"
-    async with httpx2.AsyncClient(headers=headers, timeout=10) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http:
         answer = await http.post(stack.url + path, json={"to": 1, "comment": "a test"})
     assert answer.status_code < 300, answer.text
     spans = await whole(collector, trace, "cmd.playbook.roll_back", "fold playbooks")
@@ -165,7 +165,7 @@ async def _a_change_and_its_way_into_the_read_models(collector: Collector, stack
 
 
 async def _what_is_told_of_it(collector: Collector, stack: Stack, token: str) -> None:
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         text = (await http.get(f"{stack.url}/metrics")).text
     assert 'callboard_spans_total{outcome="dropped"} 0.0' in text
     exported = next(line for line in text.splitlines() if line.startswith('callboard_spans_total{outcome="exported"}'))

@@ -22,7 +22,7 @@ from tests.support.callers import ledger_lines
 from tests.support.carriers import socket_url
 from tests.support.stack import META, Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -46,7 +46,7 @@ class Talk:
     async def tell(self, method: str, **params: Any) -> None:
         await self.say({"jsonrpc": "2.0", "method": method, "params": params})
 
-    async def answer(self, id: Any, within: float = 15) -> dict[str, Any]:
+    async def answer(self, id: Any, within: float = PATIENCE) -> dict[str, Any]:
         async with asyncio.timeout(within):
             while True:
                 message: dict[str, Any] = json.loads(await self.socket.recv())
@@ -59,7 +59,7 @@ class Talk:
         assert (await self.answer("init"))["result"]["serverInfo"]["name"] == "callboard"
         await self.tell("notifications/initialized")
 
-    async def closed(self, within: float = 10) -> int | None:
+    async def closed(self, within: float = PATIENCE) -> int | None:
         """The code it is closed with."""
         async with asyncio.timeout(within):
             try:
@@ -213,7 +213,7 @@ async def test_a_socket_is_refused_before_it_opens(stack: Stack, change: dict[st
 
 
 async def issued(stack: Stack, organisation: str, token: str, edge: int = 0) -> httpx2.Response:
-    async with httpx2.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {token}"}) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE, headers={"Authorization": f"Bearer {token}"}) as http:
         return await http.post(f"{stack.urls[edge]}/p/{organisation}/p/ws")
 
 
@@ -256,7 +256,7 @@ async def test_of_many_who_use_the_same_session_token_one_gets_in(stack: Stack) 
 
 async def test_a_session_token_is_given_only_for_a_token(stack: Stack) -> None:
     organisation, _ = await published(stack, ONLY_A_PROMPT)
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         assert (await http.post(f"{stack.url}/p/{organisation}/p/ws")).status_code == 401
     assert (await issued(stack, organisation, "cbk_wrong")).status_code == 401
 
@@ -329,6 +329,6 @@ def process_at(port: int) -> int:
 
 
 async def given_up(stack: Stack) -> bool:
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         text = (await http.get(f"{stack.url}/metrics")).text
     return "callboard_calls_in_flight 0.0" in text

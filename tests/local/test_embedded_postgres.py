@@ -322,6 +322,6 @@ def as_nobody(*argv: str) -> subprocess.CompletedProcess[str]:
         env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=PATIENCE,
         check=False,
     )

@@ -48,7 +48,7 @@ class Connection:
             user_credentials=credentials.raw(),
             error_cb=remember,
             allow_reconnect=False,
-            connect_timeout=2,
+            connect_timeout=int(PATIENCE),
         )
         return self
 

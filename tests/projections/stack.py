@@ -248,7 +248,7 @@ class Stack:
 
     async def relayed(self) -> list[Msg]:
         """Every message of the stream of events, from its beginning, as a consumer that attaches now gets them."""
-        jetstream = (await self.everywhere()).jetstream(timeout=2)
+        jetstream = (await self.everywhere()).jetstream(timeout=PATIENCE)
         info = await jetstream.stream_info(subjects.STREAM_EVENTS)
         if info.state.messages == 0:
             return []

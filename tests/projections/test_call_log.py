@@ -36,7 +36,7 @@ from callboard_projections.call_log.pull import Delivered
 from callboard_projections.call_log.read import CallReads
 from callboard_projections.call_log.store import CallStore
 from tests.projections.stack import Log, Stack, call_record, status_of
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 KEEP = timedelta(days=30)
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -46,7 +46,7 @@ async def stored(stack: Stack) -> list[str]:
     return [row["call_id"] for row in await stack.log.rows("select call_id from cb.call order by call_id")]
 
 
-async def calls_are(stack: Stack, expected: Sequence[str], within: float = 8.0) -> None:
+async def calls_are(stack: Stack, expected: Sequence[str], within: float = PATIENCE) -> None:
     async def check() -> bool:
         assert await stored(stack) == sorted(expected)
         return True

@@ -54,7 +54,7 @@ class Rooms:
     async def prompts(self, playbook: str, reached: int = 0) -> tuple[ReplyHead, list[str]]:
         now = time.time_ns() // 1000
         head = RpcHead("c", "prompts/list", MODERN, "agent", "key", now // 1000 + 10_000, now, reached=reached)
-        answer = await self.edge.client.request(subjects.rpc("acme", playbook), frame(head, b"{}"), timeout=10)
+        answer = await self.edge.client.request(subjects.rpc("acme", playbook), frame(head, b"{}"), timeout=PATIENCE)
         reply, body = unframe_reply(answer.data)
         listed = msgspec.json.decode(body).get("prompts", ()) if reply.kind == RESULT else ()
         return reply, [prompt["name"] for prompt in listed]
@@ -63,7 +63,7 @@ class Rooms:
         now = time.time_ns() // 1000
         head = RpcHead(f"call-{tool}", "tools/call", MODERN, "agent", "key", now // 1000 + 10_000, now)
         params = msgspec.json.encode({"name": tool, "arguments": {}})
-        answer = await self.edge.client.request(subjects.rpc("acme", playbook), frame(head, params), timeout=10)
+        answer = await self.edge.client.request(subjects.rpc("acme", playbook), frame(head, params), timeout=PATIENCE)
         return unframe_reply(answer.data)[0]
 
     async def stop(self) -> None:
