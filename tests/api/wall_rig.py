@@ -24,7 +24,8 @@ from tests.api.conftest import Api
 from tests.api.two_organisations import Found, Side, Try, Walls, furnish
 from tests.api.wall_routes import routes_of
 from tests.support.databases import connected
-from tests.support.stack import Stack, free_ports
+from tests.support.ports import free_ports
+from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
 AT_ONCE = 50

@@ -18,7 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 from litestar import Litestar, Request, Response, get, post
 
-from tests.support.backends import free_port
+from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE, eventually
 
 CLIENT = "callboard"
@@ -108,7 +108,7 @@ def _base64(data: bytes) -> str:
 @asynccontextmanager
 async def running_provider() -> AsyncIterator[FakeProvider]:
     """Served until the end of the test."""
-    port = free_port()
+    port = free_ports(1)
     provider = FakeProvider(port)
     config = uvicorn.Config(provider.application(), host="127.0.0.1", port=port, log_config=None, lifespan="off")
     server = uvicorn.Server(config)

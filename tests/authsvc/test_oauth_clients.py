@@ -48,7 +48,7 @@ from tests.authsvc.identity_provider import FakeProvider, running_provider
 from tests.authsvc.oauth_desk import PUBLIC, RESOURCE, Desk, claims_of, desk_of, publish, query_of
 from tests.authsvc.people import key_of, person_of
 from tests.authsvc.stack import Stack, SteppingClock, new_id, refused
-from tests.support.backends import free_port
+from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE, eventually, promised
 
 PRIVATE = {"private_clients": "127.0.0.1"}
@@ -110,7 +110,7 @@ def certificate(directory: Path) -> tuple[Path, Path]:
 
 @asynccontextmanager
 async def publishing(pem: Path, private: Path) -> AsyncIterator[Publisher]:
-    port = free_port()
+    port = free_ports(1)
     publisher = Publisher(port)
     config = uvicorn.Config(
         publisher, host="127.0.0.1", port=port, ssl_certfile=pem, ssl_keyfile=private, lifespan="off", log_config=None

@@ -20,7 +20,8 @@ from callboard.contracts import subjects
 from callboard.kernel.playbook_file import parse
 from callboard.local.demo import demo_file
 from tests.support.backends import Bus, nats_server, postgres_server, wants_containers
-from tests.support.stack import ROOT, Stack, free_ports
+from tests.support.ports import free_ports
+from tests.support.stack import ROOT, Stack
 from tests.support.waiting import PATIENCE, Stalls, promised
 
 pytestmark = [

@@ -20,7 +20,8 @@ from tests.support import node_tools
 from tests.support.agents import one_server, published
 from tests.support.oauth_clients import decided
 from tests.support.persons import Person, Visitor, member
-from tests.support.stack import Stack, free_ports, running_stack
+from tests.support.ports import free_ports
+from tests.support.stack import Stack, running_stack
 from tests.support.upstreams.launch import command, die_with_parent
 
 _SECONDS = 60.0

@@ -28,7 +28,8 @@ from callboard_edge.app import Edge
 from callboard_edge.settings import EdgeSettings
 from tests.authsvc.stack import permissions_of
 from tests.edge.issuing import Issuer
-from tests.support.backends import ContainerNats, free_port, nats_server
+from tests.support.backends import ContainerNats, nats_server
+from tests.support.ports import free_ports
 from tests.support.stack import META
 from tests.support.waiting import PATIENCE, eventually, settled
 
@@ -129,7 +130,7 @@ async def running_gateway(directory: Path, **settings: str) -> AsyncIterator[Gat
             user_creds(nats.trust, room, permissions_of(room)).save(path)
             return str(path)
 
-        port = free_port()
+        port = free_ports(1)
         url = f"http://127.0.0.1:{port}"
         authsvc = Bus("authsvc", "a1", CommonSettings(nats_url=nats.url, nats_credentials=credentials("authsvc")))
         gateway = Gateway(url, Issuer(url), authsvc)

@@ -30,7 +30,8 @@ from tests.authsvc.stack import Edge as Asking
 from tests.authsvc.stack import Stack, new_id, some_token
 from tests.edge.gateway import Gateway, running_edge
 from tests.edge.issuing import Issuer
-from tests.support.backends import free_port, nats_server
+from tests.support.backends import nats_server
+from tests.support.ports import free_ports
 from tests.support.waiting import promised
 
 ADMIN = some_token(9)
@@ -91,7 +92,7 @@ async def world(tmp_path: Path, dsn: str) -> AsyncIterator[World]:
     with nats_server(tmp_path) as nats:
         stack = Stack(tmp_path, nats, dsn)  # type: ignore[arg-type]
         try:
-            url = f"http://127.0.0.1:{free_port()}"
+            url = f"http://127.0.0.1:{free_ports(1)}"
             await stack.authsvc(public_url=url, bootstrap_token=Sensitive(ADMIN))
             bus = await stack.bus_of("edge")
             gateway = Gateway(url, Issuer(url), bus)

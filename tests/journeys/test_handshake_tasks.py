@@ -19,7 +19,8 @@ from tests.journeys.test_streams import HELLO, Stream
 from tests.journeys.test_tasks import TRANSPORTS, file, messages
 from tests.support.agents import MODES, agent, published
 from tests.support.event_streams import answered
-from tests.support.stack import Stack, free_ports
+from tests.support.ports import free_ports
+from tests.support.stack import Stack
 from tests.support.upstreams.launch import command, running
 from tests.support.waiting import PATIENCE, eventually
 

@@ -12,7 +12,7 @@ from callboard.kernel.tokens import key_id_of
 from callboard.local.keys import make_keys
 from callboard.local.nats_server import nats_server_binary
 from callboard.local.process import Child, end, spawn
-from tests.support.stack import free_ports
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 

@@ -22,6 +22,7 @@ from callboard.local.nats_server import EmbeddedNats
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform import bus_identity
 from callboard.platform.bus_identity import Permissions, Trust
+from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE
 
 NATS_IMAGE = "nats:2.12"
@@ -59,7 +60,7 @@ class ContainerNats:
         core = pytest.importorskip("testcontainers.core.container")
         _engine_or_skip()
         self.trust = trust
-        self.port = free_port()
+        self.port = free_ports(1)
         self.url = f"nats://127.0.0.1:{self.port}"
         config = directory / "nats.conf"
         store, resolver = Path("/data/jetstream"), Path("/data/resolver")
@@ -124,13 +125,6 @@ def nats_server(directory: Path, trust: Trust | None = None) -> EmbeddedNats | C
 def postgres_server(directory: Path) -> EmbeddedPostgres | ContainerPostgres:
     """A Postgres; use it with `with`."""
     return ContainerPostgres() if wants_containers() else EmbeddedPostgres(directory)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers(port: int, within: float) -> None:

@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -22,6 +21,7 @@ import msgspec
 from callboard.cli.output import Output
 from callboard.cli.parser import build_parser
 from tests.support.backends import external_servers
+from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -30,34 +30,6 @@ META = {
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
 }
-
-
-_HANDED_OUT: set[int] = set()
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` free ports in a row, below the range the kernel gives to outgoing connections.
-
-    None is given twice, and each parallel test worker has a range of its own: between this answer and the moment
-    somebody listens there is time enough for another one to be given the same.
-    """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
-    for first in range(20_000 + 1_200 * worker + os.getpid() % 600, 21_200 + 1_200 * worker, count):
-        ports = range(first, first + count)
-        if not _HANDED_OUT.isdisjoint(ports) or not all(_is_free(port) for port in ports):
-            continue
-        _HANDED_OUT.update(ports)
-        return first
-    raise RuntimeError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 class Stack:
