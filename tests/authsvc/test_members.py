@@ -59,7 +59,7 @@ async def test_whoever_has_the_link_joins_with_the_role_of_the_invitation(stack:
         ("viewer", "person", "bob@example.com", "Bob"),
     ]
     await refused("invitation.unknown", office.register(invitation.token, "bob2@example.com"))
-    assert (await stack.events("acme"))[1:] == ["member.invited", "member.joined"] * 2
+    assert (await stack.events("acme"))[1:] == ["member.invited", "member.joined", "person.signed_in"] * 2
 
 
 async def test_nothing_personal_stands_in_the_log(stack: Stack, office: Office) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from callboard.contracts.access import Principal
+from callboard.contracts.access_events import ConsentRefused
+from callboard.contracts.layers import SYSTEM
 from callboard.contracts.oauth_server import (
     AskConsent,
     Consent,
@@ -17,6 +19,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import can
 from callboard.kernel.tokens import CODE_PREFIX, base62, compose
 from callboard.platform.event_store import Connection, new_id
+from callboard_authsvc.journal import Noted
 from callboard_authsvc.oauth_server.client import Client
 from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
 from callboard_authsvc.oauth_server.domain import (
@@ -96,11 +99,30 @@ async def give_consent(command: GiveConsent, use: OAuthDependencies) -> ConsentD
 
 async def refuse_consent(command: RefuseConsent, use: OAuthDependencies) -> ConsentDecided:
     """Raises `consent.unknown`, `auth.invalid`. Also for a person who may not use what was asked for."""
-    await _shown(command.request, command.by, use)
+    principal, _ = await _shown(command.request, command.by, use)
     request = await use.requests.refuse(command.request, command.by, use.clock())
     if request is None:
         raise unknown_consent()
+    await _note_refusal(request, principal, use)
     return ConsentDecided(url=answer_url(request, use.issuer, error="access_denied"))
+
+
+async def _note_refusal(request: Request, principal: Principal, use: OAuthDependencies) -> None:
+    """In the log of the organisation that was asked about, if the person belongs to it; anybody can name another."""
+    client = await use.clients.find(request.client_id)
+    place = place_of(use.issuer, request.resource)
+    choices = (place.organisation,) if place.playbook else _organisations(principal, place)
+    own = [name for name in choices if principal.grants is not None and name in principal.grants]
+    event = ConsentRefused(
+        member=principal.member,
+        client_id=request.client_id,
+        client_name=client.name if client is not None else "",
+        playbook=place.playbook if own else "",
+        scopes=request.scopes,
+    )
+    actor = f"{principal.client}/{principal.key_id}"
+    noted = Noted(command_id=new_id(), organisation=own[0] if len(own) == 1 else SYSTEM, actor=actor)
+    await use.journal.note(noted, event)
 
 
 async def _shown(request_id: str, by: str, use: OAuthDependencies) -> tuple[Principal, Request]:
