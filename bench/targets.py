@@ -86,6 +86,11 @@ def _tail_at_half_load(run: Run, kind: str, era: str) -> float | None:
     return p99 / p50 if p50 and p99 else None
 
 
+def _half_load(run: Run, kind: str, era: str) -> str:
+    p50, p99 = (_at(run, kind, era, _CONC, field, half=True) for field in ("p50_ms", "p99_ms"))
+    return f"{p50:,.2f}, {p99:,.2f}" if p50 and p99 else ""
+
+
 def _of_all(figures: str) -> Figure:
     """Of the whole installation, which serves both kinds of upstream in both eras."""
 
@@ -96,6 +101,7 @@ def _of_all(figures: str) -> Figure:
     return figure
 
 
+_TAIL = "p99 over p50 at half load"
 _RATIO = "calls/s at 64 over those of the fastest other full gateway"
 GOALS: tuple[tuple[Goal, Figure], ...] = (
     (Goal("CPU per call at 64 in flight", 300, 150, unit=" us"), lambda *of: _at(*of, _CONC, "cpu_us")),
@@ -104,8 +110,8 @@ GOALS: tuple[tuple[Goal, Figure], ...] = (
         Goal("p50 added at one in flight", 0.9, 0.5, unit=" ms", digits=2),
         lambda run, kind, era: added(run, Cell(CALLBOARD, kind, era, 1)),
     ),
-    (Goal("p99 over p50 at half load", 3, unit=" times", digits=1), _tail_at_half_load),
-    (Goal("memory of all processes after the load", 450, unit=" MiB"), _of_all("memory_mib")),
+    (Goal(_TAIL, 3, unit=" times", digits=1), _tail_at_half_load),
+    (Goal("memory of all processes after the load", 450, unit=" MiB", digits=1), _of_all("memory_mib")),
     (Goal("warm start to the first right answer", 3, unit=" s", digits=2), _of_all("warm_s")),
 )
 RATIOS = {
@@ -122,9 +128,10 @@ def table(run: Run) -> str:
         return ""
     lines = [["Callboard", "target", *(f"{_REVISIONS[era]}, {_UPSTREAMS[kind]}" for kind, era in paths)]]
     lines.append(["---"] * len(lines[0]))
-    lines += [
-        [goal.text, goal.wanted(), *(_shown(goal, figure(run, *path)) for path in paths)] for goal, figure in GOALS
-    ]
+    for goal, figure in GOALS:
+        lines.append([goal.text, goal.wanted(), *(_shown(goal, figure(run, *path)) for path in paths)])
+        if goal.text == _TAIL:  # a long queue that is always as long has a good ratio: so one sees both
+            lines.append(["p50 and p99 of that, ms", "", *(_half_load(run, *path) for path in paths)])
     for era, goal in RATIOS.items():
         seen = [_shown(goal, _times(run, *path)) if path[1] == era else "" for path in paths]
         lines.append([goal.text, f"{_REVISIONS[era]}: {goal.wanted()}", *seen])

@@ -280,13 +280,14 @@ def figures_of(rate: float, cpu_us: float, p99_ms: float, mib: float) -> Run:
 
 def test_what_was_to_be_reached_stands_beside_what_was_seen() -> None:
     good, bad = targets.table(figures_of(8800, 200, 5.0, 400)), targets.table(figures_of(3900, 310, 6.2, 460))
-    for line in ("| 200 us: met |", "| 8,800: met, stretch too |", "| 2.5 times: met |", "| 400 MiB: met |"):
+    for line in ("| 200 us: met |", "| 8,800: met, stretch too |", "| 2.5 times: met |", "| 400.0 MiB: met |"):
         assert line in good
     assert "| 22.0 times: met |" in good
     assert "missed" not in good
     for line in ("| 310 us: **missed** |", "| 3,900: **missed** |", "| 3.1 times: **missed** |"):
         assert line in bad
-    assert "| 460 MiB: **missed** |" in bad
+    assert "| 460.0 MiB: **missed** |" in bad
+    assert "| 2.00, 6.20 |" in bad
     assert "| 9.8 times: **missed** |" in bad
     assert "p50 added at one in flight | <= 0.90 ms (stretch 0.50 ms) | not measured |" in bad
     assert targets.table(Run("a machine", "", {}, "now")) == ""
