@@ -39,7 +39,7 @@ class Traffic:
     """One line: what is sent, to which organisation's playbook, with how many in flight; `direct` as well or not.
 
     Meanwhile there are `idle` open streams, or one version after the other is published. `flat`: it must cost as much
-    as the first line, and its samples are twice as long, as are those of the first line.
+    as the first line, and its samples are three times as long, as are those of the first line.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Traffic:
     @property
     def longer(self) -> int:
         """How many times the usual seconds."""
-        return 2 if self.flat or self == PLAIN else 1
+        return 3 if self.flat or self == PLAIN else 1
 
 
 PLAIN = Traffic("echo", "plain", 64)

@@ -44,6 +44,12 @@ def _settings(folder: Path, port: int, secret: str, encryption: str, word: str) 
         "MCPGATEWAY_UI_ENABLED": "false",
         "MCPGATEWAY_ADMIN_API_ENABLED": "false",
         "PLUGINS_ENABLED": "false",
+        # What it would write down of every call; its documentation says how to do without.
+        "TOKEN_USAGE_LOGGING_ENABLED": "false",
+        "DB_METRICS_RECORDING_ENABLED": "false",
+        "METRICS_AGGREGATION_ENABLED": "false",
+        "STRUCTURED_LOGGING_ENABLED": "false",
+        "COMPRESSION_ENABLED": "false",
         "LOG_LEVEL": "ERROR",
     }
 
@@ -118,7 +124,7 @@ CONTEXTFORGE = (
     Peer(
         name="ContextForge",
         about="tokens required, stateful sessions, JSON answers, cache in memory, SQLite, logs only errors, "
-        "no plugins, no rate limit",
+        "no plugins, no rate limit, no records of calls, no compression",
         start=_start,
         package=Package("pypi", "mcp-contextforge-gateway", "1.0.7"),
         full=True,
