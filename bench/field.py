@@ -111,23 +111,31 @@ class Field:
 
     def able(self, peer: Peer, kind: str, era: str) -> bool:
         """Whether it runs and answers there."""
-        return era in self._able.get((peer.name, kind), ())
+        return self.answers(peer.name, kind, era)
 
-    async def turn(self, endpoint: Endpoint, name: str, era: str) -> None:
-        """All others are stopped, and this one answers: it may have to find its feet after it was stopped itself."""
-        if await awake(self.turns, endpoint, era):
-            return
-        note = f"{name} gave no right answer ({era}) for {_AWAKE_SECONDS:.0f} s after it had been stopped."
-        say(f"  {note}")
-        if note not in self.run.notes:
-            self.run.notes.append(note)
+    def answers(self, name: str, kind: str, era: str) -> bool:
+        """Whether it did when it was last asked."""
+        return era in self._able.get((name, kind), ())
+
+    async def turn(self, name: str, kind: str, era: str) -> bool:
+        """All others are stopped, and this one answers: it may have to find its feet after it was stopped itself.
+
+        Who does not is not asked again there.
+        """
+        if await awake(self.turns, self.endpoints[name, kind], era):
+            return True
+        why = f"no right answer for {_AWAKE_SECONDS:.0f} s after it had been stopped; what there is, is from before"
+        self._able[name, kind].remove(era)
+        self._without(self.run.gateways[name], f"{kind} {era}", why)
+        return False
 
     async def rest(self, secs: float) -> None:
         """What each uses and holds when nothing is asked of it and the others are stopped."""
         for (name, kind), endpoint in self.endpoints.items():
             if endpoint.pid and (eras := self._able[name, kind]):
                 about = self.run.gateways[name]
-                await self.turn(endpoint, name, eras[0])
+                if not await self.turn(name, kind, eras[0]):
+                    continue
                 await Noise(1).quiet(0.0)
                 meter = Meter([endpoint.pid])
                 await asyncio.sleep(secs)
@@ -146,7 +154,7 @@ async def awake(turns: Turns, endpoint: Endpoint, era: str) -> bool:
     """Stop all others, let this one go on, and wait until it answers; whether it does."""
     slept = turns.only(endpoint.pid)
     until = time.monotonic() + _AWAKE_SECONDS
-    while slept and await wrong(endpoint, era) is not None:
+    while await wrong(endpoint, era) is not None:
         if time.monotonic() > until:
             return False
         await asyncio.sleep(_SETTLE_SECONDS)

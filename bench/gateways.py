@@ -77,9 +77,8 @@ class Rounds:
         cells, rounds = self.cells(), self._options.rounds
         planned = [(number, cell) for number in range(rounds) for cell in cells]
         for at, (number, cell) in enumerate(planned):
-            if len(self._run.of(cell)) > number or (number and self._takes_long(cell)):
-                continue
-            await self._one(cell, number, upstream, self._left(planned[at:]))
+            if self._is_due(cell, number):
+                await self._one(cell, number, upstream, self._left(planned[at:]))
         again = [] if self._noise.hopeless or rounds < 2 else self._unsteady(cells)
         for at, cell in enumerate(again):
             await self._one(cell, rounds, upstream, len(again) - at)
@@ -91,11 +90,15 @@ class Rounds:
     def _run(self) -> Run:
         return self._field.run
 
+    def _is_due(self, cell: Cell, number: int) -> bool:
+        """Not if the sample is there, the gateway does not answer any more, or once was enough."""
+        if not self._field.answers(cell.gateway, cell.kind, cell.era) or len(self._run.of(cell)) > number:
+            return False
+        return not (number and self._takes_long(cell))
+
     def _left(self, planned: Sequence[tuple[int, Cell]]) -> int:
         """How many of these are still to be taken."""
-        return sum(
-            len(self._run.of(cell)) <= number and not (number and self._takes_long(cell)) for number, cell in planned
-        )
+        return sum(self._is_due(cell, number) for number, cell in planned)
 
     def _rate(self, cell: Cell) -> float:
         known = [sample for sample in self._run.samples if _same_path(sample.cell, cell) and sample.calls_per_s]
@@ -112,7 +115,8 @@ class Rounds:
 
     async def _one(self, cell: Cell, number: int, upstream: int, left: int) -> None:
         endpoint = self._field.endpoints[cell.gateway, cell.kind]
-        await self._field.turn(endpoint, cell.gateway, cell.era)
+        if not await self._field.turn(cell.gateway, cell.kind, cell.era):
+            return
         shape, secs = ECHO, self._options.secs
         if cell.half:
             shape, secs = Shape(rate=self._half(cell)), 2 * secs

@@ -165,7 +165,8 @@ def _missing(run: Run) -> str:
     lines = []
     for about in run.gateways.values():
         for what, why in about.not_measured.items():
-            lines.append(f"- {about.name}, {REVISIONS.get(what, what)}: {why.replace('`', chr(39))}")
+            named = " ".join(REVISIONS.get(word, word) for word in what.split())
+            lines.append(f"- {about.name}, {named}: {why.replace('`', chr(39))}")
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import signal
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -344,3 +345,27 @@ def test_the_readme_shows_full_gateways_with_the_fastest_first_and_no_bridges() 
 def test_what_was_typed_is_told_without_secrets(tmp_path: Path) -> None:
     text = as_typed(["run", "a b"], {"JWT_SECRET_KEY": "abc", "TOKEN_LOGGING": "false", "PORT": "1"})
     assert text == "JWT_SECRET_KEY=… TOKEN_LOGGING=false PORT=1 run 'a b'"
+
+
+async def test_who_does_not_wake_up_is_told_and_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.field._AWAKE_SECONDS", 0.0)
+    run = Run("a machine", "", {}, "now")
+    options = argparse.Namespace(secs=0.1, rounds=2, conc="1", era="2026", kind="http", tries=1)
+    async with running("echo") as upstream, running("echo") as other, contextlib.AsyncExitStack() as stack:
+        turns = stack.enter_context(Turns())
+
+        @contextlib.asynccontextmanager
+        async def mortal(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, Endpoint]]:
+            yield {"http": Endpoint(other.url, other.pid)}
+
+        peers = [DIRECT, dataclasses.replace(DIRECT, name="mortal", start=mortal)]
+        field = Field(run, tmp_path, Upstream(upstream.url, (), upstream.pid), ["2026"], ["http"], turns)
+        for peer in peers:
+            await field.enter(peer, stack)
+        turns.only(0)
+        other.signal(signal.SIGKILL)
+        await Rounds(field, peers, options, Store(tmp_path / "results.json")).take(upstream.pid)
+    assert [sample.cell.gateway for sample in run.samples] == ["direct", "direct"]
+    assert "after it had been stopped" in run.gateways["mortal"].not_measured["http 2026"]
