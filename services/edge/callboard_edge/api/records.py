@@ -13,12 +13,8 @@ from litestar.response import Stream
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-<<<<<<< HEAD
 from callboard.contracts.calls import Outcome, record_lines
-=======
-from callboard.contracts.calls import Outcome
 from callboard.contracts.layers import SYSTEM
->>>>>>> rights
 from callboard.contracts.problems import Problem
 from callboard.contracts.records import (
     AskCalls,
