@@ -23,7 +23,7 @@ from callboard.contracts.playbooks import Done
 from callboard.kernel.permissions import can
 from tests.authsvc.people import Office, key_of, office_with_clock, person_of
 from tests.authsvc.stack import Edge, Stack, SteppingClock, new_id, refused
-from tests.support.waiting import eventually
+from tests.support.waiting import promised
 
 
 @pytest_asyncio.fixture
@@ -120,7 +120,7 @@ async def test_the_keys_of_a_demoted_member_shrink_and_every_edge_is_told(office
 
     await office.give_role(person_of(bob), "viewer")
 
-    await eventually(lambda: set(office.changed) >= {token.key_id, key_of(bob)}, within=2)
+    await promised(lambda: set(office.changed) >= {token.key_id, key_of(bob)}, within=2)
     principal = await office.verify(token.token)
     assert can(principal, "read", "acme")
     assert not can(principal, "manage", "acme")
@@ -139,7 +139,7 @@ async def test_a_removed_member_loses_every_key_for_good(office: Office) -> None
 
     await office.remove(person_of(bob), by=key_of(ann))
 
-    await eventually(lambda: set(office.revoked) >= {direct.key_id, second.key_id}, within=2)
+    await promised(lambda: set(office.revoked) >= {direct.key_id, second.key_id}, within=2)
     await refused("auth.invalid", office.verify(direct.token))
     await refused("auth.invalid", office.verify(second.token))
     assert (await office.whose(bob.session)).principal.grants == {}
@@ -196,7 +196,7 @@ async def test_a_rotated_token_and_its_successor_both_work_for_the_overlap(stack
     assert (fresh.scopes, fresh.playbooks, fresh.client) == (old.scopes, old.playbooks, old.client)
     assert fresh.expires_at is not None
     assert (fresh.expires_at - clock.now).total_seconds() == 86_400
-    await eventually(lambda: office.changed == [old.key_id], within=2)
+    await promised(lambda: office.changed == [old.key_id], within=2)
     clock.step(seconds=59)
     assert (await office.verify(old.token)).key_id == old.key_id
     clock.step(seconds=1)
@@ -230,7 +230,7 @@ async def test_an_instance_that_starts_tells_again_of_whom_it_may_have_missed(st
 
     await stack.authsvc()
 
-    await eventually(lambda: token.key_id in office.revoked, within=5)
+    await promised(lambda: token.key_id in office.revoked, within=5)
 
 
 async def test_two_who_remove_each_other_leave_an_owner(stack: Stack, office: Office) -> None:

@@ -28,7 +28,7 @@ from callboard.platform.settings import Sensitive
 from tests.authsvc.oauth_desk import METADATA, PUBLIC, RESOURCE, Desk, claims_of, desk_of, publish, query_of
 from tests.authsvc.people import PASSWORD, key_of, person_of
 from tests.authsvc.stack import Stack, SteppingClock, new_id, refused
-from tests.support.waiting import eventually
+from tests.support.waiting import promised
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ async def test_a_code_that_is_spent_twice_at_once_gives_tokens_once_and_ends_the
     assert (await desk.refresh(client_id, good["refresh_token"])).error == "invalid_grant"
     [ended] = await desk.events("grant.revoked")
     assert ended["reason"] == "code_replayed"
-    await eventually(lambda: desk.office.revoked.count(ended["grant"]) >= 1, within=2)
+    await promised(lambda: desk.office.revoked.count(ended["grant"]) >= 1, within=2)
 
 
 async def test_a_code_is_of_no_use_to_anybody_else(desk: Desk, clock: SteppingClock) -> None:
@@ -287,10 +287,10 @@ async def test_a_member_who_goes_or_is_demoted_takes_the_grants_along(desk: Desk
     assert can(await desk.live(tokens["access_token"]), "manage", "acme", "start")
 
     await desk.office.give_role(person_of(bob), "user", by=key_of(ann))
-    await eventually(lambda: gid in desk.office.changed, within=2)
+    await promised(lambda: gid in desk.office.changed, within=2)
     demoted = await desk.live(tokens["access_token"])
     await desk.office.remove(person_of(bob), by=key_of(ann))
-    await eventually(lambda: gid in desk.office.revoked, within=2)
+    await promised(lambda: gid in desk.office.revoked, within=2)
 
     assert can(demoted, "use", "acme", "start")
     assert not can(demoted, "read", "acme", "start")
@@ -316,7 +316,7 @@ async def test_with_another_password_everything_that_clients_were_granted_ends(d
     await refused("auth.invalid", desk.live(tokens["access_token"]))
     assert (await desk.refresh(client_id, tokens["refresh_token"])).error == "invalid_grant"
     ended = {claims_of(each["access_token"])["gid"] for each in (tokens, nowhere)}
-    await eventually(lambda: ended <= set(desk.office.revoked), within=2)
+    await promised(lambda: ended <= set(desk.office.revoked), within=2)
     told = [(event["grant"], event["reason"]) for event in await desk.events("grant.revoked")]
     assert told == [(gid, "password")]
     await desk.live(others["access_token"])
@@ -389,7 +389,7 @@ async def test_grants_are_listed_and_ended_by_whose_they_are_and_by_who_manages_
     assert (await ending(key_of(bob))).seq == 0
     assert (await ending(key_of(owner), claims_of(others["access_token"])["gid"])).seq > 0
 
-    await eventually(lambda: gid in desk.office.revoked, within=2)
+    await promised(lambda: gid in desk.office.revoked, within=2)
     await refused("auth.invalid", desk.live(tokens["access_token"]))
     assert (await desk.refresh(client_id, tokens["refresh_token"])).error == "invalid_grant"
     lines = (await grants_of(desk, organisation="acme")).grants

@@ -27,7 +27,7 @@ from callboard_authsvc.people.domain import ATTEMPTS_PER_ACCOUNT
 from callboard_authsvc.settings import AuthsvcSettings
 from tests.authsvc.people import PASSWORD, Office, key_of, office_with_clock, person_of
 from tests.authsvc.stack import Edge, Stack, SteppingClock, refused, some_token
-from tests.support.waiting import eventually
+from tests.support.waiting import promised
 
 ANOTHER = "another long password"
 
@@ -117,7 +117,7 @@ async def test_signing_in_again_ends_the_session_that_the_browser_had(office: Of
 
     await refused("auth.invalid", office.whose(ann.session))
     await office.whose(opened.session)
-    await eventually(lambda: office.revoked == [key_of(ann)], within=2)
+    await promised(lambda: office.revoked == [key_of(ann)], within=2)
 
 
 async def test_a_session_that_was_planted_in_a_browser_is_nobodys_after_the_sign_in(office: Office) -> None:

@@ -90,7 +90,8 @@ class Edge:
         self._sessions = Sessions(self.bus)
         self._watching = Watching(self.bus, self._playbooks)
         self._replays = Replays(self.bus)
-        self._streams = Streams(self.bus, self._replays.alias, self._calls, self._playbooks, self._watching)
+        alias = self._replays.alias
+        self._streams = Streams(self.bus, alias, self._calls, self._playbooks, self._sessions, self._watching)
         self._resume = Resume(self.bus, self._replays, StreamHolders(), settings.silence, settings.let_go)
         deadline = settings.deadline
         self._handshake = Handshake(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 from nats.aio.subscription import Subscription
@@ -167,14 +167,23 @@ class Running:
         slot = self._slots.get(ServerKey(organisation, server))
         return None if slot is None else slot.upstream
 
-    async def watched(self, organisation: str, server: str, uris: Iterable[str]) -> None:
-        """Agents watch these resources; the owner of the server hears what becomes of them."""
+    def watched(
+        self, organisation: str, server: str, uris: Iterable[str], heard: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Agents watch these resources; the owner of the server hears what becomes of them.
+
+        `heard` is called by the owner alone, once it does. Nobody waits here: a server takes its time over it.
+        """
         slot = self._slots.get(ServerKey(organisation, server))
         if slot is not None:
             # Remembered also where nobody owns the server yet: the owner begins with it.
             slot.interest.name(uris, asyncio.get_running_loop().time())
             if slot.keeping is not None:
-                await slot.keeping.watch()
+                self._later(self._watch(slot.keeping, heard))
+
+    async def _watch(self, keeping: Keeper, heard: Callable[[], Awaitable[None]]) -> None:
+        await keeping.watch()
+        await heard()
 
     # ------------------------------------------------------------------------------------------ calls
 

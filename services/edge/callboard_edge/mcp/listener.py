@@ -26,7 +26,7 @@ class Listener:
 
     `watched`: URI -> server, the resources this agent subscribed to; `lost` are those that it may not have any more.
     `stream`: the name of a stream that can be resumed; what is told on it is numbered, and remembered by kind of list
-    and URI.
+    and URI. `read`: which reading of its session it goes by.
     """
 
     def __init__(
@@ -48,6 +48,9 @@ class Listener:
         self._updated: dict[str, None] = {}
         self._said: deque[bytes] = deque(maxlen=MAX_SAID)
         self._wake = asyncio.Event()
+        self.read = 0
+        self._doubts = 0
+        self._doubtful: dict[str, str] = {}
         self.closed = False
         self.stream = stream
         self._number = 0
@@ -77,6 +80,20 @@ class Listener:
         if self.watched.get(uri) == server:
             self._updated[uri] = None
             self._wake.set()
+        elif self._doubts:
+            self._doubtful[uri] = server
+
+    def doubt(self) -> None:
+        """Its session subscribed to others, and these are being read: until `settled`, what is updated may be one."""
+        self._doubts += 1
+
+    def settled(self) -> None:
+        """What it watches is known again."""
+        self._doubts -= 1
+        if not self._doubts:
+            doubtful, self._doubtful = self._doubtful, {}
+            for uri, server in doubtful.items():
+                self.updated(server, uri)
 
     def watch(self, subscriptions: Mapping[str, str]) -> None:
         """The session has subscribed to these, and to no others."""

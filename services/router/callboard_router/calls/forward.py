@@ -76,7 +76,7 @@ class Forwarder:
         while self._pending:
             await asyncio.sleep(SWEEP_SECONDS)
             sent = self._next
-            # Twice: what is waiting to be written may be overtaken by the first, see `Bus.serve`.
+            # Twice: what is waiting to be written may be overtaken by the first, see `Bus.settled`.
             if await self._bus.flush() and await self._bus.flush():
                 while self._oldest < sent:
                     self._oldest += 1
