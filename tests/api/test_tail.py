@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from litestar.response import Stream
+from nats.aio.msg import Msg
 
+from callboard.contracts.calls import record_lines
 from callboard.platform.bus import Bus
 from callboard.platform.settings import CommonSettings
 from callboard_edge.api import tail as tailing
+from callboard_edge.api.records import _visible_to
 from callboard_edge.api.tail import Tails
 from tests.support.backends import Bus as Reached
 from tests.support.backends import nats_server
@@ -60,12 +63,31 @@ async def test_a_stopping_edge_ends_it(bus: Bus) -> None:
 
 
 async def test_every_message_is_one_event(bus: Bus) -> None:
-    stream = pieces(Tails(bus).tail(SUBJECT, lambda message: message.subject.endswith(".start")))
+    stream = pieces(Tails(bus).tail(SUBJECT))
     await anext(stream)
-    await bus.client.publish("cb.calls.acme.other", b"0")
     await bus.client.publish("cb.calls.acme.start", b'{"a": 1}')
-    assert await anext(stream) == b'data: {"a": 1}\n\n'
+    await bus.client.publish("cb.calls.acme.other", b'{"b":\n2}')
+    events = b""
+    while events.count(b"\n\n") < 2:
+        events += await anext(stream)
+    assert events == b'data: {"a": 1}\n\ndata: {"b":\ndata: 2}\n\n'
     await stream.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+async def test_every_record_of_a_message_is_one_event(bus: Bus) -> None:
+    stream = pieces(Tails(bus).tail(SUBJECT, _visible_to(_Caller())))  # type: ignore[arg-type]  # a part of a caller
+    await anext(stream)
+    await bus.client.publish("cb.calls.acme.other", b"0\n0")
+    await bus.client.publish("cb.calls.acme.start", b'{"a": 1}\n{"a": 2}')
+    assert await anext(stream) == b'data: {"a": 1}\n\ndata: {"a": 2}\n\n'
+    await stream.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+class _Caller:
+    """May see the calls of one playbook."""
+
+    def sees(self, playbook: str) -> bool:
+        return playbook == "start"
 
 
 async def test_a_quiet_stream_says_that_it_is_alive(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,10 +101,16 @@ async def test_a_quiet_stream_says_that_it_is_alive(bus: Bus, monkeypatch: pytes
 async def test_a_slow_reader_loses_the_oldest_and_is_told(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tailing, "BACKLOG", 3)
     seen: list[bytes] = []
-    stream = pieces(Tails(bus).tail(SUBJECT, lambda message: not seen.append(message.data)))
+
+    def read(message: Msg) -> list[bytes]:
+        lines = record_lines(message.data)
+        seen.extend(lines)
+        return lines
+
+    stream = pieces(Tails(bus).tail(SUBJECT, read))
     await anext(stream)
-    for number in range(5):
-        await bus.client.publish("cb.calls.acme.start", str(number).encode())
-    await eventually(lambda: len(seen) == 5)
-    assert await anext(stream) == b": 2 dropped, the reader is too slow\n\ndata: 2\n\ndata: 3\n\ndata: 4\n\n"
+    for message in (b"0", b"1", b"2\n3\n4\n5", b"6"):
+        await bus.client.publish("cb.calls.acme.start", message)
+    await eventually(lambda: len(seen) == 7)
+    assert await anext(stream) == b": 4 dropped, the reader is too slow\n\ndata: 4\n\ndata: 5\n\ndata: 6\n\n"
     await stream.aclose()  # type: ignore[attr-defined]  # an async generator

@@ -63,6 +63,13 @@ def test_a_record_as_it_is_sent_matches_its_payload_schema(document: dict[str, A
     assert not payload_validator(document, "CallRecord").is_valid({**sent, "outcome": "splendid"})
 
 
+def test_calls_are_lines_and_events_are_not(document: dict[str, Any]) -> None:
+    messages = document["components"]["messages"]
+    kinds = [messages[name]["contentType"] for name in ("CallRecord", "PublishedEvent")]
+    assert kinds == ["application/jsonl", "application/json"]
+    assert "one per line" in messages["CallRecord"]["description"]
+
+
 def test_an_event_as_it_is_sent_matches_its_payload_schema(document: dict[str, Any]) -> None:
     event = PublishedEvent(
         organisation="acme",

@@ -90,6 +90,10 @@ async def _flushed() -> None:
     """There is no bus that could be behind."""
 
 
+def _recorded(subject: str, record: bytes) -> None:
+    """Records of calls are for nobody."""
+
+
 class Connector:
     """`async with`: connected and listed; `catalogue` is what it found, `heard` the notifications of its calls."""
 
@@ -106,7 +110,9 @@ class Connector:
         wanted = Wanted(definition=definition, revision=1)
         self._upstream = Upstream(ServerKey(ORGANISATION, SERVER), wanted, opener, time.monotonic)
         tasks = Tasks(_TaskKeys())
-        self._calls = Calls(InFlight(), self._published, _flushed, tasks, _MAX_FRAME, settings.bulkhead, "shim")
+        self._calls = Calls(
+            InFlight(), self._published, _flushed, _recorded, tasks, _MAX_FRAME, settings.bulkhead, "shim"
+        )
         self._recorder = _Recorder()
         self._keeper = Keeper(self._upstream, self._recorder, settings.poll_seconds, Interest())
         self._keeping: asyncio.Task[None] | None = None
@@ -185,7 +191,7 @@ class Connector:
         self._calls.questions.answered(AnswerHead(question["id"], head.session, head.principal), body)
 
     async def _published(self, subject: str, data: bytes) -> None:
-        """Stands where the bus is; records of calls are for nobody."""
+        """Stands where the bus is."""
         if subject in self._inboxes:
             self._inboxes[subject].put_nowait(unframe_reply(data))
 

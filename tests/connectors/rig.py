@@ -35,6 +35,7 @@ from callboard.contracts.calls import (
     ReplyHead,
     decode_record,
     frame,
+    record_lines,
     unframe_reply,
 )
 from callboard.contracts.definitions import ServerDefinition
@@ -126,6 +127,7 @@ class Rig:
         self.workers: list[Worker] = []
         self.catalogues: list[RecordCatalogue] = []
         self.records: list[CallRecord] = []
+        self.bursts: list[int] = []
         self.secrets: dict[str, str] = {}
         self.refusals: list[str] = []
         self._answers: dict[str, Answer] = {}
@@ -188,7 +190,9 @@ class Rig:
         await msg.respond(msgspec.json.encode(OpenedSecrets(values=values)))
 
     async def _on_record(self, msg: Msg) -> None:
-        self.records.append(decode_record(msg.data))
+        records = [decode_record(line) for line in record_lines(msg.data)]
+        self.records += records
+        self.bursts.append(len(records))
 
     async def append(self, server: str, event: Event) -> int:
         write = Write(f"server-{server}", (event,))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from callboard.contracts.calls import RESULT
+from callboard.platform import record_bursts
 from tests.connectors.rig import Rig
 from tests.support.upstreams.launch import running
 from tests.support.waiting import eventually
@@ -343,7 +344,10 @@ async def test_a_redirect_within_the_server_is_followed_and_any_other_named(rig:
         assert "redirects elsewhere" in refused.error["message"]
 
 
-async def test_a_worker_that_stops_finishes_its_calls_or_says_that_it_does_not_know(rig: Rig) -> None:
+async def test_a_worker_that_stops_finishes_its_calls_or_says_that_it_does_not_know(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_bursts, "BURST_SECONDS", 60)
     async with running("echo") as upstream:
         await rig.register("echo", url=upstream.url)
         room = await rig.room()
@@ -357,3 +361,17 @@ async def test_a_worker_that_stops_finishes_its_calls_or_says_that_it_does_not_k
         assert short.text == "done"
         assert long.error["data"]["code"] == "call.outcome_unknown"
         assert "stopped" in long.error["message"]
+        outcomes = [(await rig.record_of(answer)).outcome for answer in (short, long)]
+        assert (outcomes, rig.bursts) == (["ok", "unknown"], [2]), "its records do not wait for their time"
+
+
+async def test_calls_of_a_moment_leave_their_records_in_a_few_messages(rig: Rig) -> None:
+    async with running("echo") as upstream:
+        await rig.register("echo", url=upstream.url)
+        await rig.room()
+        await rig.online("echo")
+        answers = await asyncio.gather(*(rig.call("echo", "echo", {"text": str(n)}) for n in range(40)))
+        for answer in answers:
+            assert (await rig.record_of(answer)).outcome == "ok"
+        assert sum(rig.bursts) == len(rig.records) == 40
+        assert len(rig.bursts) < 20

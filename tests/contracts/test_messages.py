@@ -100,6 +100,15 @@ def test_call_records_have_the_bytes_they_always_had() -> None:
         assert calls.decode_record(line) == record
 
 
+def test_a_message_of_call_records_has_one_on_each_line_and_a_single_one_is_its_bytes() -> None:
+    records = [msgspec.structs.replace(record, tool="a\nb\r\u2028") for record in all_records()]
+    lines = [calls.encode_record(record) for record in records]
+    for message in (b"\n".join(lines), b"\n".join(lines) + b"\n"):
+        assert [calls.decode_record(line) for line in calls.record_lines(message)] == records
+    assert calls.record_lines(lines[0]) == [lines[0]]
+    assert calls.record_lines(b"") == [b""]
+
+
 def test_a_frame_gives_back_its_head_and_body() -> None:
     unframes = (calls.unframe_rpc, calls.unframe_call, calls.unframe_reply, calls.unframe_posted)
     for head, unframe in zip(all_heads(), unframes, strict=True):

@@ -13,6 +13,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
+from callboard.contracts.calls import record_lines
 from tests.support.names import fresh
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
@@ -251,7 +252,7 @@ async def _read(url: str, creds: str, inbox: str, durable: list[str], count: int
         subscription = await client.jetstream().pull_subscribe_bind(name, stream)
         found = []
         for message in await subscription.fetch(count, timeout=10):
-            found.append(json.loads(message.data))
+            found += map(json.loads, record_lines(message.data))
             await message.ack_sync()
         return found
     finally:
@@ -264,7 +265,7 @@ async def _hears_live(url: str, creds: str, inbox: str, call: Callable[[], Await
     client = await nats.connect(url, user_credentials=creds, inbox_prefix=inbox)
 
     async def note(message: Msg) -> None:
-        heard.add(json.loads(message.data)["organisation"])
+        heard.update(json.loads(line)["organisation"] for line in record_lines(message.data))
 
     try:
         for subject in ("cb.calls.>", "cb.evt.>"):

@@ -21,6 +21,7 @@ from callboard.kernel.call_ids import new_call_id
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.migrate import migrate
 from callboard_projections.app import DURABLE
+from callboard_projections.call_log import keep, pull
 from callboard_projections.call_log.domain import (
     RecordRefused,
     day_of,
@@ -29,7 +30,9 @@ from callboard_projections.call_log.domain import (
     read_record,
     row_of,
 )
+from callboard_projections.call_log.keep import CallLog
 from callboard_projections.call_log.partitions import Partitions
+from callboard_projections.call_log.pull import Delivered
 from callboard_projections.call_log.read import CallReads
 from callboard_projections.call_log.store import CallStore
 from tests.projections.stack import Log, Stack, call_record, status_of
@@ -183,7 +186,8 @@ async def test_records_are_written_once_and_acknowledged(stack: Stack) -> None:
 async def test_a_record_that_is_delivered_again_leaves_no_trace(stack: Stack) -> None:
     room = await stack.projections()
     record = call_record("c1")
-    await stack.record(record, record, call_record("c2"))
+    await stack.burst(record, record, call_record("c2"))
+    await stack.record(record)
     await calls_are(stack, ["c1", "c2"])
     jetstream = (await stack.everywhere()).jetstream()
 
@@ -199,14 +203,78 @@ async def test_a_record_that_is_delivered_again_leaves_no_trace(stack: Stack) ->
 
 async def test_what_is_no_call_record_is_counted_and_does_not_hold_up_the_others(stack: Stack) -> None:
     room = await stack.projections()
-    await stack.router.client.publish("cb.calls.acme.start", b"not a record")
-    await stack.router.client.publish("cb.calls.beta.start", encode_record(call_record("stolen")))
-    await stack.record(call_record("good"))
+    await stack.burst(b"not a record")
+    await stack.burst(call_record("stolen"), subject="cb.calls.beta.start")
+    beta = call_record("stolen too", organisation="beta")
+    await stack.burst(call_record("good"), b'{"type":"call.v1"', b"", beta, call_record("as good"))
 
-    await calls_are(stack, ["good"])
-    await eventually(lambda: room.status().figures["calls_refused"] == 2)
-    assert status_of(room, "call_log").problem == "2 messages were not call records"
+    await calls_are(stack, ["as good", "good"])
+    await eventually(lambda: room.status().figures["calls_refused"] == 5)
+    assert status_of(room, "call_log").events == 2
+    assert status_of(room, "call_log").problem == "5 lines were not call records"
     await eventually(lambda: status_of(room, "call_log").lag == 0)
+
+
+async def test_records_of_one_message_are_written_a_part_at_a_time_each_once(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keep, "ROWS", 3)
+    room = await stack.projections()
+    names = [f"c{number:02}" for number in range(20)]
+    records = [call_record(name) for name in names]
+    await stack.burst(*records[:8])
+    await stack.burst(*records[8:10])
+    await stack.burst(*records[10:])
+    await stack.burst(*records)
+
+    await calls_are(stack, names)
+    await eventually(lambda: status_of(room, "call_log").lag == 0)
+    assert status_of(room, "call_log").events == 20
+
+
+async def test_a_message_is_acknowledged_when_all_of_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keep, "ROWS", 3)
+    wrote = _Written(refuse_from=9)
+    call_log = CallLog(wrote, wrote, None, KEEP, lambda: NOW)  # type: ignore[arg-type]  # as much as it needs
+    data = b"\n".join(encode_record(call_record(f"c{number}", started_at=NOW)) for number in range(4))
+    messages = [Delivered("cb.calls.acme.start", f"ack{number}", data) for number in range(3)]
+    with pytest.raises(asyncpg.DiskFullError):
+        await call_log._write(messages)
+    assert (wrote.rows, wrote.acknowledged) == ([3, 3, 3], ["ack0", "ack1"])
+
+    wrote.refuse_from = 99
+    await call_log._write(messages[2:])
+    assert (wrote.rows[3:], wrote.acknowledged) == ([3, 1], ["ack0", "ack1", "ack2"])
+
+
+class _Written:
+    """Stands where the consumer and the table are."""
+
+    def __init__(self, refuse_from: int) -> None:
+        self.refuse_from = refuse_from
+        self.rows: list[int] = []
+        self.acknowledged: list[str] = []
+
+    async def write(self, rows: Sequence[object]) -> tuple[int, int]:
+        if sum(self.rows) >= self.refuse_from:
+            raise asyncpg.DiskFullError
+        self.rows.append(len(rows))
+        return len(rows), 0
+
+    async def done(self, message: Delivered) -> None:
+        self.acknowledged.append(message.reply)
+
+
+async def test_a_message_larger_than_what_is_asked_for_at_once_comes_alone(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "REQUEST_BYTES", 4_000)
+    names = [f"c{number:02}" for number in range(12)]
+    records = [call_record(name, tool="t" * 10_000 if name == "c05" else "t" * 100) for name in names]
+    await stack.projections()
+    await stack.record(*records)
+
+    await calls_are(stack, names)
 
 
 async def test_two_instances_share_the_records(stack: Stack) -> None:

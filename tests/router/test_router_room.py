@@ -10,13 +10,24 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import pytest
 import pytest_asyncio
 
 from callboard.contracts import subjects
-from callboard.contracts.calls import MODERN, RESULT, ReplyHead, RpcHead, frame, unframe_reply
+from callboard.contracts.calls import (
+    MODERN,
+    RESULT,
+    ReplyHead,
+    RpcHead,
+    decode_record,
+    frame,
+    record_lines,
+    unframe_reply,
+)
 from callboard.contracts.definitions import PlaybookContent, PlaybookDefinition, StoredPrompt
 from callboard.contracts.events import PlaybookPublished
 from callboard.contracts.playbooks import CatalogueChanged
+from callboard.platform import record_bursts
 from callboard.platform.bus import Bus
 from callboard.platform.settings import CommonSettings
 from callboard_router.app import Router
@@ -34,6 +45,7 @@ class Rooms:
         self.log = log
         self.edge = edge
         self.told: asyncio.Queue[CatalogueChanged] = asyncio.Queue()
+        self.stopped = False
 
     async def hear(self, message: Any) -> None:
         self.told.put_nowait(msgspec.json.decode(message.data, type=CatalogueChanged))
@@ -45,6 +57,18 @@ class Rooms:
         reply, body = unframe_reply(answer.data)
         listed = msgspec.json.decode(body).get("prompts", ()) if reply.kind == RESULT else ()
         return reply, [prompt["name"] for prompt in listed]
+
+    async def call(self, playbook: str, tool: str) -> ReplyHead:
+        now = time.time_ns() // 1000
+        head = RpcHead(f"call-{tool}", "tools/call", MODERN, "agent", "key", now // 1000 + 10_000, now)
+        params = msgspec.json.encode({"name": tool, "arguments": {}})
+        answer = await self.edge.client.request(subjects.rpc("acme", playbook), frame(head, params), timeout=10)
+        return unframe_reply(answer.data)[0]
+
+    async def stop(self) -> None:
+        if not self.stopped:
+            self.stopped = True
+            await self.router.stop()
 
     def stop_following(self) -> None:
         """As a router is that has not been told yet."""
@@ -70,7 +94,7 @@ async def rooms(tmp_path: Path, dsn: str) -> AsyncIterator[Rooms]:
             try:
                 yield running
             finally:
-                await router.stop()
+                await running.stop()
                 await edge.close()
 
 
@@ -103,3 +127,26 @@ async def test_a_place_that_the_log_has_not_reached_is_answered_from_what_there_
     await rooms.log.create("acme")
     await rooms.log.append("acme", version(1, "one"))
     assert (await rooms.prompts("p", reached=1_000_000))[1] == ["one"]
+
+
+async def test_refusals_are_recorded_together_and_none_is_left_when_the_router_stops(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_bursts, "BURST_SECONDS", 60)
+    await rooms.log.create("acme")
+    await rooms.log.append("acme", version(1, "one"))
+    await asyncio.wait_for(rooms.told.get(), 5)
+    heard: asyncio.Queue[list[bytes]] = asyncio.Queue()
+
+    async def hear(message: Any) -> None:
+        heard.put_nowait(record_lines(message.data))
+
+    await rooms.edge.listen(f"{subjects.RECORD}.>", hear)
+    await rooms.edge.flush()
+    for tool in ("a", "b"):
+        assert (await rooms.call("p", tool)).problem == "tool.unknown"
+    assert heard.empty()
+
+    await rooms.stop()
+    records = [decode_record(line) for line in await asyncio.wait_for(heard.get(), 5)]
+    assert [(record.call_id, record.outcome) for record in records] == [("call-a", "refused"), ("call-b", "refused")]

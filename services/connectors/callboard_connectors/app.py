@@ -18,6 +18,7 @@ from callboard.platform.egress import Egress, private_hosts
 from callboard.platform.event_store import EventStore
 from callboard.platform.log_follower import LogFollower
 from callboard.platform.postgres import open_pool
+from callboard.platform.record_bursts import RecordBursts
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard_connectors.adapters.lease_bucket import WRITES, LeaseBucket, worker_subject, written
 from callboard_connectors.adapters.router import BusRecorder
@@ -56,6 +57,7 @@ class ConnectorsRoom:
         self._clockwork = Clockwork("connectors", instance)
         self._guardian = Guardian()
         self._table = InFlight()
+        self._records = RecordBursts(self.bus)
         self._ready = False
         self._tasks: list[asyncio.Task[None]] = []
         self._pool: asyncpg.Pool | None = None
@@ -101,7 +103,8 @@ class ConnectorsRoom:
         max_frame = bus.max_payload - _HEAD_ROOM
         tasks = Tasks(BusTaskKeys(bus))
         publish, flush = bus.publish, bus.flush
-        calls = Calls(self._table, publish, flush, tasks, max_frame, settings.bulkhead, bus.instance)
+        record = self._records.add
+        calls = Calls(self._table, publish, flush, record, tasks, max_frame, settings.bulkhead, bus.instance)
         self._calls = calls
         return Running(bus, opener, calls, BusRecorder(bus), settings.poll_seconds, settings.allow_stdio)
 
@@ -152,7 +155,7 @@ class ConnectorsRoom:
         await self.bus.close()
 
     async def _finish_calls(self) -> None:
-        """Calls in flight get a while; what still runs then is answered "this worker stopped"."""
+        """Calls in flight get a while; what still runs then is answered "this worker stopped"; all are recorded."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._table.idle.wait(), _FINISH_SECONDS)
         tasks = [call.task for call in self._table.calls.values() if call.task is not None]
@@ -160,6 +163,7 @@ class ConnectorsRoom:
             call.end("stopping")
         if tasks:
             await asyncio.wait(tasks, timeout=0.5)
+        self._records.close()
         with contextlib.suppress(Exception):  # the bus may be gone: then there is nobody to hear it
             await self.bus.client.flush(1)
 

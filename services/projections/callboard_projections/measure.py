@@ -103,7 +103,7 @@ class Measures:
 
 
 def _refusals(refused: int) -> str:
-    return f"{refused} messages were not call records" if refused else ""
+    return f"{refused} lines were not call records" if refused else ""
 
 
 def _skipped(events: int) -> str:

@@ -24,6 +24,7 @@ from callboard.platform.bus import Bus
 from callboard.platform.event_store import EventStore
 from callboard.platform.log_follower import LogFollower
 from callboard.platform.postgres import open_pool
+from callboard.platform.record_bursts import RecordBursts
 from callboard.platform.room import Clockwork, answer_status, cancel_all
 from callboard_router.catalogue.deadlines import Limits
 from callboard_router.catalogue.drift import why_held
@@ -62,6 +63,7 @@ class Router:
         limits = Limits(int(settings.idle_seconds * 1000), int(settings.max_seconds * 1000))
         self._served = Served(self._state, settings.page_size, limits)
         self._meters = Meters()
+        self._records = RecordBursts(self.bus)
         self._rpc: RpcEntry | None = None
         self._pool: asyncpg.Pool | None = None
         self._follower: LogFollower | None = None
@@ -82,7 +84,8 @@ class Router:
         self._following = asyncio.create_task(self._follower.run())
         counters = Counters(self.bus)
         wait = self._settings.placement_wait
-        self._rpc = RpcEntry(self.bus, self._served, self._follower, self._meters, counters, wait)
+        record = self._records.add
+        self._rpc = RpcEntry(self.bus, record, self._served, self._follower, self._meters, counters, wait)
         await self._follower.caught_up.wait()
         decisions = Decisions(store, self._follower, self._state, f"router/{self.bus.instance}")
         inquiries = Inquiries(self.bus, self._settings.probe_wait)
@@ -111,6 +114,7 @@ class Router:
         """Take no more calls, finish the commands that run, disconnect."""
         if self._calls is not None:
             await self._calls.drain()  # type: ignore[no-untyped-call]
+        self._records.close()
         await self.bus.close()
         behind = self._rpc.behind if self._rpc is not None else ()
         await cancel_all(self._following, self._counting, self._timing, *behind)

@@ -13,6 +13,10 @@ from callboard.contracts import subjects
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.events import PublishedEvent
 
+_LINES: Final = {
+    "contentType": "application/jsonl",
+    "description": "One or more records, one per line (JSON Lines), of one subject; the payload is that of a line.",
+}
 _NAME: Final = "lower-case letters, digits, - and _"
 
 
@@ -44,7 +48,7 @@ def document(version: str) -> dict[str, Any]:
         "components": {
             "schemas": _plain_discriminators(schemas),
             "messages": {
-                "CallRecord": _message("One finished call", record),
+                "CallRecord": _message("Finished calls, one per line", record) | _LINES,
                 "PublishedEvent": _message("One event of the log", event),
             },
             "securitySchemes": {

@@ -232,6 +232,7 @@ class CallContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="call.v1", tag_field="type"):
     """One finished call on `cb.calls.<organisation>.<playbook>`: what ran under which version, and how.
 
+    A message holds one or more of them, one per line (see `record_lines`).
     Latencies are microseconds: `router_us` from the edge's receipt to the router's hand-over, `connector_us` from
     there until a connector took it, `upstream_us` in the connector and the upstream, `total_us` from the edge's receipt
     to the answer. `replay_of` is the call that an operator ran again with this one; such calls are no agent's.
@@ -328,3 +329,8 @@ def frames(head: ReplyHead, body: bytes, limit: int) -> Iterator[bytes]:
 
 decode_record = msgspec.json.Decoder(CallRecord).decode
 encode_record = msgspec.json.Encoder().encode
+
+
+def record_lines(data: bytes) -> list[bytes]:
+    """The records of a message of `cb.calls.*`, still encoded: one or more, one per line, as https://jsonlines.org."""
+    return data.removesuffix(b"\n").split(b"\n")

@@ -60,7 +60,7 @@ class PoisonEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One projection: `lag` is the number of events of the log it has not folded yet."""
+    """One projection: `lag` is the number of events of the log, or messages of call records, it has not folded yet."""
 
     projection: str
     lag: int

@@ -138,7 +138,7 @@ SESSION_TOLD = "cb.push.session_told"
 
 # --- for analytics consumers (JetStream) -------------------------------------------------------------
 EVENT = "cb.evt"  # cb.evt.<organisation>.<type>        stream CB_EVENTS
-RECORD = "cb.calls"  # cb.calls.<organisation>.<playbook>  stream CB_CALLS
+RECORD = "cb.calls"  # cb.calls.<organisation>.<playbook>  stream CB_CALLS, one or more records, one per line
 STREAM_EVENTS = "CB_EVENTS"
 STREAM_CALLS = "CB_CALLS"
 STREAM_REPLAY = "CB_REPLAY"  # events of open answers, in memory, for clients that come back for the rest
@@ -216,7 +216,7 @@ def event(organisation: str, event_type: str) -> str:
 
 
 def record(organisation: str, playbook: str) -> str:
-    """Public subject of a call record."""
+    """Public subject of call records; a message holds some of one organisation and playbook, one per line."""
     return f"{RECORD}.{organisation}.{playbook}"
 
 

@@ -16,6 +16,8 @@ from callboard_connectors.transports.envelope import Envelope
 Publish = Callable[[str, bytes], Awaitable[None]]
 Flush = Callable[[], Awaitable[object]]
 """Waits until the bus has taken what was published."""
+Record = Callable[[str, bytes], None]
+"""Takes a record and its subject; it leaves soon."""
 Ending = Literal["", "cancelled", "timeout", "idle", "stopping", "flooded"]
 
 KEPT_SECONDS = 30.0

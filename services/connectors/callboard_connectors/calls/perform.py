@@ -47,7 +47,7 @@ from callboard_connectors.calls.domain import (
     settle,
     stayed_idle,
 )
-from callboard_connectors.calls.in_flight import Call, Flush, InFlight, Publish
+from callboard_connectors.calls.in_flight import Call, Flush, InFlight, Publish, Record
 from callboard_connectors.calls.record import record_of, record_subject
 from callboard_connectors.calls.sign_in import to_sign_in, without_answer
 from callboard_connectors.sessions.levels import agree
@@ -71,6 +71,7 @@ class Calls:
         table: InFlight,
         publish: Publish,
         flush: Flush,
+        record: Record,
         tasks: Tasks,
         max_frame: int,
         bulkhead: int,
@@ -83,6 +84,7 @@ class Calls:
         self._held = HeldCalls(self.alias)
         self._publish = publish
         self._flush = flush
+        self._record = record
         self._tasks = tasks
         self._max_frame = max_frame
         self._bulkhead = bulkhead
@@ -142,7 +144,7 @@ class Calls:
             await self._answer(call, ended)
             head = call.head  # of a task: with the tool and version that it began with
             record = record_of(head, ended, upstream, params, self._worker, taken)
-            await self._publish(record_subject(head), encode_record(record))
+            self._record(record_subject(head), encode_record(record))
         except nats.errors.Error as error:
             log.warning("answer_not_sent", call_id=head.call_id, reason=type(error).__name__)
 

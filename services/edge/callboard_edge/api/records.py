@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ from litestar.response import Stream
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.calls import Outcome
+from callboard.contracts.calls import Outcome, record_lines
 from callboard.contracts.problems import Problem
 from callboard.contracts.records import (
     AskCalls,
@@ -117,9 +117,9 @@ async def tail_calls(tails: Tails, caller: Caller, organisation: str) -> Stream:
     return tails.tail(f"{subjects.RECORD}.{organisation}.>", _visible_to(caller), caller.by)
 
 
-def _visible_to(caller: Caller) -> Callable[[Msg], bool]:
-    def visible(message: Msg) -> bool:
-        return caller.sees(message.subject.rpartition(".")[2])
+def _visible_to(caller: Caller) -> Callable[[Msg], Sequence[bytes]]:
+    def visible(message: Msg) -> Sequence[bytes]:
+        return record_lines(message.data) if caller.sees(message.subject.rpartition(".")[2]) else ()
 
     return visible
 

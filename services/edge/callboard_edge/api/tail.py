@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from litestar.response import Stream
@@ -14,21 +14,25 @@ from callboard.platform.bus import Bus
 
 HEARTBEAT_SECONDS: Final = 10.0
 BACKLOG: Final = 1000
-"""Messages kept for a reader that is slower than the bus; beyond it the oldest are dropped, and it is told."""
+"""Events kept for a reader that is slower than the bus; beyond it the oldest are dropped, and it is told."""
 
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-def _everything(_message: Msg) -> bool:
-    return True
+Read = Callable[[Msg], Sequence[bytes]]
+"""What of a message becomes events, each with its data; nothing of one that the reader may not see."""
+
+
+def _whole(message: Msg) -> Sequence[bytes]:
+    return (message.data,)
 
 
 class _Backlog:
     """What came and was not yet read. `end` makes the stream end after it."""
 
-    def __init__(self, key_id: str, keep: Callable[[Msg], bool]) -> None:
+    def __init__(self, key_id: str, read: Read) -> None:
         self.key_id = key_id
-        self._keep = keep
+        self._read = read
         self._waiting: deque[bytes] = deque(maxlen=BACKLOG)
         self._arrived = asyncio.Event()
         self._dropped = 0
@@ -41,9 +45,10 @@ class _Backlog:
 
     async def put(self, message: Msg) -> None:
         """Callback of the subscription."""
-        if self._keep(message):
-            self._dropped += len(self._waiting) == BACKLOG
-            self._waiting.append(message.data)
+        events = self._read(message)
+        if events:
+            self._dropped += max(0, len(self._waiting) + len(events) - BACKLOG)
+            self._waiting.extend(events)
             self._arrived.set()
 
     async def next_text(self) -> bytes:
@@ -78,12 +83,12 @@ class Tails:
             if backlog.key_id == key_id:
                 backlog.end()
 
-    def tail(self, subject: str, keep: Callable[[Msg], bool] = _everything, key_id: str = "") -> Stream:
+    def tail(self, subject: str, read: Read = _whole, key_id: str = "") -> Stream:
         """A response that goes on until the reader leaves, its key ends or the edge stops; then it unsubscribes."""
-        return Stream(self._follow(subject, key_id, keep), media_type="text/event-stream", headers=_HEADERS)
+        return Stream(self._follow(subject, key_id, read), media_type="text/event-stream", headers=_HEADERS)
 
-    async def _follow(self, subject: str, key_id: str, keep: Callable[[Msg], bool]) -> AsyncIterator[bytes]:
-        backlog = _Backlog(key_id, keep)
+    async def _follow(self, subject: str, key_id: str, read: Read) -> AsyncIterator[bytes]:
+        backlog = _Backlog(key_id, read)
         self._open.add(backlog)
         subscription = await self._bus.listen(subject, backlog.put)
         try:

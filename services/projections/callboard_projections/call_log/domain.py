@@ -1,4 +1,4 @@
-"""What makes a message a call record that can be kept, and on which day it belongs. Pure."""
+"""What makes a line of a message a call record that can be kept, and on which day it belongs. Pure."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ _INT4, _INT8 = 2**31 - 1, 2**63 - 1
 
 
 class RecordRefused(Exception):
-    """The message is not a call record that can be kept; the text says why, without its content."""
+    """The line is not a call record that can be kept; the text says why, without its content."""
 
 
-def read_record(subject: str, data: bytes, now: datetime, keep: timedelta) -> CallRecord:
-    """Decode and check one message. A record must stand under its own organisation's subject."""
+def read_record(subject: str, line: bytes, now: datetime, keep: timedelta) -> CallRecord:
+    """Decode and check one line of a message. A record must stand under its own organisation's subject."""
     try:
-        record = decode_record(data)
+        record = decode_record(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise RecordRefused("it is not a call record") from None
     if not subject.startswith(f"{subjects.RECORD}.{record.organisation}."):

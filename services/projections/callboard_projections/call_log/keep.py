@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import asyncpg
 import structlog
 
+from callboard.contracts.calls import record_lines
 from callboard.platform.postgres import UNREACHABLE
 from callboard_projections.call_log.domain import RecordRefused, Row, read_record, row_of
 from callboard_projections.call_log.partitions import Partitions
@@ -19,13 +20,16 @@ from callboard_projections.relay.keep_streams import BUS_AWAY
 
 log = structlog.get_logger()
 
-BATCH = 500
+MESSAGES = 100
+"""Asked for at once; how many bytes they may be together is up to `Pull`."""
+ROWS = 150
+"""Written at once: few enough that a call that comes meanwhile does not wait long for its turn of a processor."""
 PARTITIONS_SECONDS = 600.0
 _AWAY: tuple[type[BaseException], ...] = (*UNREACHABLE, *BUS_AWAY, PullLost)
 
 
 class CallLog:
-    """One of any number of writers of the call log. `lag` is the number of records not written yet."""
+    """One of any number of writers of the call log. `lag`: messages, of one or more records, not written yet."""
 
     def __init__(
         self, pull: Pull, store: CallStore, partitions: Partitions, keep: timedelta, now: Callable[[], datetime]
@@ -58,7 +62,7 @@ class CallLog:
             await asyncio.sleep(0.25)
 
     async def measure(self) -> None:
-        """Ask how many records wait."""
+        """Ask how many messages wait."""
         self.lag = await self._pull.pending()
 
     async def _session(self) -> None:
@@ -66,20 +70,34 @@ class CallLog:
         await self._pull.attach()
         while True:
             await self._keep_partitions()
-            messages = await self._pull.batch(BATCH)
+            messages = await self._pull.batch(MESSAGES)
             self.problem = ""
             if messages:
                 await self._write(messages)
 
     async def _write(self, messages: Sequence[Delivered]) -> None:
-        rows = [row for message in messages if (row := self._row(message)) is not None]
+        """Every line is judged for itself; a message is acknowledged when all its records are written."""
+        rows: list[Row] = []
+        whole: list[Delivered] = []
+        for message in messages:
+            for line in record_lines(message.data):
+                row = self._row(message.subject, line)
+                if row is not None:
+                    rows.append(row)
+                if len(rows) >= ROWS:
+                    await self._write_rows(rows, whole)
+                    rows, whole = [], []
+            whole.append(message)
+        await self._write_rows(rows, whole)
+
+    async def _write_rows(self, rows: Sequence[Row], whole: Sequence[Delivered]) -> None:
         started = time.monotonic()
         new, refused = await self._patiently(rows)
         self.written += new
-        self.refused += len(messages) - len(rows) + refused
-        for message in messages:
+        self.refused += refused
+        for message in whole:
             await self._pull.done(message)
-        log.debug("calls_written", new=new, of=len(messages), seconds=round(time.monotonic() - started, 4))
+        log.debug("calls_written", new=new, of=len(rows), seconds=round(time.monotonic() - started, 4))
 
     async def _patiently(self, rows: Sequence[Row]) -> tuple[int, int]:
         """Write while the database comes and goes: the records are here, a redelivery would take half a minute."""
@@ -93,11 +111,12 @@ class CallLog:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
 
-    def _row(self, message: Delivered) -> Row | None:
+    def _row(self, subject: str, line: bytes) -> Row | None:
         try:
-            return row_of(read_record(message.subject, message.data, self._now(), self._keep))
+            return row_of(read_record(subject, line, self._now(), self._keep))
         except RecordRefused as refused:
-            log.warning("record_refused", subject=message.subject, reason=str(refused))
+            self.refused += 1
+            log.warning("record_refused", subject=subject, reason=str(refused))
             return None
 
     async def _keep_partitions(self) -> None:

@@ -16,9 +16,12 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from callboard.platform.bus import Bus
 
 REQUEST_SECONDS = 2.0
-GATHER_SECONDS = 0.1
+REQUEST_BYTES = 4 * 1024 * 1024
+"""What is delivered at once, and so in memory; a message that is larger by itself comes alone."""
+GATHER_SECONDS = 0.05
 _SLACK_SECONDS = 1.0
 _ENDED = {"404", "408"}
+_TOO_LARGE = "409 Message Size Exceeds MaxBytes"
 _STATUS = b"NATS/1.0 "
 
 
@@ -43,7 +46,9 @@ class Pull:
         self._stream = stream
         self._durable = durable
         self._inbox: Subscription | None = None
+        self._asked = 0
         self._wanted = 0
+        self._alone = False
         self._expires = 0.0
         self._messages: list[Delivered] = []
         self._status = ""
@@ -58,7 +63,7 @@ class Pull:
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=30.0,
-            max_ack_pending=10_000,
+            max_ack_pending=1_000,
         )
         await self._jetstream.add_consumer(self._stream, config)
         self._messages, self._status, self._wanted = [], "", 0
@@ -90,10 +95,17 @@ class Pull:
         messages, self._messages = self._messages, []
         status, self._status = self._status, ""
         if status:
-            self._wanted = 0
-            if status not in _ENDED and not messages:
-                raise PullLost(status)
+            self._ended(status, bool(messages))
         return messages
+
+    def _ended(self, status: str, any_came: bool) -> None:
+        """Nothing more comes for this request."""
+        none_fits = self._wanted == self._asked
+        self._wanted = 0
+        if status == _TOO_LARGE:
+            self._alone = none_fits
+        elif status[:3] not in _ENDED and not any_came:
+            raise PullLost(status)
 
     async def done(self, message: Delivered) -> None:
         """Acknowledge a message."""
@@ -101,7 +113,7 @@ class Pull:
 
     def _arrived(self, subject: str, reply: str, data: bytes, headers: bytes) -> None:
         if headers.startswith(_STATUS):
-            self._status = headers[len(_STATUS) :][:3].decode()
+            self._status = headers[len(_STATUS) :].partition(b"\r\n")[0].decode()
         else:
             self._messages.append(Delivered(subject, reply, data))
             self._wanted -= 1
@@ -120,8 +132,11 @@ class Pull:
 
     async def _request(self, limit: int) -> None:
         assert self._inbox is not None
-        body = msgspec.json.encode({"batch": limit, "expires": int(REQUEST_SECONDS * 1e9)})
+        request = {"batch": limit, "expires": int(REQUEST_SECONDS * 1e9), "max_bytes": REQUEST_BYTES}
+        if self._alone:
+            limit, self._alone = 1, False
+            request = {"batch": 1, "expires": request["expires"]}
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
-        await self._bus.publish(subject, body, self._inbox.subject)
-        self._wanted = limit
+        await self._bus.publish(subject, msgspec.json.encode(request), self._inbox.subject)
+        self._asked = self._wanted = limit
         self._expires = asyncio.get_running_loop().time() + REQUEST_SECONDS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -32,6 +33,7 @@ class RpcEntry:
     def __init__(
         self,
         bus: Bus,
+        record: Callable[[str, bytes], None],
         served: Served,
         follower: LogFollower,
         meters: Meters,
@@ -39,6 +41,7 @@ class RpcEntry:
         placement_wait: float,
     ) -> None:
         self._bus = bus
+        self._record_later = record
         self._served = served
         self._follower = follower
         self._meters = meters
@@ -183,7 +186,7 @@ class RpcEntry:
         self, organisation: str, playbook: str, version: int, head: RpcHead | CallHead, answer: Answer, size: int
     ) -> None:
         subject, record = refusal_record(organisation, playbook, version, head, answer, size)
-        self._bus.send(subject, record)
+        self._record_later(subject, record)
 
     def _error(self, reply: str, call_id: str, problem: Problem) -> bytes:
         body = error_body(problem, call_id)
