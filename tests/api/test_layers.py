@@ -50,6 +50,9 @@ async def test_a_layer_reaches_agents_when_its_playbooks_are_published_again(
     explained = await answered(admin, "GET", f"{start}/explain?tool=review")
     assert (explained["things"][0]["layer"], explained["outdated"]) == ("organisation", ["organisation"])
 
+    assert not (await answered(admin, "POST", f"{at}/projects/web/layer", layer=layer("x"), dry_run=True))["unused"]
+    assert (await answered(admin, "POST", f"{at}/projects/wbe/layer", layer=layer("x"), dry_run=True))["unused"]
+
     _, out, _ = await installation.cli("layer", "ls", "--org", organisation)
     assert f"{organisation}/start@1 holds another organisation" in out
     name = f"{organisation}/start"
@@ -82,8 +85,9 @@ async def test_layers_on_the_command_line(
     code, _, err = await installation.cli(*words, "-m", "x", ok=False)
     assert (code, "layer.yaml:2:" in err) == (2, True), err
     file.write_text(json.dumps(layer("web")))
-    _, out, _ = await installation.cli(*words, "-m", "for the web")
+    _, out, err = await installation.cli(*words, "-m", "for the web")
     assert "layer project web: version 1 is published" in out
+    assert "no playbook gets it: none has `project: web`" in err
     code, out, _ = await installation.cli(*words, "--dry-run", "--exit-code")
     assert (code, "version 1 has this content" in out) == (0, True)
     show = ("layer", "show", "--org", organisation, "--project", "web")

@@ -10,11 +10,14 @@ from typing import get_args
 import pytest
 
 from callboard.cli.arguments import tool_arguments
+from callboard.cli.failures import explain
 from callboard.cli.main import main
 from callboard.cli.output import Output
 from callboard.cli.parser import OUTCOMES, build_parser
-from callboard.cli.refusals import WrongUsage
+from callboard.cli.refusals import Refused, WrongUsage
+from callboard.client import Unreachable
 from callboard.contracts.calls import Outcome
+from callboard.contracts.problems import Problem
 
 SCHEMA = {
     "type": "object",
@@ -91,6 +94,39 @@ def test_wrong_usage_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixt
 
 def test_without_an_address_the_command_says_how_to_name_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "CALLBOARD_URL" in refused(capsys, 2, "status")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Problem("file.invalid", "playbook 'p' uses server 'x', which is not registered"), 2),
+        (Problem("policy.invalid", "arguments[0]: no pattern"), 2),
+        (Problem("playbook.unknown", "there is no playbook"), 1),
+        (Refused("the database is not empty"), 1),
+        (WrongUsage("there is no file x"), 2),
+        (Unreachable("http://127.0.0.1:9 does not answer"), 3),
+    ],
+    ids=str,
+)
+def test_a_file_that_cannot_be_accepted_is_exit_code_2_whoever_finds_that_out(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(error) == code
+    assert str(error) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--otlp", "127.0.0.1:4318"), "like http://127.0.0.1:4318"),
+        (("--otlp", "http://127.0.0.1:4318", "--trace-share", "1.5"), "a number from 0 to 1"),
+    ],
+)
+def test_a_collector_that_cannot_be_one_starts_nothing(
+    words: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert why in refused(capsys, 2, "up", "--data-dir", str(tmp_path / "data"), *words)
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_data_directory_that_was_never_started_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ async def test_recorded_calls_run_on_a_file_before_it_is_published(stack: Stack,
         assert (code, "name one of them" in err) == (2, True)
         write("[echo]", server="ghost")
         code, _, err = await stack.cli(*words, ok=False)
-        assert (code, "'ghost', which is not registered" in err) == (1, True), err
+        assert (code, "'ghost', which is not registered" in err) == (2, True), err
 
 
 async def test_a_result_that_is_another_one_now_is_shown_where_it_differs(stack: Stack) -> None:

@@ -278,7 +278,7 @@ async def test_a_policy_is_tried_set_explained_shown_and_removed_from_the_comman
     file = stack.directory / f"{organisation}.yaml"
     file.write_text(POLICIES.replace("8:00, end", '"8:00", end').replace("EXPECTED", "denied"))
     code, _, err = await stack.cli("policy", "set", "-f", str(file), "-m", "why", *here, ok=False)
-    assert code == 1
+    assert code == 2
     assert "when[0]: start: '8:00' is no time; write it like 08:30" in err
 
     file.write_text(POLICIES.replace("EXPECTED", "allowed"))
@@ -291,10 +291,15 @@ async def test_a_policy_is_tried_set_explained_shown_and_removed_from_the_comman
 
     async def recorded() -> bool:
         told = await stack.cli_json("policy", "test", "-f", str(file), "--days", "2", *here)
+        assert told["not_judged"] == [], "the playbook keeps arguments"
         found = [(one["tool"], one["client"], one["calls"], one["rule"]) for one in told["denied"]]
         return found == [("test_simple_text", "bot-1", 1, "policy research: when: outside of its times")]
 
     await eventually(recorded, within=15)
+    head, _, _ = POLICIES.partition("    when:")
+    file.write_text(head.replace('"please .*"', '"please .*", required: true'))
+    told = await stack.cli_json("policy", "test", "-f", str(file), "--days", "2", *here)
+    assert ["arguments" in one["rule"] for one in told["denied"]] == [True], told
     assert (await stack.cli_json("policy", "ls", *here))["policies"] == [], "trying sets nothing"
 
     file.write_text(POLICIES.replace("EXPECTED", "denied"))

@@ -196,7 +196,7 @@ async def test_an_export_that_was_changed_is_not_imported(
         file.write_text(changed)
         words = ("playbook", "import", str(file), "--org", organisation, "--name", "again", "-m", "x")
         code, _, err = await stack.cli(*words, ok=False)
-        assert (code, why in err) == (1, True), err
+        assert (code, why in err) == (2, True), err
         # The gateway looks by itself too.
         url = f"{stack.url}/api/v1/organisations/{organisation}/playbooks/again/import"
         async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {stack.admin_token}"}) as http:

@@ -1,4 +1,4 @@
-"""Which definitions of servers with a sign-in are refused, and where the fault stands."""
+"""Which definitions are refused, those of servers with a sign-in above all, and where the fault stands."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from callboard.contracts.definitions import IdentityProvider, SecretRef, ServerDefinition, UpstreamOAuth
-from callboard.kernel.definition_rules import server_faults
+from callboard.contracts.definitions import (
+    IdentityProvider,
+    PlaybookDefinition,
+    SecretRef,
+    ServerDefinition,
+    StoredPrompt,
+    UpstreamOAuth,
+)
+from callboard.kernel.definition_rules import playbook_faults, server_faults
 
 URL = "https://wiki.example/mcp"
 KEY = SecretRef(secret="key")
@@ -63,3 +70,14 @@ def test_a_sign_in_goes_with_a_url_and_sets_the_header_itself() -> None:
 )
 def test_a_header_that_means_something_else_cannot_tell_the_organisation(header: str) -> None:
     assert faults(headers={"X-Own": "1"}, tenant_header=header) == [("tenant_header",)]
+
+
+@pytest.mark.parametrize("field", ["title", "description", "instructions"])
+def test_a_text_of_a_playbook_has_no_nul_and_may_have_lines(field: str) -> None:
+    def found(text: str) -> list[tuple[str, ...]]:
+        said: dict[str, Any] = {field: text}
+        definition = PlaybookDefinition(prompts={"p": StoredPrompt(template="hi")}, **said)
+        return [fault.path for fault in playbook_faults("start", definition, ())]
+
+    assert found("one\nand\ttwo") == []
+    assert found("a\0b") == [("playbooks", "start", field)]

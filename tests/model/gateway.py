@@ -80,10 +80,11 @@ class CrashingStore(EventStore):
         meta: EventMeta,
         writes: Sequence[Write],
         within: Within | None = None,
+        at: int | None = None,
     ) -> Appended:
         if self.crash == "before":
             raise Crashed
-        answer = await super().append(organisation, command_id, request, meta, writes, within)
+        answer = await super().append(organisation, command_id, request, meta, writes, within, at)
         if self.crash == "after":
             raise Crashed
         return answer

@@ -101,8 +101,9 @@ class Forgetful(CrashingStore):
         meta: EventMeta,
         writes: Sequence[Write],
         within: Within | None = None,
+        at: int | None = None,
     ) -> Appended:
-        return await super().append(organisation, new_id(), request, meta, writes, within)
+        return await super().append(organisation, new_id(), request, meta, writes, within, at)
 
     async def seen(self, organisation: str, command_id: str, request: msgspec.Struct) -> list[Recorded] | None:
         return None

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
-from callboard.platform.bus_wire import Direct, DirectParser, Writer
+from callboard.contracts import subjects
+from callboard.platform.bus import Bus
+from callboard.platform.bus_wire import Direct, DirectReader, Writer, wire
+from callboard.platform.settings import CommonSettings
+from tests.support.backends import Bus as TrustedBus
+from tests.support.backends import nats_server
+from tests.support.waiting import eventually
 
 _STREAM = (
     b'INFO {"server_id":"x"}\r\n'
@@ -57,9 +68,24 @@ class _Client:
         self.said.append(text)
 
 
-async def _read(parser: Any, size: int) -> None:
-    for at in range(0, len(_STREAM), size):
-        await parser.parse(_STREAM[at : at + size])
+class _Behind(asyncio.Protocol):
+    """What nats-py has behind the reader: it gets whole lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.lines.append(data)
+
+
+def _reader(client: _Client) -> tuple[DirectReader, _Behind]:
+    behind = _Behind()
+    writer = Writer(_Connection())  # type: ignore[arg-type]  # as much of a client as it needs
+    return DirectReader(client, behind, writer), behind  # type: ignore[arg-type]
+
+
+def _message(said: Any) -> bool:
+    return isinstance(said, tuple)
 
 
 @pytest.mark.parametrize("direct", [False, True])
@@ -70,10 +96,22 @@ async def test_what_is_read_is_what_nats_py_reads(size: int, direct: bool) -> No
         for sid in (1, 2):
             take = Direct(lambda *message, sid=sid: ours.said.append((sid, *message)))
             ours._subs[sid] = _Subscription(take)
-    await _read(Parser(theirs), 1)
-    await _read(DirectParser(ours), size)  # type: ignore[arg-type]  # as much of a client as it needs
-    assert ours.said == theirs.said
+    parser = Parser(theirs)
+    for at in range(len(_STREAM)):
+        await parser.parse(_STREAM[at : at + 1])
+    reader, behind = _reader(ours)
+    for at in range(0, len(_STREAM), size):
+        reader.data_received(_STREAM[at : at + size])
+    parser = Parser(ours)
+    for lines in behind.lines:
+        await parser.parse(lines)
+        assert not parser.buf, "it gets whole lines only"
     assert len(theirs.said) == 10
+    if direct:  # what is for nats-py is told later, in its order
+        assert [said for said in ours.said if _message(said)] == [said for said in theirs.said if _message(said)]
+        assert [said for said in ours.said if not _message(said)] == [s for s in theirs.said if not _message(s)]
+    else:
+        assert ours.said == theirs.said
 
 
 async def test_a_message_that_cannot_be_taken_does_not_stop_the_next() -> None:
@@ -84,30 +122,44 @@ async def test_a_message_that_cannot_be_taken_does_not_stop_the_next() -> None:
         raise ValueError
 
     client._subs[1] = _Subscription(Direct(take))
-    await DirectParser(client).parse(b"MSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\n")  # type: ignore[arg-type]
+    _reader(client)[0].data_received(b"MSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\n")
     assert [data for _, _, data, _ in client.said] == [b"1", b"2"]
 
 
-async def test_what_a_lost_connection_left_half_said_is_forgotten() -> None:
-    client = _Client()
-    parser = DirectParser(client)  # type: ignore[arg-type]
-    await parser.parse(b"MSG a 1 5\r\nhe")
-    parser.reset()
-    await parser.parse(b"MSG a 1 2\r\nyo\r\n")
-    assert client.said == [(1, "a", "", b"yo", b"")]
+async def test_what_is_published_while_messages_are_taken_is_written_at_the_end_of_them() -> None:
+    client, connection = _Client(), _Connection()
+    writer = Writer(connection)  # type: ignore[arg-type]  # as much of a client as it needs
+    client._subs[1] = _Subscription(Direct(lambda *message: client.said.append(writer.put("b", message[2], ""))))
+    reader = DirectReader(client, _Behind(), writer)  # type: ignore[arg-type]
+    reader.data_received(b"MSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\nMSG a 1 1\r\n")
+    assert connection.written == [b"PUB b  1\r\n1\r\nPUB b  1\r\n2\r\n"]
+    assert client.said == [True, True]
 
 
-async def test_nothing_of_a_lost_connection_is_read_after_its_end() -> None:
-    client = _Client()
-    parser = DirectParser(client)  # type: ignore[arg-type]
+@pytest.mark.parametrize("began", [b"", b"PO"])
+async def test_a_connection_is_taken_over_in_the_middle_of_a_line(began: bytes) -> None:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        transport = TcpTransport()
+        await transport.connect(urlsplit(f"nats://127.0.0.1:{listener.getsockname()[1]}"), 65536, 3)
+        server = stack.enter_context(listener.accept()[0])
+        client = _Connected(transport)
+        client._ps.buf.extend(began)
+        wire(client)  # type: ignore[arg-type]  # as much of a client as it needs
+        server.sendall(b"PONG\r\n"[len(began) :] + b"MSG a 1 2\r\nyo\r\n")
+        assert client._transport is not None
+        assert await asyncio.wait_for(client._transport.read(100), 10) == b"PONG\r\n"
+        assert client.said == [b"yo"]
+        client._transport.close()
 
-    async def lost(text: str) -> None:
-        await asyncio.sleep(0)
-        parser.reset()
 
-    client._process_err = lost  # type: ignore[method-assign]
-    await parser.parse(b"-ERR 'Stale Connection'\r\nMSG a 1 2\r\nxx\r\n")
-    assert client.said == []
+class _Connected(_Client):
+    def __init__(self, transport: TcpTransport) -> None:
+        super().__init__()
+        self._transport: TcpTransport = transport
+        self._ps = Parser(self)
+        self._status, self._pending = Client.CONNECTED, list[bytes]()
+        self._subs[1] = _Subscription(Direct(lambda *message: self.said.append(message[2])))
 
 
 class _Connection:
@@ -168,3 +220,29 @@ async def test_a_server_that_does_not_keep_up_is_waited_for() -> None:
     await asyncio.sleep(0)
     assert connection.written == []
     assert connection._flush_queue.qsize() == 1
+
+
+async def test_a_connection_that_was_made_again_is_read_the_same_way(tmp_path: Path) -> None:
+    with nats_server(tmp_path) as server:
+        settings = CommonSettings(
+            nats_url=server.url, nats_credentials=TrustedBus(server.url, server.trust).credentials("router", tmp_path)
+        )
+        bus = Bus("router", "router-1", settings)
+        await bus.connect()
+        said: list[bytes] = []
+        hints = f"{subjects.HINT}.acme"
+        await bus.hear(hints, lambda *message: said.append(message[2]))
+        for number in range(3):
+            if number:
+                server.kill()
+                await eventually(lambda: not bus.connected)
+                server.start()
+                server.wait_ready()
+                await eventually(lambda: bus.connected)
+            await bus.flush()
+            bus.send(hints, b"%d" % number)
+            await eventually(lambda n=number: len(said) == n + 1)  # type: ignore[misc]
+            read_by = bus.client._transport._io_writer.transport.get_protocol()  # type: ignore[union-attr]
+            assert type(read_by) is DirectReader
+        assert said == [b"0", b"1", b"2"]
+        await bus.close()

@@ -497,6 +497,32 @@ async def test_what_is_recorded_of_a_call_is_kept_apart_and_shown_with_the_one_c
     assert "isError" not in str(await stack.log.rows("select * from cb.call"))
 
 
+async def test_arguments_come_with_a_page_that_asks_for_them_without_results_as_far_as_there_is_room(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callboard_projections.call_log.read.MOST_ARGUMENTS", 300)
+    long, kept = {"a": "x" * 400}, {"a": "b"}
+    contents = [CallContent(arguments=kept, result={"r": 1}), None, CallContent(arguments=long)]
+    records = [
+        call_record(call_id, started_at=at, content=content)
+        for seconds, content in enumerate(contents)
+        for call_id, at in [at_ago(seconds, seconds=10 + seconds)]
+    ]
+    assert await CallStore(log.pool, Partitions(log.pool, KEEP)).write([row_of(each) for each in records]) == (3, 0)
+    reads = CallReads(log.pool)
+
+    found = (await reads.calls(AskCalls(organisation="acme", arguments=True))).calls
+    assert [record.call_id for record in found] == [record.call_id for record in records]
+    assert [record.content for record in found] == [
+        CallContent(arguments=kept),
+        None,
+        CallContent(omitted=("arguments",)),
+    ]
+    plain = (await reads.calls(AskCalls(organisation="acme"))).calls
+    assert [record.content for record in plain] == [None] * 3
+    assert (await reads.calls(AskCalls(organisation="other", arguments=True))).calls == ()
+
+
 async def test_a_search_that_takes_too_long_is_ended_and_says_what_to_do(log: Log) -> None:
     reads = CallReads(log.pool, patience="100ms")
     question = AskCalls(organisation="acme")

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -154,6 +155,41 @@ async def test_without_the_allocator_what_was_leased_is_spent_and_then_nothing_i
         return (await tries(counters, wanted(400, counter="other"), 10))["through"] > 0
 
     await eventually(again)
+
+
+class _Allocator:
+    """A bus whose counters answer after a few turns of the loop, each question after another number of them."""
+
+    def __init__(self) -> None:
+        self.client = self
+        self.totals: Counter[str] = Counter()
+        self.asked = 0
+
+    async def request(self, subject: str, _payload: bytes, *, headers: dict[str, str], **_: Any) -> Any:
+        self.asked += 1
+        for _turn in range(self.asked % 7):
+            await asyncio.sleep(0)
+        self.totals[subject] += int(headers["Nats-Incr"])
+        return SimpleNamespace(data=b'{"val":"%d"}' % self.totals[subject])
+
+
+@pytest.mark.timeout(20)  # it hung for ever
+async def test_who_finds_a_lease_that_has_just_ended_asks_for_another() -> None:
+    counters = Counters(_Allocator())  # type: ignore[arg-type]  # as much of a bus as it needs
+    limits = [wanted(300, counter=name)[0] for name in ("a", "b", "c")]
+    told: Counter[str] = Counter()
+
+    async def caller(number: int) -> None:
+        for turn in range(20):
+            try:
+                await counters.take([limits[(number + turn) % 3], limits[(number + turn + 1) % 3]])
+                told["through"] += 1
+            except Problem as problem:
+                told[problem.code] += 1
+
+    await asyncio.gather(*(caller(number) for number in range(40)))
+    assert told.total() == 800
+    assert 430 <= told["through"] <= 450, "of 900 that the three limits have together, two for each call"
 
 
 class Agents:

@@ -104,6 +104,12 @@ def version(number: int, *prompts: str) -> PlaybookPublished:
     return PlaybookPublished(playbook="p", version=number, content=content, content_digest=f"sha256:{number}")
 
 
+async def test_every_question_is_taken_once(rooms: Rooms) -> None:
+    taken = [str(getattr(subscriber, "subject", "")) for subscriber in rooms.router.bus.broker.subscribers]
+    assert any(subjects.CANDIDATE in one for one in taken)
+    assert len(taken) == len(set(taken))
+
+
 async def test_a_change_is_told_with_its_place_in_the_log(rooms: Rooms) -> None:
     await rooms.log.create("acme")
     last = (await rooms.log.append("acme", version(1, "one"))).last_seq

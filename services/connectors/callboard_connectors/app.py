@@ -27,6 +27,7 @@ from callboard_connectors.adapters.task_keys import BusTaskKeys
 from callboard_connectors.adapters.vault import BusVault
 from callboard_connectors.calls.in_flight import InFlight
 from callboard_connectors.calls.perform import Calls
+from callboard_connectors.calls.traced import CallSpans
 from callboard_connectors.entry.asks import register_asks
 from callboard_connectors.entry.calls import CallControl
 from callboard_connectors.entry.log import Hints, RegistryFold
@@ -103,8 +104,9 @@ class ConnectorsRoom:
         max_frame = bus.max_payload - _HEAD_ROOM
         tasks = Tasks(BusTaskKeys(bus))
         publish, flush = bus.publish, bus.flush
-        record = self._records.add
-        calls = Calls(self._table, publish, flush, record, tasks, max_frame, settings.bulkhead, bus.instance)
+        record, worker = self._records.add, bus.instance
+        spans = None if bus.traces is None else CallSpans(bus.traces)
+        calls = Calls(self._table, publish, flush, record, tasks, max_frame, settings.bulkhead, worker, spans)
         self._calls = calls
         return Running(bus, opener, calls, BusRecorder(bus), settings.poll_seconds, settings.allow_stdio)
 

@@ -21,12 +21,13 @@ from callboard_edge.api.caller import Gatekeeper
 from callboard_edge.api.openapi import ContractSchemas
 from callboard_edge.api.routes import api_routes
 from callboard_edge.api.tail import Tails
+from callboard_edge.api.traced import TracedApi
 from callboard_edge.auth.access_tokens import AccessTokens
 from callboard_edge.auth.logins import Logins
 from callboard_edge.auth.signing_keys import SigningKeySet
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.entry import asks, pushes
-from callboard_edge.front import Front
+from callboard_edge.front import App, Front
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.health.routes import health_routes
 from callboard_edge.mcp.calls import Calls
@@ -44,6 +45,7 @@ from callboard_edge.mcp.sessions import Sessions
 from callboard_edge.mcp.stateless import Stateless
 from callboard_edge.mcp.stream_holders import StreamHolders
 from callboard_edge.mcp.streams import Streams
+from callboard_edge.mcp.traced import tracing
 from callboard_edge.mcp.watching import Watching
 from callboard_edge.mcp.web_socket import WebSockets
 from callboard_edge.oauth.routes import oauth_routes
@@ -75,12 +77,12 @@ class Edge:
         self._settings = settings
         self._clock = Clockwork("edge", instance)
         self.bus = Bus("edge", instance, settings)
-        self._metrics = Metrics()
+        self._metrics = Metrics(self.bus.traces)
         self._keys = SigningKeySet(self.bus)
         access_tokens = AccessTokens(self.bus, self._keys, settings.public_url)
         self._tokens = Tokens(self.bus, access_tokens, settings.token_soft, settings.token_hard)
         self._logins = Logins(self.bus, settings.token_soft)
-        self._calls = Calls(self.bus, settings.silence, settings.let_go)
+        self._calls = Calls(self.bus, settings.silence, settings.let_go, tracing(self.bus.traces))
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
         self._watching = Watching(self.bus, self._playbooks)
@@ -183,7 +185,8 @@ class Edge:
             plugins=[ContractSchemas()],
             logging_config=None,
         )
-        return Front(endpoint, management)  # type: ignore[arg-type]  # Litestar's types of ASGI are narrower
+        behind: App = management  # type: ignore[assignment]  # Litestar's types of ASGI are narrower
+        return Front(endpoint, behind if self.bus.traces is None else TracedApi(behind, self.bus.traces))
 
     def _metrics_text(self) -> bytes:
         self._metrics.in_flight.set(self._calls.in_flight)

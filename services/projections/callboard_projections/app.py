@@ -33,6 +33,7 @@ from callboard_projections.entry.queries import register_history, register_log, 
 from callboard_projections.history.fold import Folder
 from callboard_projections.history.read import Reads
 from callboard_projections.history.registry import PROJECTIONS, establish
+from callboard_projections.history.traced import FoldSpans
 from callboard_projections.measure import Measures
 from callboard_projections.poison.decide import Decisions
 from callboard_projections.rebuild.rebuild import Rebuilds
@@ -74,7 +75,9 @@ class Projections:
         keeper = self._keeper = StreamsKeeper(jetstream, self._settings.calls_max_bytes, self._settings.stream_replicas)
         await keeper.ensure_within(START_SECONDS)
         self._relay = Relay(pool, jetstream, keeper, self.bus.max_payload, lambda: self.bus.connected)
-        self._folders = tuple(Folder(pool, projection) for projection in PROJECTIONS)
+        traces = self.bus.traces
+        spans = [None if traces is None else FoldSpans(traces, projection.name) for projection in PROJECTIONS]
+        self._folders = tuple(map(Folder, [pool] * len(spans), PROJECTIONS, spans))
         call_log = self._build_call_log(pool)
         self._measures = Measures(pool, self._folders, self._relay, call_log, keeper)
         self._rebuilds = Rebuilds(pool, PROJECTIONS)
@@ -151,6 +154,8 @@ class Projections:
         if self._relay is not None:
             self._relay.wake()
         for folder in self._folders:
+            if folder.spans is not None:
+                folder.spans.hinted(message)
             folder.wake()
 
 

@@ -26,6 +26,7 @@ from callboard.platform.log_follower import LogFollower
 from callboard.platform.postgres import open_pool
 from callboard.platform.record_bursts import RecordBursts
 from callboard.platform.room import Clockwork, answer_status, cancel_all
+from callboard_router.calls.traced import RouterSpans
 from callboard_router.catalogue.deadlines import Limits
 from callboard_router.catalogue.drift import why_held
 from callboard_router.catalogue.served import Served, announcement
@@ -85,7 +86,8 @@ class Router:
         counters = Counters(self.bus)
         wait = self._settings.placement_wait
         record = self._records.add
-        self._rpc = RpcEntry(self.bus, record, self._served, self._follower, self._meters, counters, wait)
+        spans = None if self.bus.traces is None else RouterSpans(self.bus.traces)
+        self._rpc = RpcEntry(self.bus, record, self._served, self._follower, self._meters, counters, wait, spans)
         await self._follower.caught_up.wait()
         decisions = Decisions(store, self._follower, self._state, f"router/{self.bus.instance}")
         inquiries = Inquiries(self.bus, self._settings.probe_wait)

@@ -66,8 +66,10 @@ class Decisions:
             # together) each is then disturbed by the other routers only.
             async with self._turns[organisation] if attempt else nullcontext():
                 state = await self.current(organisation)
+                position = self._follower.position(organisation)
                 decided = decide(state)
-                check_quotas(state, decided)
+                # Two that each fit into the plan may be too much together, and they touch no stream in common.
+                at = position if check_quotas(state, decided) else None
                 writes = [
                     Write(stream, tuple(events), state.streams.get(stream, 0))
                     for stream, events in with_drift(state, decided).items()
@@ -76,7 +78,7 @@ class Decisions:
                 if not writes and not remember:
                     return 0
                 try:
-                    appended = await self._store.append(organisation, command_id, request, meta, writes)
+                    appended = await self._store.append(organisation, command_id, request, meta, writes, at=at)
                 except StreamMoved:
                     continue
                 await self._follower.catch_up(organisation)

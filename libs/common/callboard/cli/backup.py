@@ -19,6 +19,9 @@ from callboard.cli.target import DEFAULT_DATA_DIR, settings
 if TYPE_CHECKING:
     from callboard.platform.backup import Manifest
 
+_NO_KEY: Final = (
+    "Without the backed-up installation's key file no token is valid any more, and no secret can be opened."
+)
 _KEY: Final = "the vault's key file is not in it; keep it apart, or nobody can open the secrets"
 
 
@@ -59,7 +62,20 @@ def restore(args: Namespace, out: Output) -> int:
     except NotEmpty:
         raise Refused("the database is not empty: restore into a new one (or another --data-dir)") from None
     _told(manifest, f"restored {args.file}", out)
+    out.talk(key_to_bring(args))
     return OK
+
+
+def key_to_bring(args: Namespace) -> str:
+    """What else the first start needs; without it nothing fails at once, and no token is known any more."""
+    if settings().database_url and args.data_dir is None:
+        return f"{_NO_KEY} Name it with CALLBOARD_AUTHSVC_KEY_FILE before the first start."
+    from callboard.local.data_dir import DataDirectory
+
+    key = DataDirectory(Path(args.data_dir or DEFAULT_DATA_DIR)).vault_key
+    if key.exists():
+        return f"the vault's key is {key}: it has to be that of the installation that was backed up"
+    return f"WARNING: there is no {key}. {_NO_KEY} Put it there before the first start, which makes a new one."
 
 
 def _erasures(name: str) -> set[tuple[str, str]]:

@@ -11,7 +11,7 @@ from callboard.cli.apply import read_file
 from callboard.cli.audit import new_file
 from callboard.cli.exit_codes import OK
 from callboard.cli.output import Output
-from callboard.cli.refusals import Refused, WrongUsage
+from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect, organisation_of, reference_of
 from callboard.contracts.playbooks import ExportedPlaybook
 from callboard.kernel.playbook_export import faults_of
@@ -39,7 +39,7 @@ def bring_in(args: Namespace, out: Output) -> int:
     if faults:
         for fault in faults:
             print(f"{shown}: {fault}", file=sys.stderr)
-        raise Refused("this is not what was exported; nothing was imported")
+        raise WrongUsage("this is not what was exported; nothing was imported")
     with connect(args) as callboard:
         organisation = organisation_of(args, callboard)
         name = args.name or exported.playbook

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -19,13 +20,16 @@ from callboard.local.process import LocalServerError
 from callboard.platform.bus_identity import BusIdentityError
 from callboard.platform.settings import SettingsRefused
 
+_OF_A_FILE: Final = frozenset({"file.invalid", "policy.invalid"})
+"""What stands in a file cannot be accepted, whoever found that out."""
+
 
 def explain(error: Exception) -> int:
     """Print the reason; raises the error again when it is none of the expected ones."""
     match error:
         case Problem():
             told = [f"callboard: {error.message} ({error.code})", *_told_by(error), f"  {error.hint}"]
-            lines, code = told, exit_codes.FAILED
+            lines, code = told, exit_codes.USAGE if error.code in _OF_A_FILE else exit_codes.FAILED
         case McpError():
             lines, code = [f"callboard: {error.message} ({error.code})", *_hint(error)], exit_codes.FAILED
         case Refused() | LocalServerError() | BusIdentityError():

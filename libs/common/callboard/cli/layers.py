@@ -74,6 +74,8 @@ def publish(args: Namespace, out: Output) -> int:
         for line in change_lines(done.changes):
             out.text(f"  {line}")
         _print_outdated(done.outdated, out)
+    if done.unused:
+        out.talk(f"no playbook gets it: none has `project: {args.project}` in its definition (yet)")
     return NOT_AS_EXPECTED if args.exit_code and done.changed else OK
 
 

@@ -8,6 +8,8 @@ from callboard.cli.access import duration
 from callboard.cli.exit_codes import OK
 from callboard.cli.output import Output
 from callboard.cli.target import connect, organisation_of, reference_of
+from callboard.client import Callboard
+from callboard.contracts.problems import Problem
 
 
 def me(args: Namespace, out: Output) -> int:
@@ -141,11 +143,26 @@ def assign_playbook(args: Namespace, out: Output) -> int:
     with connect(args) as callboard:
         organisation, playbook, _ = reference_of(args.playbook, args, callboard, version=False)
         done = callboard.assign_playbook(organisation, playbook, args.project)
+        layers = _layers_of(callboard, organisation, playbook, args.project)
     if out.as_json:
         out.json(done)
     where = f"belongs to {args.project}" if args.project else "belongs to no project"
     out.talk(f"{organisation}/{playbook} {where}" if done.seq else "nothing changed")
+    if layers:
+        out.talk(layers)
     return OK
+
+
+def _layers_of(callboard: Callboard, organisation: str, playbook: str, project: str) -> str:
+    """A group is for people; which layer a playbook gets is published with it. Said where somebody may mix them up."""
+    try:
+        named = callboard.version(organisation, playbook).content.definition.project
+    except Problem as problem:
+        return f"it is not published (yet): {problem.message}" if problem.code == "playbook.unknown" else ""
+    if named == project:
+        return ""
+    says = f"`project: {named}`" if named else "no `project:`"
+    return f"its prompts and resources stay as they are: its definition has {says}, and that says which layer it gets"
 
 
 def remove_project(args: Namespace, out: Output) -> int:

@@ -60,6 +60,10 @@ def _run(commands: Commands) -> None:
     up.add_argument("--nats-credentials", metavar="DIR", help="with --nats-url: DIR/<service>.creds for each service")
     up.add_argument("--database-url", metavar="URL", help="use this Postgres instead of starting one")
     up.add_argument("--no-demo", action="store_true", help="do not make the demo organisation")
+    up.add_argument("--otlp", metavar="URL", help="send traces to this OpenTelemetry collector (OTLP over HTTP)")
+    up.add_argument(
+        "--trace-share", type=float, metavar="SHARE", help="with --otlp: which part of the calls, 0 to 1 (default: 1)"
+    )
     run = _command(commands, "run", "rooms:run", "run one service in this process")
     run.add_argument("room", choices=ROOMS)
     _command(commands, "migrate", "rooms:migrate", "bring the database of CALLBOARD_DATABASE_URL up to date")

@@ -31,7 +31,7 @@ def up(args: Namespace, out: Output) -> int:
         nats_credentials=args.nats_credentials,
         database_url=args.database_url,
         demo=not args.no_demo,
-        environ=dict(os.environ),
+        environ={**os.environ, **_collector(args.otlp, args.trace_share)},
     )
     if not 1 <= options.port <= 65536 - options.count("edge"):
         raise WrongUsage("--port is a number from 1 to 65535, and each further edge takes the next one")
@@ -67,6 +67,16 @@ def replicas_of(text: str) -> dict[str, int]:
 
 async def _furnish(order: FurnishOrder) -> Furnished:
     return await errands.send("callboard.cli.furnish", order, Furnished)
+
+
+def _collector(endpoint: str | None, share: float | None) -> dict[str, str]:
+    """The settings of every service for traces; raises `WrongUsage`."""
+    if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+        raise WrongUsage(f"--otlp {endpoint!r}: name the collector's OTLP/HTTP address, like http://127.0.0.1:4318")
+    if share is not None and not 0 <= share <= 1:
+        raise WrongUsage(f"--trace-share {share:g}: a number from 0 to 1")
+    named = {"CALLBOARD_OTLP_ENDPOINT": endpoint, "CALLBOARD_TRACE_SHARE": share}
+    return {name: str(value) for name, value in named.items() if value is not None}
 
 
 def _file(name: str | None) -> tuple[str, str] | None:

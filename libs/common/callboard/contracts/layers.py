@@ -48,7 +48,8 @@ class OutdatedPlaybook(msgspec.Struct, frozen=True, kw_only=True):
 class LayerPublishing(msgspec.Struct, frozen=True, kw_only=True, tag="layer.publish_done", tag_field="type"):
     """Answer to `PublishLayer`: its version now, or in a dry run then; `changed` false: it had this content.
 
-    `outdated`: the playbooks that stand on it and show something else until they are published again.
+    `outdated`: the playbooks that stand on it and show something else until they are published again. `unused`: it is
+    of a project that no playbook names.
     """
 
     version: int
@@ -57,6 +58,7 @@ class LayerPublishing(msgspec.Struct, frozen=True, kw_only=True, tag="layer.publ
     changes: tuple[Change, ...]
     outdated: tuple[OutdatedPlaybook, ...]
     seq: int
+    unused: bool = False
 
 
 class AskLayer(msgspec.Struct, frozen=True, kw_only=True, tag="layer?", tag_field="type"):

@@ -246,6 +246,7 @@ class AskCalls(msgspec.Struct, frozen=True, kw_only=True, tag="calls?", tag_fiel
 
     `since` (inclusive) and `until` (exclusive) bound the time of the call; without `since` it is the 24 hours before
     `until`, which without it is now. `call_id` finds one call of any time. `cursor` is where the page before ended.
+    `arguments`: with those that were kept, as far as one answer has room for them.
     """
 
     organisation: str
@@ -265,10 +266,14 @@ class AskCalls(msgspec.Struct, frozen=True, kw_only=True, tag="calls?", tag_fiel
     since: datetime | None = None
     until: datetime | None = None
     cursor: str = ""
+    arguments: bool = False
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True, tag="calls", tag_field="type"):
-    """Answer to `AskCalls`; `cursor` asks for the next page, empty at the end. Contents come with `call_id` only."""
+    """Answer to `AskCalls`; `cursor` asks for the next page, empty at the end.
+
+    Contents come with `call_id` only, and those of `arguments` without results.
+    """
 
     calls: tuple[CallRecord, ...]
     cursor: str = ""

@@ -169,6 +169,9 @@ def playbook_faults(name: str, definition: PlaybookDefinition, known_servers: Co
         yield Fault(at, f"playbook {name!r} needs at least one server, prompt or resource")
     if definition.project and not is_slug(definition.project):
         yield Fault((*at, "project"), f"project {definition.project!r}: use lower-case letters, digits, - and _")
+    for field in ("title", "description", "instructions"):
+        if "\0" in getattr(definition, field):
+            yield Fault((*at, field), f"`{field}` holds a NUL character, which not everybody who reads it can hold")
     for server, use in definition.servers.items():
         where = (*at, "servers", server)
         if server not in known_servers:

@@ -31,6 +31,15 @@ _PORT_FREE_SECONDS: Final = 3.0
 _STOP_SECONDS: Final = 3.0
 
 
+def _cores(machine: int) -> int:
+    """How many cores the server may use at once, of so many.
+
+    One carries more calls than the services of this machine can make. With more it hands each message from thread to
+    thread, and spins for the next one on a core that the services need: 48 instead of 37 us per call, on two cores.
+    """
+    return max(1, machine // 4)
+
+
 class EmbeddedNats:
     """One NATS server with all its state in `directory`: a restart has the same port, streams and revocations.
 
@@ -67,8 +76,8 @@ class EmbeddedNats:
         return Child(
             name=name,
             argv=(str(nats_server_binary()), "-c", str(self._config_path)),
-            # What it keeps longest are blocks of streams of 8 MiB each, in which the collector has nothing to look for.
-            env={"PATH": os.defpath, "GOGC": "25"},
+            # GOGC: what it keeps longest are blocks of streams, 8 MiB each, in which a collector has nothing to look for.
+            env={"PATH": os.defpath, "GOGC": "25", "GOMAXPROCS": str(_cores(os.cpu_count() or 1))},
             log_path=self.log_path,
             ready=functools.partial(asyncio.to_thread, self.is_ready),
             prepare=self._prepare,

@@ -31,8 +31,11 @@ _PASSED_ON: Final = (
     "NO_PROXY",
     "CALLBOARD_LOG_LEVEL",
     "CALLBOARD_OTLP_ENDPOINT",
+    "CALLBOARD_TRACE_SHARE",
     "CALLBOARD_PUBLIC_URL",
 )
+_COLLECTOR: Final = "OTEL_EXPORTER_OTLP_"
+"""What OpenTelemetry's exporter reads by itself: headers, certificates, compression of the collector."""
 _POOL: Final = 8
 _CONNECTIONS: Final = 100
 """Of the embedded Postgres' 120, what the rooms may take together."""
@@ -90,7 +93,7 @@ def _defaults(wiring: Wiring, room: str) -> dict[str, str]:
 def _surroundings(room: str, environ: Mapping[str, str]) -> dict[str, str]:
     kept = {name: environ[name] for name in _PASSED_ON if name in environ}
     own = f"CALLBOARD_{room.upper()}_"
-    kept |= {name: value for name, value in environ.items() if name.startswith(own)}
+    kept |= {name: value for name, value in environ.items() if name.startswith((own, _COLLECTOR))}
     # Servers that are installed beside Callboard are found by their bare names.
     kept["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environ.get("PATH", os.defpath)))
     return kept

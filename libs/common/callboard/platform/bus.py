@@ -27,6 +27,8 @@ from callboard.contracts.problems import Problem, ProblemBody
 from callboard.platform.bus_wire import Direct, Take, Writer, wire
 from callboard.platform.postgres import UNREACHABLE
 from callboard.platform.settings import CommonSettings
+from callboard.platform.traced_bus import HEADER, TracedMessages
+from callboard.platform.traces import current, open_traces
 from callboard.platform.walls import confined
 
 log = structlog.get_logger()
@@ -69,6 +71,7 @@ class Bus:
         self.room = room
         self.instance = instance
         self._settings = settings
+        self.traces = open_traces(room, instance, settings)
         self._inbox = f"{subjects.inbox(room)}.{instance}"
         self._numbers = 0
         self._flushing: set[asyncio.Task[bool]] = set()
@@ -78,7 +81,7 @@ class Bus:
             name=f"{room}/{instance}",
             apply_types=False,
             serializer=MsgSpecSerializer(),
-            middlewares=[_exceptions()],
+            middlewares=[_exceptions(), *(() if self.traces is None else (TracedMessages.of(self.traces),))],
             inbox_prefix=self._inbox,
             user_credentials=settings.nats_credentials or None,
             allow_reconnect=True,
@@ -167,7 +170,7 @@ class Bus:
     async def ask(self, subject: str, message: msgspec.Struct, answer: type[Answer], within: float = 10.0) -> Answer:
         """Request and reply; a refusal comes back as the `Problem` that the other side raised."""
         try:
-            reply = await self.client.request(subject, encode(message), timeout=within)
+            reply = await self.client.request(subject, encode(message), timeout=within, headers=self._context())
         except nats.errors.NoRespondersError:
             raise Problem("bus.unavailable", f"nobody answers {subject}", subject=subject) from None
         except (nats.errors.Error, TimeoutError) as error:
@@ -179,7 +182,17 @@ class Bus:
 
     async def tell(self, subject: str, message: msgspec.Struct) -> None:
         """Publish without an answer."""
-        await self.publish(subject, encode(message))
+        context = self._context()
+        if context is None:
+            await self.publish(subject, encode(message))
+        else:
+            await self.client.publish(subject, encode(message), headers=context)
+
+    def _context(self) -> dict[str, Any] | None:
+        """The headers of a message that belongs to something sampled."""
+        if self.traces is None or not (traceparent := current()):
+            return None
+        return {HEADER: traceparent}
 
     async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         """Publish bytes; waits only when the server does not keep up. Raises nats-py's errors."""

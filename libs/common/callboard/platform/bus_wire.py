@@ -1,20 +1,21 @@
 """The wire of the call path: messages are handed on where their bytes are read, and written without a task.
 
-nats-py keeps the connection: sign-in, pings, reconnecting, subscribing again. A subscription of its own has a queue and
-a task that waits for each message; a `Direct` one is called in place. What is published waits in nats-py's own buffer,
-so order and what happens while the server is away stay as they are; here it is only written sooner and cheaper.
+nats-py keeps the connection: sign-in, pings, reconnecting, subscribing again. Its own way of a message is a stream that
+wakes a task, and a queue with a task for each subscription; a `Direct` one is called where the socket is read. What is
+published waits in nats-py's own buffer, so order and what happens while the server is away stay as they are; here it is
+only written sooner and cheaper.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.protocol.parser import Parser
+from nats.aio.transport import TcpTransport, Transport
 
 log = structlog.get_logger()
 Take = Callable[[str, str, bytes, bytes], None]
@@ -36,84 +37,10 @@ class Direct:
         self.take = take
 
     async def func(self, message: Msg) -> None:
-        """What nats-py would call if its own parser read the message."""
+        """What nats-py would call if it read the message."""
         self.take(message.subject, message.reply, message.data, b"")
 
     __call__ = func
-
-
-class DirectParser(Parser):
-    """Reads messages itself, and leaves every other line to nats-py."""
-
-    def __init__(self, client: Client) -> None:
-        self._kept: list[bytes] = []
-        self._kept_size = 0
-        self._needed_size = 0
-        self._epoch = 0
-        super().__init__(client)
-
-    def reset(self) -> None:
-        """The connection is another one."""
-        super().reset()
-        self._kept.clear()
-        self._kept_size = self._needed_size = 0
-        self._epoch += 1
-
-    async def parse(self, data: bytes = b"") -> None:
-        """Take what has come, and keep what is not whole yet."""
-        if self._kept:
-            self._kept.append(data)
-            self._kept_size += len(data)
-            if self._kept_size < self._needed_size:
-                return
-            data = b"".join(self._kept)
-            self._kept.clear()
-        at, epoch = 0, self._epoch
-        while at < len(data):
-            line_end = data.find(_CRLF, at)
-            if line_end < 0:
-                self._keep(data[at:], 0)
-                return
-            begin = line_end + 2
-            if data.startswith((b"MSG ", b"HMSG "), at):
-                words = data[at:line_end].split()
-                end = begin + int(words[-1])
-                if end + 2 > len(data):
-                    self._keep(data[at:], end + 2 - at)
-                    return
-                await self._hand_on(words, data, begin, end)
-                begin = end + 2
-            else:
-                await super().parse(data[at:begin])
-            if epoch != self._epoch:
-                return
-            at = begin
-
-    def _keep(self, rest: bytes, needed: int) -> None:
-        self._kept.append(rest)
-        self._kept_size, self._needed_size = len(rest), needed
-
-    async def _hand_on(self, words: list[bytes], data: bytes, begin: int, end: int) -> None:
-        with_headers = words[0] == b"HMSG"
-        payload = begin + int(words[-2]) if with_headers else begin
-        reply = words[3] if len(words) == (6 if with_headers else 5) else b""
-        sid = int(words[2])
-        subscription = self.nc._subs.get(sid)
-        if subscription is None:
-            return
-        if (with_headers or reply.startswith(_OF_STREAM)) and _is_smuggled(
-            subscription.subject, reply, data[begin:payload]
-        ):
-            log.warning("message_out_of_a_stream_refused", subject=subscription.subject)
-            return
-        callback = subscription._cb
-        if type(callback) is Direct:
-            try:
-                callback.take(words[1].decode(), reply.decode(), data[payload:end], data[begin:payload])
-            except Exception:
-                log.exception("message_not_taken", subject=subscription.subject)
-            return
-        await self.nc._process_msg(sid, words[1], reply, data[payload:end], data[begin:payload])
 
 
 def _is_smuggled(heard: str, reply: bytes, headers: bytes) -> bool:
@@ -132,9 +59,10 @@ class Writer:
         self._client: Any = client
         self._loop = asyncio.get_running_loop()
         self._due = False
+        self.reading = False
 
     def put(self, subject: str, payload: bytes, reply: str) -> bool:
-        """Have it written with whatever else is published in this turn of the loop.
+        """Have it written with whatever else is published in this turn of the loop, or while one read is taken.
 
         False when nats-py has to see to it: it is reconnecting or closing, or would refuse the message, or wait.
         """
@@ -151,8 +79,15 @@ class Writer:
         client._pending_data_size += len(command)
         if not self._due:
             self._due = True
-            self._loop.call_soon(self._write)
+            if not self.reading:
+                self._loop.call_soon(self._write)
         return True
+
+    def end_of_read(self) -> None:
+        """Write what was published meanwhile: another turn of the loop would only ask the kernel once more."""
+        self.reading = False
+        if self._due:
+            self._write()
 
     def _write(self) -> None:
         self._due = False
@@ -172,10 +107,139 @@ class Writer:
             client._flush_queue.put_nowait(self._loop.create_future())
 
 
+class DirectReader(asyncio.Protocol):
+    """Reads one connection: messages of direct subscriptions are handed on, every other line goes to nats-py, whole."""
+
+    def __init__(self, client: Client, behind: asyncio.Protocol, writer: Writer) -> None:
+        self._subscriptions = client._subs
+        self._behind = behind
+        self._writer = writer
+        self._kept: list[bytes] = []
+        self._kept_size = 0
+        self._needed_size = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, and keep what is not whole yet."""
+        if self._kept:
+            self._kept.append(data)
+            self._kept_size += len(data)
+            if self._kept_size < self._needed_size:
+                return
+            data = b"".join(self._kept)
+            self._kept.clear()
+        self._writer.reading = True
+        try:
+            if others := self._hand_on_all(data):
+                self._behind.data_received(b"".join(others))
+        finally:
+            self._writer.end_of_read()
+
+    def _hand_on_all(self, data: bytes) -> list[bytes]:
+        """What of `data` is for nats-py."""
+        at, others = 0, []
+        while at < len(data):
+            line_end = data.find(_CRLF, at)
+            if line_end < 0:
+                self._keep(data[at:], 0)
+                break
+            begin = end = line_end + 2
+            if data.startswith((b"MSG ", b"HMSG "), at):
+                words = data[at:line_end].split()
+                end += int(words[-1]) + 2
+                if end > len(data):
+                    self._keep(data[at:], end - at)
+                    break
+                if self._is_taken(words, data, begin, end - 2):
+                    at = end
+                    continue
+            others.append(data[at:end])
+            at = end
+        return others
+
+    def _keep(self, rest: bytes, needed: int) -> None:
+        self._kept.append(rest)
+        self._kept_size, self._needed_size = len(rest), needed
+
+    def _is_taken(self, words: list[bytes], data: bytes, begin: int, end: int) -> bool:
+        """Whether nats-py need not see the message, because it was handed on or is for nobody."""
+        with_headers = words[0] == b"HMSG"
+        payload = begin + int(words[-2]) if with_headers else begin
+        reply = words[3] if len(words) == (6 if with_headers else 5) else b""
+        subscription = self._subscriptions.get(int(words[2]))
+        if subscription is None:
+            return True
+        if (with_headers or reply.startswith(_OF_STREAM)) and _is_smuggled(
+            subscription.subject, reply, data[begin:payload]
+        ):
+            log.warning("message_out_of_a_stream_refused", subject=subscription.subject)
+            return True
+        callback = subscription._cb
+        if type(callback) is not Direct:
+            return False
+        try:
+            callback.take(words[1].decode(), reply.decode(), data[payload:end], data[begin:payload])
+        except Exception:
+            log.exception("message_not_taken", subject=subscription.subject)
+        return True
+
+    def eof_received(self) -> bool | None:
+        """The server says no more."""
+        return self._behind.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._behind.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The server does not keep up."""
+        self._behind.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._behind.resume_writing()
+
+
+class DirectTransport(TcpTransport):
+    """What nats-py holds as its connection. Signing in reads line by line, as ever; who reads on reads directly."""
+
+    def __init__(self, client: Client, writer: Writer) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._client = client
+        self._writer = writer
+        self._read_directly: asyncio.WriteTransport | None = None
+
+    def take_over(self, other: Transport | None) -> None:
+        """Go on with a connection that nats-py has made by itself."""
+        assert type(other) is TcpTransport, "NATS is reached over TCP, not over a WebSocket"
+        self.__dict__ |= other.__dict__
+        self._begin(bytes(self._client._ps.buf))
+        self._client._ps.reset()
+
+    async def read(self, buffer_size: int) -> bytes:
+        """What nats-py has to see."""
+        assert self._io_writer is not None
+        if self._read_directly is not self._io_writer.transport:
+            self._begin()  # connected again
+        return await super().read(buffer_size)  # type: ignore[no-any-return]  # nats-py says nothing of it
+
+    def _begin(self, seen: bytes = b"") -> None:
+        """`seen`: the beginning of a line whose end has not come yet."""
+        assert self._io_writer is not None
+        transport, stream = self._io_writer.transport, cast(Any, self._io_reader)
+        reader = DirectReader(self._client, cast(asyncio.Protocol, transport.get_protocol()), self._writer)
+        unread = bytes(stream._buffer)
+        stream._buffer.clear()
+        stream._maybe_resume_transport()
+        transport.set_protocol(reader)
+        self._read_directly = transport
+        if seen or unread:
+            reader.data_received(seen + unread)
+
+
 def wire(client: Client) -> Writer:
     """Read and write for this connection from here on."""
-    parser = DirectParser(client)
-    if client._ps.buf:
-        parser._keep(bytes(client._ps.buf), 0)
-    client._ps = parser
-    return Writer(client)
+    writer = Writer(client)
+    transport = DirectTransport(client, writer)
+    transport.take_over(client._transport)
+    client._transport = transport
+    return writer

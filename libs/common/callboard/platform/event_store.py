@@ -21,6 +21,7 @@ from callboard.contracts.upcasts import CURRENT, read_event
 from callboard.kernel.ids import command_uuid, uuid7
 from callboard.platform.grouped_appends import Append, GroupedAppends, arguments
 from callboard.platform.postgres import persist, sql
+from callboard.platform.traces import current, following
 from callboard.platform.walls import across, confined
 
 _HERE = "callboard.platform"
@@ -110,25 +111,30 @@ class EventStore:
         meta: EventMeta,
         writes: Sequence[Write],
         within: Within | None = None,
+        at: int | None = None,
     ) -> Appended:
         """Append in one transaction, with `within` run in the same one (not when replayed).
 
+        `at`: the whole log of the organisation must stand there, for a decision that stands on all of it.
         Retried while the database is away: the command id makes that safe. Raises `StreamMoved`, or
         `Problem("command.reused")`.
         """
         append = _append_of(organisation, command_id, request, meta, writes)
-        if within is None:
+        if within is None and at is None:
             return _outcome(await self._grouped.submit(append))
-        answer = await persist(lambda: self._append_within(append, within))
+        answer = await persist(lambda: self._append_alone(append, within, at))
         if not answer.replayed:
             await self._appended(organisation, answer.last_seq)
         return answer
 
-    async def _append_within(self, append: Append, within: Within) -> Appended:
+    async def _append_alone(self, append: Append, within: Within | None, at: int | None) -> Appended:
         async with self.pool.acquire() as connection, connection.transaction():
             [row] = await connection.fetch(sql(_HERE, "append_many"), *arguments([append]))
             answer = _outcome(row)
-            if not answer.replayed:
+            # Until the end of the transaction nobody else appends: what was written follows `at`, or is undone.
+            if at is not None and not answer.replayed and answer.first_seq != at + 1:
+                raise StreamMoved("the log", answer.first_seq - 1)
+            if within is not None and not answer.replayed:
                 await within(connection)
             return answer
 
@@ -139,12 +145,13 @@ class EventStore:
         with confined(""):
             rows: list[asyncpg.Record] = await persist(lambda: self.pool.fetch(sql(_HERE, "append_many"), *values))
         heads = {
-            append.organisation: row["last_seq"]  # the last of each is the highest
+            append.organisation: (row["last_seq"], append.trace)  # the last of each is the highest
             for append, row in zip(appends, rows, strict=True)
             if row["outcome"] == "appended"
         }
-        for organisation, last in heads.items():
-            await self._appended(organisation, last)
+        for organisation, (last, trace) in heads.items():
+            with following(trace):  # this task serves all who wait
+                await self._appended(organisation, last)
         return rows
 
     async def seen(self, organisation: str, command_id: str, request: msgspec.Struct) -> list[Recorded] | None:
@@ -192,6 +199,7 @@ def _append_of(
             for event in write.events
         ),
         meta=_write_meta(meta).decode(),
+        trace=current(),
     )
 
 

@@ -24,7 +24,10 @@ MOST_BYTES = 8_000_000
 
 
 class Append(msgspec.Struct, frozen=True):
-    """One command as it goes to the database. `events`: (id, stream, type, schema version, payload) each."""
+    """One command as it goes to the database. `events`: (id, stream, type, schema version, payload) each.
+
+    `trace`: the traceparent of the command, where it is sampled; the database is not told.
+    """
 
     organisation: str
     command: uuid.UUID
@@ -32,6 +35,7 @@ class Append(msgspec.Struct, frozen=True):
     streams: tuple[tuple[str, int | None], ...]
     events: tuple[tuple[uuid.UUID, str, str, int, str], ...]
     meta: str
+    trace: str = ""
 
     @property
     def size(self) -> int:

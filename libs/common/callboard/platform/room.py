@@ -17,6 +17,7 @@ from typing import Protocol
 
 import structlog
 import uvloop
+from msgspec.structs import replace
 
 import callboard
 from callboard.contracts import subjects
@@ -26,6 +27,8 @@ from callboard.platform.settings import CommonSettings, SettingsRefused
 from callboard.platform.telemetry import configure_logs
 
 log = structlog.get_logger()
+_LAST_SPANS = 0.8
+"""Seconds that the last spans have to be sent when the room stops."""
 _YOUNG = 20_000
 """Containers that may have been made, beyond those that are gone, before the collector looks at the new ones."""
 
@@ -76,7 +79,8 @@ def answer_status(room: Room) -> None:
     """Every instance answers `cb.ask.status` (no queue: each one speaks for itself)."""
 
     async def status(question: AskStatus) -> InstanceStatus:
-        return room.status()
+        told, traces = room.status(), room.bus.traces
+        return told if traces is None else replace(told, figures={**told.figures, **traces.figures})
 
     register(room.bus, subjects.STATUS, status, queue="", workers=1)
 
@@ -97,7 +101,11 @@ async def _serve(room: Room) -> None:
     else:
         starting.cancel()
     log.info("stopping")
-    await asyncio.wait_for(room.stop(), 3.5)
+    try:
+        await asyncio.wait_for(room.stop(), 3.5)
+    finally:
+        if room.bus.traces is not None:
+            await room.bus.traces.close(_LAST_SPANS)
 
 
 def settle() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -27,13 +27,19 @@ class Sensitive(str):
 
 
 class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What every room needs. Times are seconds. `production` refuses settings that are for a machine of one's own."""
+    """What every room needs. Times are seconds. `production` refuses settings that are for a machine of one's own.
+
+    `otlp_endpoint`: the OpenTelemetry collector that gets traces, by HTTP (`http://127.0.0.1:4318`); empty: no traces.
+    `trace_share`: of the requests that come without a trace context of their own, which part is traced; a caller that
+    sends one has decided (https://www.w3.org/TR/trace-context/#sampled-flag).
+    """
 
     nats_url: str = "nats://127.0.0.1:4222"
     nats_credentials: str = ""
     instance: str = ""
     log_level: str = "info"
-    otlp_endpoint: str = ""
+    otlp_endpoint: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/]+\S*)?$")] = ""
+    trace_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     production: bool = False
 
 

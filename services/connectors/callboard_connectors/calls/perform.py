@@ -50,6 +50,7 @@ from callboard_connectors.calls.domain import (
 from callboard_connectors.calls.in_flight import Call, Flush, InFlight, Publish, Record
 from callboard_connectors.calls.record import record_of, record_subject
 from callboard_connectors.calls.sign_in import to_sign_in, without_answer
+from callboard_connectors.calls.traced import CallSpans
 from callboard_connectors.sessions.levels import agree
 from callboard_connectors.sessions.mirrors import Lease
 from callboard_connectors.sessions.open import problem_of
@@ -76,6 +77,7 @@ class Calls:
         max_frame: int,
         bulkhead: int,
         worker: str,
+        spans: CallSpans | None = None,
     ) -> None:
         self.table = table
         # What clients see of this worker: a name that tells nothing of the machine.
@@ -89,6 +91,7 @@ class Calls:
         self._max_frame = max_frame
         self._bulkhead = bulkhead
         self._worker = worker
+        self._spans = spans
 
     @property
     def questions(self) -> Questions:
@@ -115,6 +118,7 @@ class Calls:
             call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params, retry=going_on))
 
     async def _perform(self, upstream: Upstream, call: Call, params: bytes, *, retry: bool = False) -> None:
+        span = None if self._spans is None else self._spans.taken(call)
         head = call.head
         call.running = True
         taken = time.time_ns() // 1000
@@ -145,6 +149,8 @@ class Calls:
             head = call.head  # of a task: with the tool and version that it began with
             record = record_of(head, ended, upstream, params, self._worker, taken)
             self._record(record_subject(head), encode_record(record))
+            if span is not None and self._spans is not None:
+                self._spans.ended(span, head, ended, upstream, taken)
         except nats.errors.Error as error:
             log.warning("answer_not_sent", call_id=head.call_id, reason=type(error).__name__)
 

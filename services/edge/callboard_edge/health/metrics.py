@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from callboard.platform.traces import Traces
+
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -48,13 +50,30 @@ class Requests(Collector):
         yield histogram
 
 
+class Spans(Collector):
+    """What became of the spans of this process."""
+
+    def __init__(self, traces: Traces) -> None:
+        self._traces = traces
+
+    def collect(self) -> Iterator[Metric]:
+        """The two counts as they are now."""
+        words = "Spans that a collector took, and those that were dropped because none did"
+        counter = CounterMetricFamily("callboard_spans_total", words, labels=("outcome",))
+        counter.add_metric(("exported",), self._traces.exported)
+        counter.add_metric(("dropped",), self._traces.dropped)
+        yield counter
+
+
 class Metrics:
     """What the edge counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, traces: Traces | None = None) -> None:
         self._registry = CollectorRegistry()
         self._requests = Requests()
         self._registry.register(self._requests)
+        if traces is not None:
+            self._registry.register(Spans(traces))
         self._unexpected = Counter(
             "callboard_unexpected_total", "Requests that failed unexpectedly", registry=self._registry
         )

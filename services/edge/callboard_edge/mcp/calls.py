@@ -12,8 +12,9 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import nats.errors
 import structlog
@@ -40,6 +41,8 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.call_ids import new_call_id
 from callboard.platform.bus import Bus, encode
 from callboard.platform.bus_wire import NO_RESPONDERS
+from callboard.platform.telemetry import new_traceparent
+from callboard.platform.traces import is_sampled
 from callboard_edge.mcp.answers import problem_object
 
 log = structlog.get_logger()
@@ -108,12 +111,24 @@ class Call:
         error = problem_object(problem, self.head.call_id)
         self.put(ReplyHead(self.head.call_id, ERROR, problem.code), error)
 
+    def over(self) -> None:
+        """Nobody waits for it any more; for calls that are traced."""
+
+
+class Tracing(NamedTuple):
+    """What a sampled call is made with, and the traceparent of a request that has none."""
+
+    make: Callable[[bytes, int, RpcHead, str, str, float, float | None], Call]
+    begin: Callable[[], str]
+
 
 class Calls:
     """All calls in flight at this edge."""
 
-    def __init__(self, bus: Bus, silence: float, let_go: float = 0.0) -> None:
+    def __init__(self, bus: Bus, silence: float, let_go: float = 0.0, tracing: Tracing | None = None) -> None:
         self._bus = bus
+        self._tracing = tracing
+        self.new_traceparent = new_traceparent if tracing is None else tracing.begin
         self._silence = silence
         self._let_go = min(let_go or PING_AFTER, PING_AFTER)
         self._prefix = bus.new_inbox()
@@ -157,7 +172,12 @@ class Calls:
         `expires`: when the token of whoever asked does, in epoch seconds; the call does not outlive it.
         """
         key = next(self._keys)
-        call = self._calls[key] = Call(key, head, organisation, playbook, time.monotonic(), expires)
+        if self._tracing is not None and is_sampled(head.traceparent):
+            call = self._tracing.make(params, key, head, organisation, playbook, time.monotonic(), expires)
+            head = call.head
+        else:
+            call = Call(key, head, organisation, playbook, time.monotonic(), expires)
+        self._calls[key] = call
         try:
             await self._bus.publish(subjects.rpc(organisation, playbook), frame(head, params), f"{self._prefix}.{key}")
         except (nats.errors.Error, OSError) as error:
@@ -167,7 +187,9 @@ class Calls:
 
     def forget(self, call: Call) -> None:
         """Nobody waits for this call any more."""
-        self._calls.pop(call.key, None)
+        found = self._calls.pop(call.key, None)
+        if self._tracing is not None and found is not None:
+            found.over()
 
     def end_all(self) -> None:
         """This instance stops: whoever still waits learns that the outcome will not be known here."""

@@ -32,7 +32,7 @@ from callboard_edge.mcp.answers import (
     upgrade_refusal,
 )
 from callboard_edge.mcp.challenges import PREFLIGHT, Challenges, readable
-from callboard_edge.mcp.envelope import Refused, parse, read_params
+from callboard_edge.mcp.envelope import Refused, carry_on, parse, read_params
 from callboard_edge.mcp.gate import BY_TOKEN, Gate, Place, not_opened, other_door_of, place_by_token, place_of
 from callboard_edge.mcp.handshake import Handshake
 from callboard_edge.mcp.http_sse import HttpSse
@@ -228,7 +228,10 @@ class McpEndpoint:
         body = await self._received(headers, receive)
         message = parse(body)
         params = read_params(message)
-        if not is_modern(headers.get(b"mcp-protocol-version"), params):
+        modern = is_modern(headers.get(b"mcp-protocol-version"), params)
+        if b"traceparent" in headers and (params.meta or not modern):
+            carry_on(params, headers[b"traceparent"])
+        if not modern:
             await self._handshake.post(place, principal, message, params, headers, receive, send)
             return
         try:

@@ -145,3 +145,11 @@ def read_params(message: Message) -> Params:
         return _params(message.params)
     except msgspec.ValidationError:
         raise Refused(-32602, "`params._meta` must be an object", message.raw_id) from None
+
+
+def carry_on(params: Params, traceparent: bytes) -> None:
+    """The trace of the HTTP request, for a message that names none itself: `_meta` says whose work it is (SEP-414)."""
+    if isinstance(params.meta, Meta):
+        params.meta.traceparent = params.meta.traceparent or traceparent.decode("latin-1")
+    else:
+        params.meta = Meta(traceparent=traceparent.decode("latin-1"))

@@ -13,7 +13,7 @@ from callboard.contracts.calls import HANDSHAKE_VERSIONS, LEGACY, AnswerHead, Rp
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
 from callboard.kernel.names import is_restricted
-from callboard.platform.telemetry import is_traceparent, new_traceparent
+from callboard.platform.telemetry import is_traceparent
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.mcp.address import address
 from callboard_edge.mcp.answers import (
@@ -225,7 +225,7 @@ class Handshake:
             message.raw_id.decode(),
             session.id,
             place.version,
-            parent if is_traceparent(parent) else new_traceparent(),
+            parent if is_traceparent(parent) else self._calls.new_traceparent(),
             bytes(session.capabilities),
             bytes(session.client_info),
             session.log_level,

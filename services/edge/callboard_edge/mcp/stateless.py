@@ -11,7 +11,7 @@ from callboard.contracts.access import Principal
 from callboard.contracts.calls import MODERN, RpcHead
 from callboard.contracts.playbooks import Opened
 from callboard.contracts.problems import Problem
-from callboard.platform.telemetry import is_traceparent, new_traceparent
+from callboard.platform.telemetry import is_traceparent
 from callboard_edge.health.metrics import Metrics
 from callboard_edge.mcp.address import address
 from callboard_edge.mcp.answers import (
@@ -128,7 +128,7 @@ class Stateless:
             message.raw_id.decode(),
             "",
             place.version,
-            parent if isinstance(parent, str) and is_traceparent(parent) else new_traceparent(),
+            parent if isinstance(parent, str) and is_traceparent(parent) else self._calls.new_traceparent(),
             bytes(meta.client_capabilities),
             bytes(meta.client_info),
             meta.log_level if isinstance(meta.log_level, str) else "",

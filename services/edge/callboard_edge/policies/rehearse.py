@@ -5,9 +5,9 @@ The router decides (`cb.ask.router.test_policies`), by the code that decides abo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -32,16 +32,17 @@ from callboard.platform.bus import Bus
 from callboard_edge.api.names import Names
 
 _PAGE: Final = 500
+_BYTES: Final = 400_000
+"""Of the arguments in one question: it has to fit into a message of the bus, also of one with the usual limit."""
 MAX_CALLS: Final = 20_000
 MAX_DAYS: Final = 90.0
 _SECONDS: Final = 60.0
 NOT_JUDGED: Final = {
-    "arguments": "rules about arguments",
     "limits": "limits",
     "prompts": "prompts (of the records only calls of tools are looked at)",
     "resources": "resources (of the records only calls of tools are looked at)",
 }
-"""What of a policy recorded calls are not held against."""
+"""What of a policy recorded calls are not held against; rules about arguments where these were kept."""
 
 
 class Bearer(NamedTuple):
@@ -89,7 +90,7 @@ class Askers:
         return bearer
 
     async def recorded(self, records: list[CallRecord]) -> list[Attempt]:
-        """Recorded calls, without their arguments: the records of many have none (`NOT_JUDGED` says so)."""
+        """Recorded calls, with their arguments where these were kept."""
         bearers = await self._known() if records else {}
         return [
             Attempt(
@@ -98,6 +99,7 @@ class Askers:
                 client=record.client,
                 key=record.principal,
                 member=bearers.get(record.principal, _NOBODY).member,
+                arguments=kept_arguments(record),
                 at=record.started_at,
                 oauth_client=bearers.get(record.principal, _NOBODY).oauth_client,
             )
@@ -124,6 +126,14 @@ class Askers:
         return self._members
 
 
+def kept_arguments(record: CallRecord) -> dict[str, Any] | None:
+    """All that were sent; None where they were not kept, or not as they were sent."""
+    content = record.content
+    if content is None or any(path.startswith("/arguments") for path in content.redacted):
+        return None
+    return content.arguments if isinstance(content.arguments, dict) else None
+
+
 async def rehearse(bus: Bus, names: Names, organisation: str, wish: PolicyRehearsal) -> PolicyRehearsed:
     """Raises `policy.invalid`, as setting them would."""
     if not 0 <= wish.days <= MAX_DAYS:
@@ -136,8 +146,9 @@ async def rehearse(bus: Bus, names: Names, organisation: str, wish: PolicyRehear
         for one, tried in zip(wish.expect, expected, strict=True)
         if tried.then != one.allowed
     )
-    records, complete = await _recorded(bus, organisation, wish.days) if wish.days else ([], True)
-    tried = await _tried(bus, organisation, wish, await askers.recorded(records))
+    records, complete = await _recorded(bus, organisation, wish) if wish.days else ([], True)
+    made = await askers.recorded(records)
+    tried = await _tried(bus, organisation, wish, made)
     denied = _denied(zip(records, tried, strict=True))
     return PolicyRehearsed(
         as_expected=not surprises,
@@ -145,36 +156,56 @@ async def rehearse(bus: Bus, names: Names, organisation: str, wish: PolicyRehear
         denied=denied,
         calls=len(records),
         complete=complete,
-        not_judged=_not_judged(wish) if wish.days else (),
+        not_judged=tuple(_not_judged(wish, made)) if wish.days else (),
     )
 
 
-def _not_judged(wish: PolicyRehearsal) -> tuple[str, ...]:
-    """What these policies say that no recorded call is held against."""
-    return tuple(what for field, what in NOT_JUDGED.items() if any(getattr(p, field) for p in wish.policies.values()))
+def _not_judged(wish: PolicyRehearsal, made: Sequence[Attempt]) -> Iterator[str]:
+    """What these policies say that no recorded call is held against, or some are not."""
+    unknown = sum(one.arguments is None for one in made)
+    if unknown and _ask_arguments(wish):
+        yield f"rules about arguments (of {unknown} of {len(made)} calls these were not kept, or not whole)"
+    for field, what in NOT_JUDGED.items():
+        if any(getattr(policy, field) for policy in wish.policies.values()):
+            yield what
+
+
+def _ask_arguments(wish: PolicyRehearsal) -> bool:
+    return any(policy.arguments for policy in wish.policies.values())
 
 
 async def _tried(bus: Bus, organisation: str, wish: PolicyRehearsal, attempts: list[Attempt]) -> list[Tried]:
     found: list[Tried] = []
-    # Without attempts too, so that faults of the policies are told.
-    for start in range(0, max(len(attempts), 1), _PAGE):
+    for some in _pages(attempts):
         question = AskPolicyTest(
-            organisation=organisation,
-            policies=wish.policies,
-            attempts=tuple(attempts[start : start + _PAGE]),
-            only=wish.only,
+            organisation=organisation, policies=wish.policies, attempts=tuple(some), only=wish.only
         )
         answer = await bus.ask(policy_subjects.TEST_POLICIES, question, PolicyTested, within=_SECONDS)
         found += answer.tried
     return found
 
 
-async def _recorded(bus: Bus, organisation: str, days: float) -> tuple[list[CallRecord], bool]:
+def _pages(attempts: Sequence[Attempt]) -> Iterator[Sequence[Attempt]]:
+    """As many at once as a message takes; one page without any, so that faults of the policies are told."""
+    page, size = list[Attempt](), 0
+    for attempt in attempts:
+        length = 0 if attempt.arguments is None else len(msgspec.json.encode(attempt.arguments))
+        if page and (len(page) == _PAGE or size + length > _BYTES):
+            yield page
+            page, size = [], 0
+        page.append(attempt)
+        size += length
+    yield page
+
+
+async def _recorded(bus: Bus, organisation: str, wish: PolicyRehearsal) -> tuple[list[CallRecord], bool]:
     """Calls of tools that were sent, newest first, and whether these are all."""
-    since, cursor = datetime.now(UTC) - timedelta(days=days), ""
+    since, cursor = datetime.now(UTC) - timedelta(days=wish.days), ""
+    arguments = _ask_arguments(wish)
+    limit = _PAGE // 10 if arguments else _PAGE
     found: list[CallRecord] = []
     while True:
-        question = AskCalls(organisation=organisation, since=since, limit=_PAGE, cursor=cursor)
+        question = AskCalls(organisation=organisation, since=since, limit=limit, cursor=cursor, arguments=arguments)
         page = await bus.ask(subjects.CALLS_ASKED, question, Calls, within=_SECONDS)
         found += [one for one in page.calls if one.method == "tools/call" and one.outcome != "refused"]
         cursor = page.cursor

@@ -18,6 +18,8 @@ from callboard_projections.call_log.domain import cursor_after, position_of
 _HERE = "callboard_projections"
 _content = msgspec.json.Decoder(CallContent).decode
 MOST_CALLS = 1000
+MOST_ARGUMENTS = 400_000
+"""Bytes of arguments in one answer: it has to fit into a message of the bus, also of one with the usual limit."""
 DAY = timedelta(hours=24)
 _INT4, _INT8 = 2**31 - 1, 2**63 - 1
 
@@ -43,7 +45,21 @@ class CallReads:
                 "calls.too_many", "the search took too long: give it a shorter time or more filters"
             ) from None
         found = tuple(record_of(row) for row in rows)
+        if question.arguments and found:
+            found = await self._with_arguments(question.organisation, found)
         return Calls(calls=found, cursor=cursor_after(found[-1]) if len(found) == limit else "")
+
+    async def _with_arguments(self, organisation: str, found: tuple[CallRecord, ...]) -> tuple[CallRecord, ...]:
+        """What is over `MOST_ARGUMENTS` is left out, as what was too long to be kept is."""
+        times = [record.started_at for record in found]
+        values = (organisation, min(times), max(times), [record.call_id for record in found])
+        rows = await persist(lambda: self._pool.fetch(sql(_HERE, "ask_contents"), *values))
+        kept, room = dict[str, CallContent](), MOST_ARGUMENTS
+        for row in rows:
+            content = msgspec.structs.replace(_content(row["content"]), result=None)
+            room -= len(msgspec.json.encode(content))
+            kept[row["call_id"]] = content if room >= 0 else CallContent(omitted=("arguments",))
+        return tuple(msgspec.structs.replace(record, content=kept.get(record.call_id)) for record in found)
 
     async def recent_clients(self, organisation: str, playbook: str, minutes: int) -> RecentClients:
         """Who called anything of a playbook in the last `minutes` (at most a day's), by version."""

@@ -8,6 +8,7 @@ the head of the organisation's log, which is gapless.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import NamedTuple
 
 import asyncpg
@@ -18,6 +19,7 @@ from callboard.platform.event_store import Connection, recorded_of
 from callboard.platform.postgres import UNREACHABLE, sql
 from callboard.platform.walls import across
 from callboard_projections.history.projection import PACKAGE, Projection
+from callboard_projections.history.traced import FoldSpans
 from callboard_projections.poison.record import record
 
 log = structlog.get_logger()
@@ -120,9 +122,10 @@ class _Stuck(NamedTuple):
 class Folder:
     """Keeps the live tables of one projection up with the log; `catch_up` does so at once, for a reader."""
 
-    def __init__(self, pool: asyncpg.Pool, projection: Projection) -> None:
+    def __init__(self, pool: asyncpg.Pool, projection: Projection, spans: FoldSpans | None = None) -> None:
         self._pool = across(pool)  # read models are the keeper's; who reads them is confined, who folds them is not
         self.projection = projection
+        self.spans = spans
         self._locks: dict[str, asyncio.Lock] = {}
         self._stuck: dict[str, _Stuck] = {}
         self._foreign = False
@@ -157,7 +160,7 @@ class Folder:
         if row is None:
             return None
         if row["at"] < row["head"]:
-            await self._fold_to(organisation, row["head"])
+            await self._fold_to(organisation, row["at"], row["head"])
         head: int = row["head"]
         return head
 
@@ -169,7 +172,7 @@ class Folder:
             if behind.get(organisation, stuck.seq) >= stuck.seq:
                 del self._stuck[organisation]  # another instance got past it
         for row in rows:
-            await self._fold_to(row["organisation"], row["head"])
+            await self._fold_to(row["organisation"], row["at"], row["head"])
 
     async def run(self) -> None:
         """Fold until cancelled."""
@@ -187,13 +190,16 @@ class Folder:
                 pass
             self._wake.clear()
 
-    async def _fold_to(self, organisation: str, head: int) -> None:
+    async def _fold_to(self, organisation: str, after: int, head: int) -> None:
         async with self._locks.setdefault(organisation, asyncio.Lock()):
             stuck = self._stuck.get(organisation)
             if stuck is not None and asyncio.get_running_loop().time() < stuck.again_at:
                 return
+            began = time.time_ns()
             try:
-                await self._fold_until(organisation, head)
+                reached = await self._fold_until(organisation, head)
+                if self.spans is not None:
+                    self.spans.folded(organisation, after, reached, began)
                 self._stuck.pop(organisation, None)
                 self._foreign = False
             except FoldRefused as refused:
@@ -201,8 +207,11 @@ class Folder:
             except OtherLayout:
                 self._foreign = True
 
-    async def _fold_until(self, organisation: str, head: int) -> None:
-        """Fold up to `head`. A batch that is refused is tried in halves, so that all before the culprit is folded."""
+    async def _fold_until(self, organisation: str, head: int) -> int:
+        """Fold up to `head`; returns how far that is.
+
+        A batch that is refused is tried in halves, so that all before the culprit is folded.
+        """
         limit, at = BATCH, -1
         while at < head:
             try:
@@ -218,6 +227,7 @@ class Folder:
                     reached = await self._pool.fetchrow(sql(PACKAGE, "position"), self.projection.name, organisation)
                     raise FoldRefused(organisation, (reached["at"] if reached else 0) + 1, error) from error
                 limit //= 2
+        return at
 
     async def _live_suffix(self, connection: Connection) -> int:
         live = await connection.fetchrow(sql(PACKAGE, "hold_live"), self.projection.name)

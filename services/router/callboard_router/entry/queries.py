@@ -24,8 +24,6 @@ def register_queries(bus: Bus, previews: Previews, usages: Usages, candidates: C
     async def candidate(question: OfferCandidate) -> CandidateOffered:
         return await candidates.offer(question)
 
-    register(bus, subjects.CANDIDATE, candidate, queue="", workers=2)  # no queue: every router has to know it
-
     async def usage(question: AskUsage) -> Usage:
         return await usages.usage(question)
 

@@ -18,6 +18,7 @@ from callboard_router.calls.among import resolve_among
 from callboard_router.calls.forward import Forwarder
 from callboard_router.calls.refuse import error_body, refusal_record
 from callboard_router.calls.resolve import Answer, Target, resolve, unknown_task
+from callboard_router.calls.traced import RouterSpans
 from callboard_router.catalogue.compiled import CompiledPlaybook
 from callboard_router.catalogue.served import Served
 from callboard_router.policies.counters import Counters, Wanted, limited
@@ -39,6 +40,7 @@ class RpcEntry:
         meters: Meters,
         counters: Counters,
         placement_wait: float,
+        spans: RouterSpans | None = None,
     ) -> None:
         self._bus = bus
         self._record_later = record
@@ -46,12 +48,15 @@ class RpcEntry:
         self._follower = follower
         self._meters = meters
         self._counters = counters
+        self._spans = spans
         self.forwarder = Forwarder(bus, placement_wait, self.refuse_call)
         self.behind: set[asyncio.Task[None]] = set()
 
     def handle(self, subject: str, reply: str, data: bytes, _: bytes) -> None:
         """One message; whatever goes wrong, the caller gets an answer."""
         head, params = unframe_rpc(data)
+        if self._spans is not None:
+            head = self._spans.taken(head)
         _cb, _rpc, organisation, name = subject.split(".", 3)
         if head.reached > self._follower.position(organisation):
             # Another router was quicker, and its agents know. Those of other organisations do not wait for this.
@@ -81,6 +86,8 @@ class RpcEntry:
             playbook = self._found(organisation, name, head, params)
             if isinstance(playbook, bytes):
                 self._reply(reply, ReplyHead(head.call_id, RESULT), playbook)
+                if self._spans is not None:
+                    self._spans.ended(head, organisation, None, "")
                 return
             self._resolved(reply, head, params, organisation, playbook)
         except Exception as error:
@@ -96,6 +103,9 @@ class RpcEntry:
         playbook: CompiledPlaybook | None,
         error: Exception,
     ) -> None:
+        if self._spans is not None:
+            code = error.code if isinstance(error, Problem) else "internal.unexpected"
+            self._spans.ended(head, organisation, playbook, code)
         if not isinstance(error, Problem):
             log.error("rpc_failed", method=head.method, call_id=head.call_id, exc_info=error)
             self._error(reply, head.call_id, Problem("internal.unexpected", "the request failed inside"))
@@ -156,6 +166,8 @@ class RpcEntry:
             self._reply(reply, ReplyHead(head.call_id, RESULT, "", playbook.version), outcome.result)
             if outcome.refused:
                 self._record(organisation, playbook.name, playbook.version, head, outcome, len(params))
+            if self._spans is not None:
+                self._spans.settled(head, organisation, playbook, outcome)
             return
         if outcome.is_task and not self._served.is_registered(organisation, outcome.server):
             raise unknown_task()
@@ -163,6 +175,8 @@ class RpcEntry:
             self._meters.take(organisation)
         call = _call_of(head, organisation, playbook, outcome, reply)
         self.forwarder.forward(call, outcome.params or params, outcome.holder)
+        if self._spans is not None:
+            self._spans.settled(head, organisation, playbook, outcome)
 
     def _found(self, organisation: str, playbook: str, head: RpcHead, params: bytes) -> CompiledPlaybook | bytes:
         """The playbook that resolves this, or the result for several."""
@@ -178,6 +192,8 @@ class RpcEntry:
 
     def refuse_call(self, head: CallHead, size: int, problem: Problem) -> None:
         """A call that was routed but could not be sent."""
+        if self._spans is not None:
+            self._spans.not_placed(head, problem)
         body = self._error(head.reply_to, head.call_id, problem)
         refused = Answer(body, problem.code, head.wire_name, head.server, head.digest)
         self._record(head.organisation, head.playbook, head.version, head, refused, size)

@@ -13,7 +13,7 @@ from callboard.kernel.diff import layer_changes
 from callboard.kernel.digest import digest_of_struct
 from callboard_router.decisions import Decisions, Writes
 from callboard_router.layers.domain import LAYER, LayerState, stream_of
-from callboard_router.layers.under import outdated_playbooks
+from callboard_router.layers.under import is_named, outdated_playbooks
 from callboard_router.state import Organisation, RouterState
 
 
@@ -70,6 +70,7 @@ class PublishLayers:
             changes=tuple(layer_changes(*sides)),
             outdated=tuple(self._outdated(command, after)),
             seq=0,
+            unused=bool(command.project) and not is_named(command.project, after),
         )
 
     def _outdated(self, command: PublishLayer, after: Organisation) -> Sequence[OutdatedPlaybook]:

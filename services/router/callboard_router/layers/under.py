@@ -45,3 +45,9 @@ def outdated_playbooks(name: str, organisation: Organisation) -> Iterator[Outdat
         layers = outdated(content, organisation) if content is not None and state.served else ()
         if layers:
             yield OutdatedPlaybook(organisation=name, playbook=playbook, version=state.current, layers=layers)
+
+
+def is_named(project: str, organisation: Organisation) -> bool:
+    """Whether the current version of a playbook stands on the layer of this project."""
+    contents = (state.content() for state in organisation.playbooks.values() if state.served)
+    return any(content is not None and content.definition.project == project for content in contents)

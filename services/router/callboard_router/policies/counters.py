@@ -103,11 +103,18 @@ class Counters:
             if now < self._away_until:
                 raise _uncounted()
             task = self._leasing[key] = asyncio.create_task(self._ask(wanted, key))
-            task.add_done_callback(lambda _: self._leasing.pop(key, None))
         # Who waits may be cancelled; the others go on waiting.
         await asyncio.shield(task)
 
     async def _ask(self, wanted: Wanted, key: tuple[str, int]) -> None:
+        try:
+            await self._ask_for_share(wanted, key)
+        finally:
+            # Here and not in a callback of the task: to wait for a task that has ended lets nobody else run, so who
+            # still found it would go on finding it for ever.
+            del self._leasing[key]
+
+    async def _ask_for_share(self, wanted: Wanted, key: tuple[str, int]) -> None:
         share = self._shares.setdefault(key, Share(wanted.limit.calls, (key[1] + 1) * wanted.limit.seconds))
         asked = share.wanted
         kept = "short" if wanted.limit.seconds <= SHORT_SECONDS else "long"

@@ -16,14 +16,15 @@ def playbooks_of(organisation: Organisation) -> int:
     return sum(playbook.served for playbook in organisation.playbooks.values())
 
 
-def check_quotas(organisation: Organisation, writes: Mapping[str, Sequence[Event]]) -> None:
+def check_quotas(organisation: Organisation, writes: Mapping[str, Sequence[Event]]) -> bool:
     """Raise `quota.exceeded` when these events make more of what the plan limits than it allows.
 
-    What an organisation has already it keeps, whatever plan it gets later.
+    Returns whether they make more of it at all: then they stand on how much there is, and not on their own streams
+    alone. What an organisation has already it keeps, whatever plan it gets later.
     """
     limits = organisation.quotas
     if limits.playbooks is None and limits.servers is None:
-        return
+        return False
     after = organisation.copy()
     for events in writes.values():
         for event in events:
@@ -36,6 +37,7 @@ def check_quotas(organisation: Organisation, writes: Mapping[str, Sequence[Event
         if limit is not None and now > limit and now > before:
             message = f"the plan {organisation.plan!r} allows {limit} {what}, and these would be {now}"
             raise Problem("quota.exceeded", message, quota=what, limit=limit)
+    return any(limit is not None and now > before for _, limit, before, now in counted)
 
 
 class Meter:
