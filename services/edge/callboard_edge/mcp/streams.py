@@ -210,6 +210,7 @@ class Streams:
         tasks = TaskNews(self._calls, place, head, bytes(asked.meta), listener, message.raw_id)
         try:
             heard = await tasks.begin(wanted.task_ids) if wanted.task_ids else []
+            listener.judge_tasks = tasks.judge
             honoured: dict[str, object] = {f"{kind}ListChanged": True for kind in kinds}
             honoured |= {"resourceSubscriptions": list(watched)} if watched else {}
             honoured |= {"taskIds": heard} if heard else {}
