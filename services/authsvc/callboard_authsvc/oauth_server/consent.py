@@ -33,6 +33,7 @@ from callboard_authsvc.oauth_server.domain import (
     Place,
     Request,
     answer_url,
+    next_random,
     place_of,
     stream_of,
     unknown_consent,
@@ -72,12 +73,44 @@ async def ask_consent(question: AskConsent, use: OAuthDependencies) -> Consent:
 
 
 async def give_consent(command: GiveConsent, use: OAuthDependencies) -> ConsentDecided:
-    """A grant, a code, and the event, in one transaction. Raises as `ask_consent` does."""
+    """A grant, a code, and the event, in one transaction. Raises as `ask_consent` does.
+
+    A button that is pressed twice gives one grant and one code: a browser drops the first answer and follows the other.
+    """
+    try:
+        return await _given(command, use)
+    except Problem as problem:
+        if problem.code != "consent.unknown":
+            raise
+        again = await _given_before(command, use)
+        if again is None:
+            raise
+        return again
+
+
+async def _given_before(command: GiveConsent, use: OAuthDependencies) -> ConsentDecided | None:
+    """The same answer to the same session, as long as nobody has used the code."""
+    request = await use.requests.decided(command.request, command.by, use.clock())
+    code = _code_of(command.request, use)
+    held = await use.grants.code(use.verifier.of(code)) if request is not None else None
+    if request is None or held is None or use.clock() >= held.expires_at:
+        return None
+    if held.spent_at is not None or held.grant.revoked_at is not None:
+        return None
+    return ConsentDecided(url=answer_url(request, use.issuer, code=code))
+
+
+def _code_of(request_id: str, use: OAuthDependencies) -> str:
+    """It follows from the request, so that the answer to a second press of the button is that to the first."""
+    return compose(next_random(use.lineage, f"code of {request_id}"), CODE_PREFIX)
+
+
+async def _given(command: GiveConsent, use: OAuthDependencies) -> ConsentDecided:
     principal, request = await _shown(command.request, command.by, use)
     client = await client_of(request.client_id, use, stale=True)
     place = place_of(use.issuer, request.resource)
     grant = _grant(client, request, place, principal, await _organisation(command, principal, place, use), use)
-    code, now = compose(use.chance(40), CODE_PREFIX), use.clock()
+    code, now = _code_of(command.request, use), use.clock()
 
     async def decide(connection: Connection, events: tuple[GrantEvent, ...] = ()) -> None:
         if await use.requests.decide(connection, command.request, command.by, now) is None:
