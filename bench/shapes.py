@@ -209,9 +209,10 @@ def report(run: Run) -> str:
 
 
 def wanted(only: str) -> list[Traffic]:
-    """The lines whose name contains one of the words."""
+    """The lines whose name contains one of the words, and the plain one where one is compared with it."""
     words = [word.lower() for word in only.split(",") if word]
-    return [one for one in TRAFFIC if not words or any(word in one.name.lower() for word in words)]
+    found = [one for one in TRAFFIC if not words or any(word in one.name.lower() for word in words)]
+    return [PLAIN, *found] if any(one.flat for one in found) and PLAIN not in found else found
 
 
 async def measure(options: argparse.Namespace) -> Run:

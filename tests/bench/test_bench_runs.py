@@ -200,6 +200,8 @@ def test_tools_are_spread_over_fifty_servers() -> None:
     assert content["servers"].keys() == content["playbooks"]["bench"]["servers"].keys()
     assert len(content_of("playbooks1000", str)["playbooks"]) == 1000
     assert [one.name for one in wanted("100 KB")] == ["result of 100 KB"]
+    assert [one.name for one in wanted("playbooks")] == ["echo", "echo, 1,000 playbooks"]
+    assert wanted("") == list(TRAFFIC)
 
 
 @contextlib.asynccontextmanager
