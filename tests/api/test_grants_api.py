@@ -51,6 +51,12 @@ async def test_a_service_client_enters_its_playbook_until_its_grant_is_ended(
     )  # fmt: skip
     assert (await viewer("GET", "/me/grants")).json()["grants"] == []
     problem(await viewer("DELETE", f"/me/grants/{line['grant']}"), 404, "grant.unknown")
+    for playbooks, seen in ((["start"], 1), (["oth*"], 0), ([], 1)):
+        wanted = {"client": "ci", "scopes": ["use"], "playbooks": playbooks}
+        mine = Api(installation.url, (await owner("POST", f"{at}/tokens", json=wanted)).json()["token"])
+        assert len((await mine("GET", "/me/grants")).json()["grants"]) == seen
+        if playbooks:
+            problem(await mine("DELETE", f"/me/grants/{line['grant']}"), 404, "grant.unknown")
     assert (await token_for(installation, client, url)).json()["access_token"] != token
 
     ended = await owner("DELETE", f"{at}/grants/{line['grant']}?comment=over")

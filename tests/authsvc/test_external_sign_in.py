@@ -84,7 +84,13 @@ async def test_whom_the_provider_vouches_for_is_a_person_with_the_role_of_its_gr
     assert second.signed_in.principal.grants == {"acme": ("viewer",)}
     await promised(lambda: first.signed_in.principal.key_id in office.changed, within=2)
     assert (await sign_in(office, provider, groups=[])).signed_in.principal.grants == {}
-    assert (await stack.events("acme"))[1:] == ["member.provisioned", "member.role_given", "member.removed"]
+    assert (await stack.events("acme"))[1:] == [
+        "member.provisioned",
+        "person.signed_in",
+        "member.role_given",
+        "person.signed_in",
+        "member.removed",
+    ]
     await refused("login.refused", office.sign_in("ann@example.com", ""))
 
 

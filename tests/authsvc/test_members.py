@@ -59,7 +59,7 @@ async def test_whoever_has_the_link_joins_with_the_role_of_the_invitation(stack:
         ("viewer", "person", "bob@example.com", "Bob"),
     ]
     await refused("invitation.unknown", office.register(invitation.token, "bob2@example.com"))
-    assert (await stack.events("acme"))[1:] == ["member.invited", "member.joined"] * 2
+    assert (await stack.events("acme"))[1:] == ["member.invited", "member.joined", "person.signed_in"] * 2
 
 
 async def test_nothing_personal_stands_in_the_log(stack: Stack, office: Office) -> None:
@@ -182,6 +182,36 @@ async def test_the_tokens_of_a_service_account_are_bound_by_the_account_and_outl
     assert not can(principal, "playbook:publish", "acme")
     await office.remove("ci")
     await refused("auth.invalid", office.verify(token.token))
+
+
+async def test_a_new_account_does_not_inherit_the_sign_ins_of_an_earlier_one_of_its_name(
+    stack: Stack, office: Office
+) -> None:
+    await office.edge.create("other")
+
+    async def account(name: str, organisation: str = "acme") -> None:
+        command = CreateServiceAccount(command_id=new_id(), organisation=organisation, account=name, role="viewer")
+        await office.bus.ask(subjects.CREATE_SERVICE_ACCOUNT, command, Done)
+        where = (organisation, "wiki", name)
+        await stack.rows(
+            "insert into cb.upstream_grant (organisation, server, subject, version, sealed, issuer, scopes)"
+            " values ($1, $2, $3, 1, 'x', 'i', '{}')",
+            *where,
+        )
+        await stack.rows(
+            "insert into cb.upstream_sign_in (organisation, server, subject, handle, challenge, expires_at)"
+            " values ($1, $2, $3, $4, '{}', now() + interval '1 hour')",
+            *where,
+            "/".join(where).encode(),
+        )
+
+    await account("ci")
+    await account("other-one")
+    await account("ci", "other")
+    await office.remove("ci")
+    for table in ("cb.upstream_grant", "cb.upstream_sign_in"):
+        left = await stack.rows(f"select organisation, subject from {table} order by organisation, subject")
+        assert [tuple(row) for row in left] == [("acme", "other-one"), ("other", "ci")]
 
 
 async def test_a_rotated_token_and_its_successor_both_work_for_the_overlap(stack: Stack) -> None:

@@ -80,13 +80,15 @@ async def test_a_client_registers_asks_and_gets_tokens_for_one_playbook(desk: De
 async def test_no_value_that_opens_anything_is_stored(stack: Stack, desk: Desk) -> None:
     ann = await desk.office.join("ann", "user")
     secret = await desk.send("POST", "/register", json=METADATA | {"token_endpoint_auth_method": "client_secret_basic"})
-    request = await desk.request(await desk.register())
+    state = "what the client wants to have back"
+    request = await desk.request(await desk.register(), state=state)
     url = await desk.agree(request, ann)
+    assert query_of(url)["state"] == state
     _, tokens = await desk.signed_in(ann)
 
     stored = await stack.everything_stored()
 
-    for value in (secret.body["client_secret"], request, query_of(url)["code"], *tokens.values()):
+    for value in (secret.body["client_secret"], request, state, query_of(url)["code"], *tokens.values()):
         assert str(value) not in stored or value in (3600, "Bearer", "mcp:use")
 
 
@@ -250,11 +252,20 @@ async def test_only_the_session_that_was_asked_can_answer_and_only_once(desk: De
         await refused("consent.unknown", desk.consent(request, other))
         await refused("consent.unknown", desk.agree(request, other))
         await refused("consent.unknown", desk.refuse(request, other))
-    first, *rest = await asyncio.gather(*[desk.agree(request, ann) for _ in range(4)], return_exceptions=True)
+    answers = await asyncio.gather(*[desk.agree(request, ann) for _ in range(4)])
     await refused("consent.unknown", desk.refuse(request, ann))
 
-    assert len([url for url in (first, *rest) if isinstance(url, str)]) == 1
+    assert len(set(answers)) == 1, "a button that is pressed twice leads to where it led before"
     assert len(await desk.events("grant.consent_given")) == 1
+    for other in (eve, again):
+        await refused("consent.unknown", desk.agree(request, other))
+    assert (await desk.exchange(client_id, query_of(answers[0])["code"])).status == 200
+    await refused("consent.unknown", desk.agree(request, ann))
+    assert await desk.events("grant.revoked") == []
+    refusing = await desk.request(client_id)
+    await desk.consent(refusing, ann)
+    await desk.refuse(refusing, ann)
+    await refused("consent.unknown", desk.agree(refusing, ann))
     late = await desk.request(client_id)
     clock.step(minutes=15)
     await refused("consent.unknown", desk.consent(late, ann))

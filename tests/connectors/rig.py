@@ -352,7 +352,7 @@ class Rig:
             params["_meta"] = more.pop("meta")
         head = self.head(server, method, name, answer, **more)
         await self.client.publish(
-            subjects.call(ORG, server), frame(head, raw or json.dumps(params).encode()), reply="_INBOX.router.x.1"
+            subjects.call(ORG, server), frame(head, raw or json.dumps(params).encode()), reply="cb.returned.x.1"
         )
         return answer
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.journeys.test_inspector import inspect
@@ -164,6 +165,29 @@ async def test_a_task_is_its_makers_alone(stack: Stack) -> None:
                     unknown["data"]["code"],
                 )
         assert (await maker.ask("tasks/get", taskId=task))["status"] == "working"
+
+
+async def test_what_a_tool_began_is_gone_with_the_tool_when_a_policy_takes_it_away(stack: Stack) -> None:
+    async with makers(stack) as maker:
+        done, working = [await maker.begin("slow_compute", seconds=seconds) for seconds in (0.1, 600)]
+        await maker.become(done, "completed")
+        unknown = (await maker.answer("tasks/get", {"taskId": "never-heard-of"}))["error"]
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {stack.admin_token}"}, timeout=30) as http:
+            url = f"{stack.url}/api/v1/organisations/{maker.organisation}/policies/careful"
+            body = {"definition": {"tools": {"allow": ["*"], "deny": ["up/slow_compute"]}}, "comment": "too slow"}
+            assert (await http.put(url, json=body)).status_code == 200
+
+        async def is_gone() -> bool:
+            asked = [("tasks/get", {"taskId": task}) for task in (done, working)]
+            asked.append(("tasks/cancel", {"taskId": working}))
+            edges = range(stack.replicas)
+            answers = [await maker.answer(method, params, edge) for method, params in asked for edge in edges]
+            told = [answer.get("error", {}) for answer in answers]
+            return all(
+                (error.get("code"), error.get("message")) == (unknown["code"], unknown["message"]) for error in told
+            )
+
+        await eventually(is_gone, within=5, every=0.1)
 
 
 @TRANSPORTS

@@ -85,7 +85,7 @@ class ConnectorsRoom:
         running = self._running = self._build_running(opener)
         placement = self._placement = Placement(bus.instance, LeaseBucket(bus), running.acquired, running.lost)
         running.placement = placement
-        fold = RegistryFold(lambda: running.follow(fold.registry))
+        fold = RegistryFold(lambda: running.follow(fold.registry), running.depart)
         follower = self._follower = LogFollower(EventStore(self._pool, _nobody), fold.apply)
         register_asks(bus, opener, placement)
         answer_status(self)

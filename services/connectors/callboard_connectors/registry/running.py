@@ -167,6 +167,13 @@ class Running:
         slot = self._slots.get(ServerKey(organisation, server))
         return None if slot is None else slot.upstream
 
+    def depart(self, organisation: str, client: str, server: str) -> None:
+        """A caller's sign-ins ended, at one server or (empty) at all: no session of theirs is used again."""
+        for key, slot in self._slots.items():
+            personal = slot.upstream.personal
+            if personal is not None and key.organisation == organisation and server in ("", key.server):
+                personal.depart(client)
+
     def watched(
         self, organisation: str, server: str, uris: Iterable[str], heard: Callable[[], Awaitable[None]]
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from callboard.contracts.replays import StreamNews
@@ -21,9 +21,14 @@ class News(NamedTuple):
     messages: list[bytes]
 
 
+async def _no_tasks() -> None:
+    """Most streams are not about tasks."""
+
+
 class Listener:
     """Level-triggered: a change that comes twice before it was told is told once.
 
+    `judge_tasks`: has it hear nothing of tasks that it may not ask for any more.
     `watched`: URI -> server, the resources this agent subscribed to; `lost` are those that it may not have any more.
     `stream`: the name of a stream that can be resumed; what is told on it is numbered, and remembered by kind of list
     and URI. `read`: which reading of its session it goes by.
@@ -51,6 +56,7 @@ class Listener:
         self.read = 0
         self._doubts = 0
         self._doubtful: dict[str, str] = {}
+        self.judge_tasks: Callable[[], Awaitable[None]] = _no_tasks
         self.closed = False
         self.stream = stream
         self._number = 0

@@ -256,6 +256,7 @@ class Streams:
             await self._watching.stand(place.organisation, watched)
             listener.offer((await self._playbooks.open(place, asker)).etags)
             heard = await tasks.begin(wanted.task_ids) if wanted.task_ids else []
+            listener.judge_tasks = tasks.judge
             honoured: dict[str, object] = {f"{kind}ListChanged": True for kind in kinds}
             honoured |= {"resourceSubscriptions": list(watched)} if watched else {}
             honoured |= {"taskIds": heard} if heard else {}
