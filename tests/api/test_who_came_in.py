@@ -60,7 +60,7 @@ async def test_an_operator_sees_who_signed_in_and_who_was_refused(
     async def all_of_it() -> bool:
         return await lines(admin, at) == wanted
 
-    await eventually(all_of_it, within=15)
+    await eventually(all_of_it)
     [event] = await told(admin, at, "person.signed_in")
     assert (event["person"], event["means"]) == (ann.person, "invitation")
     assert await told(admin, f"/organisations/{other}", "*.refused") == []

@@ -18,7 +18,7 @@ from bench.pausing import Turns, go_on, stop
 from bench.peers.launch import launched, wrong
 from bench.peers.peer import Endpoint
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 # A process with two children, which says goodbye when it is asked to end.
@@ -105,8 +105,8 @@ async def test_children_that_are_started_while_one_looks_are_stopped_as_well(tmp
 async def test_a_run_that_is_killed_leaves_nobody_behind(how: signal.Signals) -> None:
     pids = await families_of_a_run()
     pids.run.send_signal(how)
-    await eventually(lambda: ended(pids.all), within=10)
-    await asyncio.wait_for(asyncio.to_thread(pids.run.wait), 5)
+    await eventually(lambda: ended(pids.all))
+    await asyncio.wait_for(asyncio.to_thread(pids.run.wait), PATIENCE)
 
 
 async def test_a_run_that_ends_in_order_lets_all_go_on() -> None:
@@ -131,7 +131,7 @@ async def families_of_a_run() -> Started:
     pipe = subprocess.PIPE
     run = subprocess.Popen([sys.executable, "-c", RUN], cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
     assert run.stdout is not None
-    line = await asyncio.wait_for(asyncio.to_thread(run.stdout.readline), 20)
+    line = await asyncio.wait_for(asyncio.to_thread(run.stdout.readline), PATIENCE)
     found = Started(run, map(int, line.split()))
     assert len(found.all) == 6
     assert {"T"} < states(found.all)

@@ -18,7 +18,7 @@ from tests.support.agents import published
 from tests.support.names import fresh
 from tests.support.stack import META, Stack
 from tests.support.upstreams.launch import command, running
-from tests.support.waiting import PATIENCE, eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 TASKS = "io.modelcontextprotocol/tasks"
@@ -187,7 +187,7 @@ async def test_what_a_tool_began_is_gone_with_the_tool_when_a_policy_takes_it_aw
                 (error.get("code"), error.get("message")) == (unknown["code"], unknown["message"]) for error in told
             )
 
-        await eventually(is_gone, within=5, every=0.1)
+        await promised(is_gone, within=5, every=0.1)
 
 
 @TRANSPORTS
