@@ -139,7 +139,7 @@ class ConnectorsRoom:
 
         await bus.listen(f"{subjects.WATCH}.>", on_watch)
         await bus.listen(subjects.held(self._calls.alias), on_held)
-        await bus.listen(subjects.CANCEL, control.on_cancel)
+        await bus.hear(subjects.CANCEL, control.on_cancel)
         await bus.listen(subjects.answer(self._calls.alias), control.on_answer)
         await bus.listen(subjects.CALL_HELD, control.on_held)
         await bus.listen(f"{subjects.HINT}.>", Hints(follower).on_hint)

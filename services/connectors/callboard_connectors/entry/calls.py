@@ -35,9 +35,9 @@ class CallControl:
         self._questions = questions
         self._publish = publish
 
-    async def on_cancel(self, msg: Msg) -> None:
-        """Stop a call, if it is here."""
-        command = _cancel(msg.data)
+    def on_cancel(self, _subject: str, _reply: str, data: bytes, _headers: bytes) -> None:
+        """Stop a call, if it is here. Heard where calls are heard, so that none overtakes what was sent before it."""
+        command = _cancel(data)
         self._table.cancel(command.call_id, command.session, command.request_id)
 
     async def on_answer(self, msg: Msg) -> None:
