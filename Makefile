@@ -20,7 +20,7 @@ up: .venv/installed
 
 test: .venv/installed-dev
 	@$(BIN)/python -m tests.support.node_tools
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.support.second_look -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check

@@ -42,9 +42,7 @@ ECHO = Shape()
 class Noise:
     """Whether others use the machine; on one that is never quiet, nothing is repeated after a while."""
 
-    def __init__(self, tries: int, idle: float = 0.0) -> None:
-        """`idle` is what everything that is started uses when nothing is asked of it, in cores."""
-        self.allowed = _QUIET_CORES + idle
+    def __init__(self, tries: int) -> None:
         self._tries = tries
         self._in_a_row = 0
 
@@ -62,15 +60,18 @@ class Noise:
         """Count what was kept."""
         self._in_a_row = self._in_a_row + 1 if sample.noisy else 0
 
-    async def quiet(self) -> None:
-        """Wait until the machine has next to nothing to do, for a few seconds at most."""
+    async def quiet(self, idle: float) -> None:
+        """Wait until the machine has next to nothing to do, for a few seconds at most.
+
+        `idle` is what who is measured uses when nothing is asked of it, in cores.
+        """
         if self.hopeless:
             return
         until = time.monotonic() + _QUIET_SECONDS
         while time.monotonic() < until:
             before = machine_busy()
             await asyncio.sleep(_LOOK_SECONDS)
-            if (machine_busy() - before) / _LOOK_SECONDS < self.allowed:
+            if (machine_busy() - before) / _LOOK_SECONDS < _QUIET_CORES + idle:
                 return
 
 
@@ -95,14 +96,20 @@ class Length:
 
 
 async def sample(
-    cell: Cell, endpoint: Endpoint, upstream: int, length: Length, noise: Noise, shape: Shape = ECHO
+    cell: Cell,
+    endpoint: Endpoint,
+    upstream: int,
+    length: Length,
+    noise: Noise,
+    shape: Shape = ECHO,
+    idle: float = 0.0,
 ) -> Sample:
-    """The quietest of a few tries. `upstream` is the pid of the echo server."""
+    """The quietest of a few tries. `upstream` is the pid of the echo server; `idle` as in `Noise.quiet`."""
     best: Sample | None = None
     for _ in range(noise.tries):
-        await noise.quiet()
+        await noise.quiet(idle)
         taken = _sample(cell, await _load(cell, endpoint, upstream, length, shape))
-        taken.noisy = taken.foreign > noise.allowed or taken.stolen > _STOLEN_CORES
+        taken.noisy = taken.foreign > _QUIET_CORES or taken.stolen > _STOLEN_CORES
         if best is None or (taken.noisy, taken.foreign) < (best.noisy, best.foreign):
             best = taken
         if not taken.noisy:

@@ -11,18 +11,27 @@ from pathlib import Path
 
 import msgspec
 
+from tests.support.node_tools import node
+
 
 class Cell(msgspec.Struct, frozen=True):
-    """One place of the table: a gateway over an upstream of a kind, in an era, with so many calls in flight."""
+    """One place of the table: a gateway over an upstream of a kind, in an era, with so many calls in flight.
+
+    `half`: calls are due at times, at half the rate that was reached with as many in flight.
+    """
 
     gateway: str
     kind: str
     era: str
     conc: int
+    half: bool = False
 
 
 class Sample(msgspec.Struct):
-    """One measurement of a cell. CPU in microseconds per call; `foreign` and `stolen` in cores."""
+    """One measurement of a cell. CPU in microseconds per call; `foreign` and `stolen` in cores.
+
+    `stopped` processes of other gateways were stopped meanwhile.
+    """
 
     cell: Cell
     round: int
@@ -41,18 +50,27 @@ class Sample(msgspec.Struct):
     stolen: float = 0.0
     load1: float = 0.0
     noisy: bool = False
+    stopped: int = 0
     wrong: list[str] = []
 
 
 class Gateway(msgspec.Struct):
-    """What is known of a gateway apart from its samples. `cold_s` and `memory_mib` are by kind of upstream."""
+    """What is known of a gateway apart from its samples, by kind of upstream.
+
+    `commands` start it; `cold_s` is until the first right answer, `warm_s` the same of a second start with what the
+    first one has made (nothing where it keeps nothing); `idle_cores` and `rest_mib` are from before the load,
+    `memory_mib` from after it.
+    """
 
     name: str
     about: str
     version: str = ""
     full: bool = False
-    idle_cores: float = 0.0
+    commands: dict[str, str] = {}
+    idle_cores: dict[str, float] = {}
     cold_s: dict[str, float] = {}
+    warm_s: dict[str, float] = {}
+    rest_mib: dict[str, float] = {}
     memory_mib: dict[str, float] = {}
     not_measured: dict[str, str] = {}
 
@@ -67,15 +85,16 @@ class Run(msgspec.Struct):
     gateways: dict[str, Gateway] = {}
     samples: list[Sample] = []
     notes: list[str] = []
+    minutes: float = 0.0
     finished: bool = False
 
     def of(self, cell: Cell) -> list[Sample]:
         """The samples of a cell."""
         return [sample for sample in self.samples if sample.cell == cell]
 
-    def cells(self) -> list[Cell]:
-        """Every cell that has samples, in the order in which they were first taken."""
-        return list(dict.fromkeys(sample.cell for sample in self.samples))
+    def cells(self, half: bool = False) -> list[Cell]:
+        """Every cell that has samples, in the order in which they were first taken; at full load or at half."""
+        return list(dict.fromkeys(sample.cell for sample in self.samples if sample.cell.half == half))
 
 
 class Store:
@@ -125,13 +144,32 @@ def machine() -> str:
         platform.machine(),
     )
     memory = next((int(line.split()[1]) / 2**20 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
-    return f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, Linux {platform.release()}"
+    software = f"Linux {platform.release()}, Python {platform.python_version()}{_node()}"
+    return f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, {software}"
+
+
+def _node() -> str:
+    """The version of Node, which some peers run on, where there is one."""
+    try:
+        found = subprocess.run([node(), "--version"], capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f", Node {found.stdout.strip().removeprefix('v')}"
 
 
 def revision(root: Path) -> str:
-    """The commit that is checked out, with a mark when files differ from it; empty outside git."""
-    words = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    return subprocess.run(words, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
+    """The commit that is checked out, with a mark when files differ from it; empty outside git.
+
+    What a run writes itself, and other text, does not count.
+    """
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    commit = git("describe", "--always", "--abbrev=10")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!*.md", ":!bench/plot.svg")
+    return f"{commit}-dirty" if commit and changed else commit
 
 
 def _lines(file: str) -> list[str]:

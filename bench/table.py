@@ -1,6 +1,7 @@
-"""The Markdown table of a run; again from its JSON with `python -m bench.table .bench/results.json`.
+"""The Markdown table of a run; again from its JSON with `python -m bench.table [.bench/results.json]`.
 
-It prints the table, and writes table.md and plot.svg beside the JSON.
+It prints the table, and writes table.md and plot.svg beside the JSON. With `--readme` it writes what the README shows
+of it into README.md instead.
 """
 
 from __future__ import annotations
@@ -9,26 +10,34 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import targets
+from bench.documents import README, SPEED, put
 from bench.plot import plot
 from bench.samples import Cell, Run, Store, median, spread
+from bench.targets import CALLBOARD, DIRECT, added, markdown, ratio
 
-DIRECT, CALLBOARD = "direct", "Callboard"
 REVISIONS = {"2026": "2026-07-28", "2025": "2025-11-25"}
 _UPSTREAMS = {"http": "HTTP", "stdio": "stdio"}
 
 
 def report(run: Run) -> str:
     """The whole of table.md."""
+    goals = targets.table(run)
     parts = [
-        "# `tools/call` through MCP gateways",
+        "## `tools/call` through MCP gateways",
         _where(run),
+        *(["### Targets", goals] if goals else []),
+        "### All gateways",
         _summary(run),
         *_ratios(run),
-        "## By calls in flight",
+        "### By calls in flight",
         _details(run),
-        "## Not measured",
+        _half_load(run),
+        "### Not measured",
         _missing(run),
-        "## How much to trust it",
+        "### How each was started",
+        _started(run),
+        "### How much to trust it",
         _trust(run),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -37,9 +46,12 @@ def report(run: Run) -> str:
 def _where(run: Run) -> str:
     options = " ".join(f"--{name} {value}" for name, value in run.options.items() if value)
     return (
-        f'`make bench BENCH_ARGS="{options}"` at {run.revision or "an unknown revision"}, begun {run.started}, on '
-        f"{run.machine}, which load generator and upstream share. An echo tool, every answer checked; medians over the "
-        "rounds. CPU is user and system time of all processes of a gateway, without upstream and load generator."
+        f'`make bench BENCH_ARGS="{options}"` at {run.revision or "an unknown revision"}, begun {run.started}, '
+        f"{run.minutes:.0f} minutes, on {run.machine}, which load generator and upstream share. An echo tool, 32 bytes "
+        "of text, every answer checked (status, id, text); medians over the rounds. While one gateway was measured, "
+        "the processes of the others were stopped. CPU is user and system time of all processes of a gateway, without "
+        "upstream and load generator; memory is PSS of all of them, at rest and after the load; a start is timed to "
+        "the first right answer, cold with an empty folder, warm with what the first start has made."
         + ("" if run.finished else " **The run is not finished.**")
     )
 
@@ -76,15 +88,16 @@ def _summary(run: Run) -> str:
         "added p50 at 1, ms",
         f"p99 at {middle}, ms",
         f"CPU per call at {middle}, us",
-        "memory, MiB",
-        "cold start, s",
+        "memory at rest, after, MiB",
+        "cold start, warm, s",
     ]
     lines = [head, ["---"] * len(head)]
     for gateway, kind, era in paths(run):
         cells = cells_of(run, gateway, kind, era)
         about = run.gateways[gateway]
         first, mid = run.of(cells[1]) if 1 in cells else [], run.of(cells[middle]) if middle in cells else []
-        cold = next((secs for kinds, secs in about.cold_s.items() if kind in kinds.split("+")), 0.0)
+        starts = (about.cold_s.get(kind, 0.0), about.warm_s.get(kind, 0.0))
+        memory = (about.rest_mib.get(kind, 0.0), about.memory_mib.get(kind, 0.0))
         own = gateway != DIRECT
         lines.append(
             [
@@ -92,14 +105,14 @@ def _summary(run: Run) -> str:
                 REVISIONS[era],
                 _UPSTREAMS[kind],
                 *(_number(median(run.of(cells[conc]), "calls_per_s")) if conc in cells else "" for conc in concs),
-                _number(_added(run, first, era)) if own and first else "",
+                _number(added(run, first[0].cell) or 0.0) if own and first else "",
                 _number(median(mid, "p99_ms")),
                 _number(median(mid, "cpu_us")) if own else "",
-                _number(about.memory_mib.get(kind, 0.0)) if own else "",
-                _number(cold) if own else "",
+                ", ".join(filter(None, map(_number, memory))),
+                ", ".join(filter(None, map(_number, starts))) if own else "",
             ]
         )
-    return _markdown(lines)
+    return markdown(lines)
 
 
 def _details(run: Run) -> str:
@@ -109,37 +122,36 @@ def _details(run: Run) -> str:
         for conc, cell in sorted(cells_of(run, gateway, kind, era).items()):
             taken = run.of(cell)
             values = [_number(median(taken, field)) for field in ("calls_per_s", "p50_ms", "p95_ms", "p99_ms")]
-            added = _number(_added(run, taken, era)) if gateway != DIRECT else ""
+            beyond = _number(added(run, cell) or 0.0) if gateway != DIRECT else ""
             cpu = _number(median(taken, "cpu_us")) if gateway != DIRECT else ""
             wrongs = str(sum(sample.errors for sample in taken))
             upstream = _number(median(taken, "upstream_us"))
-            lines.append([gateway, REVISIONS[era], _UPSTREAMS[kind], str(conc), *values, added, cpu, upstream, wrongs])
-    return _markdown(lines)
+            lines.append([gateway, REVISIONS[era], _UPSTREAMS[kind], str(conc), *values, beyond, cpu, upstream, wrongs])
+    return markdown(lines)
 
 
-def _added(run: Run, taken: list, era: str) -> float:  # type: ignore[type-arg]
-    """Milliseconds of p50 beyond the direct path over HTTP with as many in flight; 0 where nothing was answered."""
-    conc = taken[0].cell.conc
-    if not median(taken, "calls_per_s"):
-        return 0.0
-    return median(taken, "p50_ms") - median(run.of(Cell(DIRECT, "http", era, conc)), "p50_ms")
+def _half_load(run: Run) -> str:
+    """Callboard with calls that are due at times, at half of the calls/s that it had reached."""
+    lines = ["At half load (calls are due at times; what waits for its connection counts from when it was due):", ""]
+    figures_of = ["calls/s", "p50 ms", "p95 ms", "p99 ms", "p99 over p50", "CPU us", "wrong"]
+    head = ["gateway", "client", "upstream", "connections", *figures_of]
+    rows = []
+    for cell in run.cells(half=True):
+        taken = run.of(cell)
+        rate, p50, p95, p99, cpu = (
+            median(taken, field) for field in ("calls_per_s", "p50_ms", "p95_ms", "p99_ms", "cpu_us")
+        )
+        figures = map(_number, (rate, p50, p95, p99, p99 / p50 if p50 else 0.0, cpu))
+        wrongs = str(sum(sample.errors for sample in taken))
+        where = (cell.gateway, REVISIONS[cell.era], _UPSTREAMS[cell.kind], str(cell.conc))
+        rows.append([*where, *figures, wrongs])
+    return "\n".join([*lines, markdown([head, ["---"] * len(head), *rows])]) if rows else ""
 
 
-def ratio(run: Run, kind: str, era: str, conc: int = 64) -> tuple[float, str] | None:
-    """Calls/s of Callboard over those of the fastest other full gateway, and its name."""
-    ours = median(run.of(Cell(CALLBOARD, kind, era, conc)), "calls_per_s")
-    others = {
-        name: median(run.of(Cell(name, kind, era, conc)), "calls_per_s")
-        for name, about in run.gateways.items()
-        if about.full and name != CALLBOARD
-    }
-    fastest = max(others, key=lambda name: others[name], default="")
-    return (ours / others[fastest], fastest) if ours and fastest and others[fastest] else None
-
-
-def _ratios(run: Run) -> list[str]:
+def _ratios(run: Run, kinds: Sequence[str] = tuple(_UPSTREAMS)) -> list[str]:
     found = []
-    for kind, name in _UPSTREAMS.items():
+    for kind in kinds:
+        name = _UPSTREAMS[kind]
         for era, revision in REVISIONS.items():
             if (one := ratio(run, kind, era)) is not None:
                 found.append(
@@ -153,13 +165,13 @@ def _missing(run: Run) -> str:
     lines = []
     for about in run.gateways.values():
         for what, why in about.not_measured.items():
-            lines.append(f"- {about.name}, {REVISIONS.get(what, what)}: {why.replace('`', chr(39))}")
+            named = " ".join(REVISIONS.get(word, word) for word in what.split())
+            lines.append(f"- {about.name}, {named}: {why.replace('`', chr(39))}")
     return "\n".join(lines)
 
 
 def _trust(run: Run) -> str:
-    configured = {name: about.about for name, about in run.gateways.items() if name != DIRECT}
-    lines = [f"- {_name(run, name)}: {about}." for name, about in configured.items()]
+    lines = []
     direct = [cell for cell in run.cells() if cell.gateway == DIRECT]
     lines += [
         f"- The direct path, {REVISIONS[cell.era]} at {cell.conc}: calls/s lie {spread(run.of(cell)):.0%} apart over "
@@ -167,9 +179,18 @@ def _trust(run: Run) -> str:
         f"call, the upstream {median(run.of(cell), 'upstream_us'):.0f} us."
         for cell in direct
     ]
-    idle = {name: about.idle_cores for name, about in run.gateways.items() if about.idle_cores >= 0.005}
-    resting = ", ".join(f"{name} {cores:.3f}" for name, cores in idle.items())
-    lines.append(f"- All ran all the time; what they used of a core with nothing to do: {resting or 'nothing'}.")
+    stopped = max((sample.stopped for sample in run.samples), default=0)
+    lines.append(
+        f"- Up to {stopped} processes of other gateways were stopped (SIGSTOP) while one was measured; before its turn "
+        "each went on, gave a right answer and had a warm-up."
+    )
+    resting = ", ".join(
+        f"{name} over {_UPSTREAMS[kind]} {cores:.3f}"
+        for name, about in run.gateways.items()
+        for kind, cores in about.idle_cores.items()
+        if cores >= 0.005
+    )
+    lines.append(f"- Cores that each used with nothing to do, the others stopped: {resting or 'none'}.")
     noisy = sum(sample.noisy for sample in run.samples)
     lines.append(f"- {noisy} of {len(run.samples)} samples were taken while others used the machine.")
     once = sorted({cell.gateway for cell in run.cells() if len(run.of(cell)) == 1})
@@ -178,8 +199,23 @@ def _trust(run: Run) -> str:
     return "\n".join([*lines, *(f"- {note}" for note in run.notes)])
 
 
-def _name(run: Run, gateway: str) -> str:
-    version = run.gateways[gateway].version
+def _started(run: Run) -> str:
+    """What each is and is not, and its command line, secrets left out."""
+    lines = [
+        "`$PACKAGE` is the environment that the peer is installed into, `$FOLDER` an empty folder, `$UPSTREAM` the URL "
+        "of the echo server; ports differ each time.",
+        "",
+    ]
+    for name, about in run.gateways.items():
+        if name != DIRECT:
+            lines.append(f"- {_name(run, name)}: {about.about}.")
+            commands = dict.fromkeys(command for command in about.commands.values() if command)
+            lines += [f"  `{command.replace('`', chr(39))}`" for command in commands]
+    return "\n".join(lines)
+
+
+def _name(run: Run, gateway: str, known: Sequence[str] = ()) -> str:
+    version = run.gateways[known[0] if known else gateway].version
     bold = f"**{gateway}**" if gateway == CALLBOARD else gateway
     return f"{bold} {version}" if version else bold
 
@@ -191,16 +227,40 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def readme(run: Run) -> str:
+    """What the README shows: products over HTTP at 64 in flight, each as it was fastest, and how they compare."""
+    rows = [["gateway", *(f"{revision} calls/s | CPU per call" for revision in REVISIONS.values())], ["---"] * 5]
+    products: dict[str, list[str]] = {}
+    for name in dict.fromkeys(gateway for gateway, kind, _ in paths(run) if kind == "http"):
+        if run.gateways[name].full or name == DIRECT:
+            products.setdefault(name.partition(",")[0], []).append(name)
+    for product, names in products.items():
+        ways = f" (the fastest of {len(names)} ways to run it)" if names[1:] else ""
+        row = ["none (the echo upstream itself)" if product == DIRECT else f"{_name(run, product, names)}{ways}"]
+        for era in REVISIONS:
+            tried = [run.of(Cell(name, "http", era, 64)) for name in names]
+            best = max(tried, key=lambda taken: median(taken, "calls_per_s"))
+            rate, cpu = median(best, "calls_per_s"), median(best, "cpu_us") if product != DIRECT else 0.0
+            row += [f"{rate:,.0f}" if rate else "-", f"{cpu:,.0f} us" if cpu else "-"]
+        rows.append(row)
+    where = (
+        f"`tools/call`, HTTP upstream, 64 in flight, {run.options.get('rounds', '?')} rounds, {run.started[:10]} at "
+        f"{run.revision or 'an unknown revision'}, on {run.machine}, which load generator and upstream share; CPU is "
+        "that of all processes."
+    )
+    return "\n\n".join([" ".join([where, *_ratios(run, ("http",))]), markdown(rows)])
 
 
 def main(argv: Sequence[str]) -> None:
     """The table of a JSON file."""
-    file = Path(argv[0] if argv else ".bench/results.json")
+    words = [word for word in argv if word != "--readme"]
+    file = Path(words[0] if words else ".bench/results.json")
     run = Store(file).load()
     if run is None:
         sys.exit(f"{file} cannot be read")
+    if "--readme" in argv:
+        put(README, SPEED, readme(run))
+        return
     text = report(run)
     (file.parent / "table.md").write_text(text)
     (file.parent / "plot.svg").write_text(plot(run))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -19,14 +20,14 @@ _ADMIN = "admin@example.com"
 _START_SECONDS = 90.0
 
 
-def _settings(folder: Path, port: int, secret: str) -> dict[str, str]:
-    password = f"Aa1!{secrets.token_urlsafe(18)}"
+def _settings(folder: Path, port: int, secret: str, encryption: str, word: str) -> dict[str, str]:
+    password = f"Aa1!{word}"
     return {
         "DATABASE_URL": f"sqlite:///{folder / 'mcp.db'}",
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "JWT_SECRET_KEY": secret,
-        "AUTH_ENCRYPTION_SECRET": secrets.token_urlsafe(36),
+        "AUTH_ENCRYPTION_SECRET": encryption,
         "BASIC_AUTH_PASSWORD": password,
         "PLATFORM_ADMIN_EMAIL": _ADMIN,
         "PLATFORM_ADMIN_PASSWORD": password,
@@ -43,23 +44,34 @@ def _settings(folder: Path, port: int, secret: str) -> dict[str, str]:
         "MCPGATEWAY_UI_ENABLED": "false",
         "MCPGATEWAY_ADMIN_API_ENABLED": "false",
         "PLUGINS_ENABLED": "false",
+        # What it would write down of every call; its documentation says how to do without.
+        "TOKEN_USAGE_LOGGING_ENABLED": "false",
+        "DB_METRICS_RECORDING_ENABLED": "false",
+        "METRICS_AGGREGATION_ENABLED": "false",
+        "STRUCTURED_LOGGING_ENABLED": "false",
+        "COMPRESSION_ENABLED": "false",
         "LOG_LEVEL": "ERROR",
     }
 
 
 @asynccontextmanager
 async def _start(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, Endpoint]]:
-    port, secret = free_port(), secrets.token_urlsafe(36)
+    """In a place where it ran before it has its upstream and its virtual server, and the secrets of then."""
+    port, kept = free_port(), place.folder / "made.json"
+    made = json.loads(kept.read_text()) if kept.exists() else {"secrets": [secrets.token_urlsafe(24) for _ in range(3)]}
     programs, url = place.package / "venv" / "bin", f"http://127.0.0.1:{port}"
-    settings = _settings(place.folder, port, secret)
+    secret, *others = made["secrets"]
+    settings = _settings(place.folder, port, secret, *others)
     words = [str(programs / "mcpgateway"), "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     async with launched([*words, "--no-access-log"], place.folder, settings) as process:
         token = await _token(programs, secret)
-        header = {"Authorization": f"Bearer {token}"}
-        async with httpx2.AsyncClient(base_url=url, headers=header, timeout=60) as http:
+        async with httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
             await _healthy(http, process, place.folder)
-            server, tool = await _registered(http, place.upstream.url)
-        endpoint = Endpoint(f"{url}/servers/{server}/mcp/", process.pid, tool, (f"Authorization: Bearer {token}",))
+            if "tool" not in made:
+                made["server"], made["tool"] = await _registered(http, place.upstream.url)
+                kept.write_text(json.dumps(made))
+        where, header = f"{url}/servers/{made['server']}/mcp/", f"Authorization: Bearer {token}"
+        endpoint = Endpoint(where, process.pid, made["tool"], (header,))
         await answering(endpoint, HANDSHAKE, process, place.folder)
         yield {HTTP: endpoint}
 
@@ -112,10 +124,11 @@ CONTEXTFORGE = (
     Peer(
         name="ContextForge",
         about="tokens required, stateful sessions, JSON answers, cache in memory, SQLite, logs only errors, "
-        "no plugins, no rate limit",
+        "no plugins, no rate limit, no records of calls, no compression",
         start=_start,
         package=Package("pypi", "mcp-contextforge-gateway", "1.0.7"),
         full=True,
+        keeps=True,
         lacks={
             "stdio": "it takes HTTP and SSE upstreams; for stdio its documentation starts a bridge beside it",
             "2026": "it answers that it supports 2024-11-05 to 2025-11-25",

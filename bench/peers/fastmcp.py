@@ -22,8 +22,9 @@ def _proxy(settings: Mapping[str, str], workers: int = 1) -> Start:
         target = shlex.join(place.upstream.command) if kind == STDIO else place.upstream.url
         words = [str(place.package / "venv" / "bin" / "uvicorn"), "--factory", "fastmcp_app:app"]
         words += ["--app-dir", str(_SCRIPTS), "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
-        environment = {**settings, "BENCH_KIND": kind, "BENCH_TARGET": target}
-        words += ["--log-level", "error", "--no-access-log"]
+        quiet = {"FASTMCP_TELEMETRY_MODE": "off", "FASTMCP_CHECK_FOR_UPDATES": "off"}
+        environment = {**quiet, **settings, "BENCH_KIND": kind, "BENCH_TARGET": target}
+        words += ["--log-level", "error", "--no-access-log", "--timeout-worker-healthcheck", "60"]
         async with launched(words, place.folder, environment) as process:
             endpoint = Endpoint(f"http://127.0.0.1:{port}/mcp", process.pid)
             await answering(endpoint, HANDSHAKE, process, place.folder)
@@ -32,11 +33,12 @@ def _proxy(settings: Mapping[str, str], workers: int = 1) -> Start:
     return start
 
 
-_SHARED = "one connected client for all requests (its documentation warns of mixed contexts); JSON answers, uvloop"
+_OTHERWISE = "JSON answers, uvloop, no telemetry"
+_SHARED = f"one connected client for all requests (its documentation warns of mixed contexts); {_OTHERWISE}"
 FASTMCP = (
     Peer(
         name="FastMCP proxy",
-        about="create_proxy(target), the documented way: a client of its own for every request; JSON answers, uvloop",
+        about=f"create_proxy(target), the documented way: a client of its own for every request; {_OTHERWISE}",
         start=_proxy({}),
         package=_PACKAGE,
         full=True,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
+import shlex
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -12,11 +14,13 @@ from pathlib import Path
 
 from bench.accounting import tree
 from bench.load import Plan, run
+from bench.pausing import go_on
 from bench.peers.peer import Endpoint
 from tests.support.upstreams.launch import die_with_parent
 
 _STOP_SECONDS = 8.0
 _TAIL = 400
+_SECRET = re.compile("SECRET|PASSWORD|TOKEN|(^|_)KEY")
 
 
 class NotStarted(Exception):
@@ -39,7 +43,11 @@ def free_port() -> int:
 async def launched(
     words: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a command in `folder`, where `output.log` gets what it prints; at the end it and its children are gone."""
+    """Run a command in `folder`, where `output.log` gets what it prints; at the end it and its children are gone.
+
+    `command.txt` there says how it was started.
+    """
+    (folder / "command.txt").write_text(as_typed(words, environment or {}))
     with (folder / "output.log").open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *words,
@@ -57,8 +65,19 @@ async def launched(
         await _end(process)
 
 
+def as_typed(words: Sequence[str], environment: Mapping[str, str]) -> str:
+    """The line that does the same in a shell, secrets apart."""
+    settings = [f"{name}={'…' if _hides(name, value) else shlex.quote(value)}" for name, value in environment.items()]
+    return " ".join([*settings, shlex.join(words)])
+
+
+def _hides(name: str, value: str) -> bool:
+    return _SECRET.search(name) is not None and value not in ("true", "false")
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
     family = set(tree([process.pid])) | {process.pid}
+    go_on(process.pid)  # who is stopped obeys nothing but SIGKILL
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()

@@ -31,13 +31,15 @@ async def _start(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, 
     words = [str(programs / "litellm"), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
     # Its list of model prices is not fetched: nothing here leaves the machine.
     environment = {
+        "LITELLM_MODE": "PRODUCTION",
         "LITELLM_LOG": "ERROR",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LITELLM_ENABLE_MCP_STDIO": "true",
         "LITELLM_MCP_STDIO_EXTRA_COMMANDS": "env",
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
     }
-    async with launched([*words, "--num_workers", workers], place.folder, environment) as process:
+    words += ["--run_granian", "--num_workers", workers]
+    async with launched(words, place.folder, environment) as process:
         headers = (f"x-litellm-api-key: Bearer {key}",)
         endpoint = Endpoint(f"http://127.0.0.1:{port}/mcp/", process.pid, "bench-echo", headers)
         await answering(endpoint, HANDSHAKE, process, place.folder)
@@ -47,7 +49,7 @@ async def _start(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, 
 LITELLM = (
     Peer(
         name="LiteLLM",
-        about="master key, servers from the file, a worker per core, no database",
+        about="master key, one server from the file, granian with a worker per core, no database, logs only errors",
         start=_start,
         package=Package("pypi", "litellm[proxy]", "1.108.7"),
         full=True,

@@ -68,7 +68,8 @@ class Peer:
     """One line of the comparison.
 
     `start(place, kinds)` runs it over upstreams of these kinds and gives an endpoint for each: for all at once where
-    it is `together`, else it is asked once for each kind. `lacks` says why a kind or an era is not measured.
+    it is `together`, else it is asked once for each kind. `lacks` says why a kind or an era is not measured, or
+    "kind era" both. Who `keeps` something is started in the same place again, which must find what is there.
     A full gateway can have several upstreams behind one endpoint and rules for who may call.
     """
 
@@ -78,6 +79,7 @@ class Peer:
     package: Package | None = None
     full: bool = False
     together: bool = False
+    keeps: bool = False
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     def kinds(self) -> list[tuple[str, ...]]:
@@ -87,4 +89,4 @@ class Peer:
 
     def why_not(self, kind: str, era: str) -> str | None:
         """Why this is not measured, if it is not."""
-        return self.lacks.get(kind) or self.lacks.get(era)
+        return self.lacks.get(kind) or self.lacks.get(era) or self.lacks.get(f"{kind} {era}")

@@ -24,7 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A whole Callboard, started as a user starts it."""
-    async with running_stack(tmp_path_factory.mktemp("api") / "data") as running:
+    quick = {f"CALLBOARD_{room}_REFUSALS_SECONDS": "0.5" for room in ("EDGE", "AUTHSVC")}
+    async with running_stack(tmp_path_factory.mktemp("api") / "data", settings=quick) as running:
         yield running
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import command
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 FILE = """
 version: 1
@@ -131,14 +131,14 @@ async def test_a_watched_file_is_applied_when_it_changes_and_a_bad_one_changes_n
     with errors.open("wb") as err:
         watching = await asyncio.create_subprocess_exec(callboard, *words, stdout=subprocess.DEVNULL, stderr=err)
     try:
-        await eventually(lambda: _has(comments, [f"{name}.yaml changed"]), within=30)
+        await eventually(lambda: _has(comments, [f"{name}.yaml changed"]))
         save("b: {")
-        await eventually(lambda: "nothing was applied" in errors.read_text(), within=10)
+        await eventually(lambda: "nothing was applied" in errors.read_text())
         save("b: {template: B}")
-        await eventually(lambda: _has(comments, [f"{name}.yaml changed"] * 2), within=30)
+        await eventually(lambda: _has(comments, [f"{name}.yaml changed"] * 2))
     finally:
         watching.send_signal(signal.SIGINT)
-        code = await asyncio.wait_for(watching.wait(), 10)
+        code = await asyncio.wait_for(watching.wait(), PATIENCE)
 
     assert code == 130
     assert f"{file}:" in errors.read_text()
@@ -224,7 +224,7 @@ async def test_a_tail_ends_after_the_number_asked_for(installation: Stack, name:
     await installation.cli("org", "create", name)
     tail = asyncio.create_task(installation.cli("events", "tail", "--org", name, "--count", "2", "--json"))
     number = 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not tail.done():
             number += 1
             await installation.cli("secret", "set", f"s{number}", "--org", name, stdin="v")

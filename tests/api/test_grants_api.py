@@ -10,7 +10,7 @@ from tests.api.conftest import Api
 from tests.api.test_management_api import problem, publish
 from tests.api.test_people_api import join
 from tests.support.stack import Stack
-from tests.support.waiting import eventually
+from tests.support.waiting import promised
 
 ApiOf = Callable[[str | None], Api]
 
@@ -51,6 +51,12 @@ async def test_a_service_client_enters_its_playbook_until_its_grant_is_ended(
     )  # fmt: skip
     assert (await viewer("GET", "/me/grants")).json()["grants"] == []
     problem(await viewer("DELETE", f"/me/grants/{line['grant']}"), 404, "grant.unknown")
+    for playbooks, seen in ((["start"], 1), (["oth*"], 0), ([], 1)):
+        wanted = {"client": "ci", "scopes": ["use"], "playbooks": playbooks}
+        mine = Api(installation.url, (await owner("POST", f"{at}/tokens", json=wanted)).json()["token"])
+        assert len((await mine("GET", "/me/grants")).json()["grants"]) == seen
+        if playbooks:
+            problem(await mine("DELETE", f"/me/grants/{line['grant']}"), 404, "grant.unknown")
     assert (await token_for(installation, client, url)).json()["access_token"] != token
 
     ended = await owner("DELETE", f"{at}/grants/{line['grant']}?comment=over")
@@ -60,7 +66,7 @@ async def test_a_service_client_enters_its_playbook_until_its_grant_is_ended(
     async def refused() -> bool:
         return (await installation.rpc(url, "tools/list", token=token)).status_code == 401
 
-    await eventually(refused, within=2)
+    await promised(refused, within=2)
     events = (await owner("GET", f"{at}/events?limit=100")).json()["events"]
     kinds = [event["event"]["type"] for event in events]
     assert {"oauth_client.added", "grant.issued", "grant.revoked"} <= set(kinds)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.api.conftest import Api
 from tests.support.stack import Stack
+from tests.support.waiting import PATIENCE
 
 ApiOf = Callable[[str | None], Api]
 
@@ -213,7 +214,7 @@ async def test_a_fault_of_an_apply_names_its_place(admin: Api, organisation: str
 
 
 async def next_data(lines: Any) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async for line in lines:
             if line.startswith("data: "):
                 event: dict[str, Any] = json.loads(line[6:])

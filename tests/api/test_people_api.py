@@ -13,7 +13,7 @@ import httpx2
 from tests.api.conftest import Api
 from tests.api.test_management_api import Filled, problem, publish
 from tests.support.stack import Stack
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 ApiOf = Callable[[str | None], Api]
 PASSWORD = "correct horse battery"
@@ -119,7 +119,7 @@ async def test_a_demoted_and_a_removed_member_lose_everything_within_two_seconds
 
     following = asyncio.Event()
     tail = asyncio.create_task(follow())
-    await asyncio.wait_for(following.wait(), 10)
+    await asyncio.wait_for(following.wait(), PATIENCE)
 
     given = await admin("PUT", f"{at}/members/{browser.person}", json={"role": "user", "comment": "moved"})
     assert given.status_code == 200, given.text
@@ -132,7 +132,7 @@ async def test_a_demoted_and_a_removed_member_lose_everything_within_two_seconds
         ]
         return [answer.status_code for answer in answers] == [403] * 3
 
-    await eventually(demoted, within=2)
+    await promised(demoted, within=2)
     assert await asyncio.wait_for(tail, 2) == 200
     assert (await installation.rpc(endpoint, "tools/list", token=token)).status_code == 200
 
@@ -143,7 +143,7 @@ async def test_a_demoted_and_a_removed_member_lose_everything_within_two_seconds
         used = await installation.rpc(endpoint, "tools/list", token=token)
         return [used.status_code, (await agent("GET", "/me")).status_code] == [401, 401]
 
-    await eventually(gone, within=2)
+    await promised(gone, within=2)
     assert (await browser("GET", "/me")).json()["organisations"] == {}
     problem(await browser("GET", f"{at}/playbooks"), 403, "auth.forbidden")
 

@@ -72,7 +72,7 @@ async def furnished(
     endpoint = installation.endpoint(organisation, "start")
     answer = await installation.rpc(endpoint, "tools/call", {"name": "echo__echo"}, token["token"])
     assert answer.status_code == 200, answer.text
-    await eventually(here.recorded, within=15)
+    await eventually(here.recorded)
     return token["token"], here
 
 
@@ -101,7 +101,7 @@ async def test_a_person_is_named_to_readers_only_and_after_the_erasure_to_nobody
     async def erased() -> bool:
         return set((await here.everything_shown()).values()) == {"[erased]"}
 
-    await eventually(erased, within=15)
+    await eventually(erased)
     assert (await api_of(token)("GET", f"/organisations/{organisation}/persons")).status_code == 401
     [gone] = (await here.get("persons"))["persons"]
     assert (gone["person"], gone["name"]) == (line["person"], "")

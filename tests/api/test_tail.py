@@ -16,7 +16,7 @@ from callboard_edge.api.records import _visible_to
 from callboard_edge.api.tail import Tails
 from tests.support.backends import Bus as Reached
 from tests.support.backends import nats_server
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, settled
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SUBJECT = "cb.calls.acme.>"
@@ -56,7 +56,7 @@ async def test_a_stopping_edge_ends_it(bus: Bus) -> None:
     stream = pieces(tails.tail(SUBJECT))
     await anext(stream)
     await bus.client.publish("cb.calls.acme.start", b"1")
-    await bus.client.flush()
+    await settled(bus.client)
     tails.close_all()
     assert [piece async for piece in stream] in ([b"data: 1\n\n"], [b""])
     assert followers(bus) == 0

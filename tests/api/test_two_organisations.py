@@ -29,6 +29,7 @@ from tests.support.backends import wants_containers
 from tests.support.event_streams import HandshakeSession
 from tests.support.stack import META, Stack
 from tests.support.upstreams.launch import command
+from tests.support.waiting import PATIENCE
 
 __all__ = ["rig", "sides"]
 TRIES = int(os.environ.get("CALLBOARD_WALL_TRIES", "3000"))
@@ -299,7 +300,7 @@ def _attempt(rig: Rig, ours: Side, theirs: Side, by: str, place: str, attempt: A
 
 
 async def _sent(rig: Rig, verb: str, path: str, headers: dict[str, str], body: Any) -> httpx2.Response:
-    return await rig.http.request(verb, f"{rig.base}{path}", headers=headers, json=body, timeout=10)
+    return await rig.http.request(verb, f"{rig.base}{path}", headers=headers, json=body, timeout=PATIENCE)
 
 
 def _ghost_of(name: str, value: str) -> str:

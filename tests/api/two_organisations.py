@@ -22,7 +22,7 @@ from tests.api.test_people_api import join
 from tests.api.wall_routes import Route
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import command
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 ROLES = ("viewer", "manager", "owner")
 LEVELS = ("use", "read", "operate", "manage", "govern", "own")
@@ -223,7 +223,7 @@ class Walls:
         query = {name: _filled(value, ids) for name, value in route.query.items() if name not in left_out}
         more = {} if route.body is None else {"json": _filled(route.body, ids)}
         path = _filled(route.path, {kind: quote(value, safe="") for kind, value in ids.items()})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await self._http.request(route.method, path, params=query, headers=headers, **more)
 
     def _nothing_shown(self, what: str, answer: httpx2.Response, named: set[str]) -> None:

@@ -168,4 +168,4 @@ async def _settled(rig: Rig) -> None:
         await asyncio.sleep(0.5)
         return before == await rig.state()
 
-    await eventually(quiet, 20)
+    await eventually(quiet)

@@ -33,6 +33,7 @@ _HARMLESS: dict[str, Any] = {
     "accept_drift": False, "register_servers": False, "ignore_times": False, "candidate": None, "quotas": None,
     "expected_version": 1, "expected_revision": 1, "command_id": None, "public_keys": "", "at_once": False,
     "url": "https://example.com/hook", "kinds": ["never.*"], "first": 1, "last": 2,
+    "kind": "playbook.*", "newest": False,
     "webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA", "Idempotency-Key": None,
 }  # fmt: skip
 """What names nobody's things."""

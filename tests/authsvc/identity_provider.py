@@ -19,7 +19,7 @@ from joserfc.jwk import ECKey, KeySet
 from litestar import Litestar, Request, Response, get, post
 
 from tests.support.backends import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 CLIENT = "callboard"
 SECRET = "provider secret"
@@ -118,4 +118,4 @@ async def running_provider() -> AsyncIterator[FakeProvider]:
         yield provider
     finally:
         server.should_exit = True
-        await asyncio.wait_for(serving, 5)
+        await asyncio.wait_for(serving, PATIENCE)

@@ -24,6 +24,7 @@ from callboard.contracts.people import (
 )
 from callboard.contracts.playbooks import Done
 from tests.authsvc.stack import Edge, Stack, new_id
+from tests.support.waiting import settled
 
 PASSWORD = "correct horse battery"
 
@@ -47,7 +48,7 @@ class Office:
                 self.changed.append(msgspec.json.decode(message.data, type=RightsChanged).key_id)
 
         await self.bus.listen("cb.push.>", hear)
-        await self.bus.client.flush()
+        await settled(self.bus.client)
 
     async def invite(self, role: str, by: str = "", organisation: str = "acme", **rest: Any) -> Invitation:
         command = InviteMember(command_id=new_id(), organisation=organisation, role=role, by=by, **rest)

@@ -25,6 +25,7 @@ from callboard.platform.settings import CommonSettings, Sensitive
 from callboard_authsvc.app import Authsvc, read_materials
 from callboard_authsvc.clock import utc_now
 from callboard_authsvc.settings import AuthsvcSettings
+from tests.support.waiting import PATIENCE
 
 
 class SteppingClock:
@@ -113,7 +114,7 @@ class Stack:
     async def bus_of(self, room: str) -> Bus:
         """The bus as another room has it."""
         bus = Bus(room, "test", CommonSettings(nats_url=self.nats.url, nats_credentials=self.credentials(room)))
-        await bus.connect(within=5)
+        await bus.connect(within=PATIENCE)
         self._closers.append(bus.close)
         return bus
 
@@ -162,7 +163,7 @@ class Stack:
         for room in self.rooms:
             await room.stop()
         for closer in self._closers:
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(PATIENCE):
                 await closer()
         if self._pool is not None:
             await self._pool.close()

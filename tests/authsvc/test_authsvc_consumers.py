@@ -19,7 +19,7 @@ from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
 from callboard.local.nats_server import EmbeddedNats
 from tests.authsvc.stack import Edge, Stack, new_id, refused
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised, settled
 
 
 class Reader:
@@ -40,21 +40,21 @@ class Reader:
             inbox_prefix=self.admission.inbox_prefix,
             error_cb=remember,
             allow_reconnect=False,
-            connect_timeout=2,
+            connect_timeout=int(PATIENCE),
         )
         return self
 
     async def read(self, subject: str, count: int) -> list[bytes]:
         stream, durable = self.admission.durables[subject]
         subscription = await self.client.jetstream().pull_subscribe_bind(consumer=durable, stream=stream)
-        messages = await subscription.fetch(count, timeout=3)
+        messages = await subscription.fetch(count, timeout=PATIENCE)
         for message in messages:
             await message.ack_sync()
         await subscription.unsubscribe()
         return [message.data for message in messages]
 
     async def refused(self, words: str) -> None:
-        await self.client.flush(2)
+        await settled(self.client)
         await eventually(lambda: any(words.lower() in error for error in self.errors))
 
 
@@ -115,11 +115,11 @@ async def test_a_consumer_goes_on_where_it_was_after_its_own_restart(edge: Edge,
 async def test_a_consumer_hears_live_subjects_of_its_organisation(edge: Edge, everywhere: Client) -> None:
     reader = await Reader(await admit(edge)).connect()
     heard = await reader.client.subscribe("cb.calls.acme.>")
-    await reader.client.flush(2)
+    await settled(reader.client)
 
     await everywhere.publish("cb.calls.acme.start", b"live")
 
-    assert (await heard.next_msg(timeout=3)).data == b"live"
+    assert (await heard.next_msg(timeout=PATIENCE)).data == b"live"
     await reader.client.close()
 
 
@@ -130,13 +130,13 @@ async def test_a_consumer_that_listens_to_everything_hears_its_own_organisation_
     reader = await Reader(await admit(edge)).connect()
     everything = await reader.client.subscribe(subject)
     mine = await reader.client.subscribe("cb.calls.acme.start")
-    await reader.client.flush()
+    await settled(reader.client)
 
     for other in ("cb.evt.zeta.playbook.published", "cb.calls.zeta.start", "cb.calls.acme.start"):
         await everywhere.publish(other, other.encode())
 
     # What was published before this one would have been here before it.
-    assert (await mine.next_msg(timeout=3)).data == b"cb.calls.acme.start"
+    assert (await mine.next_msg(timeout=PATIENCE)).data == b"cb.calls.acme.start"
     heard = [everything._pending_queue.get_nowait().data for _ in range(everything._pending_queue.qsize())]
     assert not [data for data in heard if b"zeta" in data]
     await reader.client.close()
@@ -223,13 +223,15 @@ async def test_a_consumer_cannot_have_the_server_write_for_it(
     await admit(edge, organisation="zeta")
     reader = await Reader(await admit(edge)).connect()
     heard = await everywhere.subscribe(target)
-    await everywhere.flush()
+    await settled(everywhere)
     before = (await everywhere.jetstream().stream_info(subjects.STREAM_EVENTS)).state.messages
 
     await reader.client.publish(f"{request_}.CB_EVENTS.acme-FOR-stats", b'{"batch": 9, "no_wait": true}', reply=target)
 
     # Answered after it: what the consumer asks for itself.
-    state = await reader.client.request("$JS.callboard.API.CONSUMER.INFO.CB_EVENTS.acme-FOR-stats", b"", timeout=3)
+    state = await reader.client.request(
+        "$JS.callboard.API.CONSUMER.INFO.CB_EVENTS.acme-FOR-stats", b"", timeout=PATIENCE
+    )
     assert json.loads(state.data)["name"] == "acme-FOR-stats"
     assert (await everywhere.jetstream().stream_info(subjects.STREAM_EVENTS)).state.messages == before
     assert "zeta-FOR-stats" in await durables(everywhere)
@@ -245,7 +247,7 @@ async def test_clients_that_ask_for_the_state_of_a_durable_use_the_domain(edge: 
     subscription = await jetstream.pull_subscribe_bind(consumer=info.name, stream=subjects.STREAM_EVENTS)
 
     assert info.num_pending == 1
-    assert [message.data for message in await subscription.fetch(1, timeout=3)] == [b"acme 1"]
+    assert [message.data for message in await subscription.fetch(1, timeout=PATIENCE)] == [b"acme 1"]
     await reader.client.close()
 
 
@@ -259,7 +261,7 @@ async def test_a_dismissed_consumer_is_cut_off_at_once_and_does_not_come_back(
 
     await dismiss(edge)
 
-    await eventually(lambda: not reader.client.is_connected, within=2)
+    await promised(lambda: not reader.client.is_connected, within=2)
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await Reader(admission).connect()
     assert await durables(everywhere) == {"acme-FOR-kept"}
@@ -410,7 +412,7 @@ async def test_a_nats_that_lost_everything_is_told_again(
         await eventually(lambda: "CB_EVENTS" in room.status().problem)
         stack.nats, client = other, None
         client = await stack.make_streams()
-        await eventually(lambda: room.status().problem == "", within=8)
+        await eventually(lambda: room.status().problem == "")
 
         await client.jetstream().publish("cb.evt.acme.playbook.published", b"again")
         reader = await Reader(_at(kept, other.url)).connect()

@@ -25,7 +25,7 @@ from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
 from callboard.kernel.tokens import base62, key_id_of
 from tests.authsvc.stack import Edge, Stack, SteppingClock, new_id, refused, some_token
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, settled
 
 
 async def verify(edge: Edge, token: str) -> Principal:
@@ -107,7 +107,7 @@ async def test_a_revoked_token_is_refused_and_every_edge_is_told(stack: Stack, e
         heard.append(msgspec.json.decode(message.data, type=TokenRevoked).key_id)
 
     await edge.bus.listen("cb.push.>", hear)
-    await edge.bus.client.flush()
+    await settled(edge.bus.client)
 
     await revoke(edge, issued.key_id, comment="left the company", actor="ann")
 
@@ -124,11 +124,11 @@ async def test_revoking_again_changes_nothing_and_tells_the_edges_again(stack: S
     await revoke(edge, issued.key_id)
     [before] = await stack.rows("select revoked_at from cb.token")
     told = await edge.bus.client.subscribe(subjects.TOKEN_REVOKED)
-    await edge.bus.client.flush()
+    await settled(edge.bus.client)
 
     assert await revoke(edge, issued.key_id) == Done(seq=0)
 
-    assert issued.key_id.encode() in (await told.next_msg(timeout=3)).data
+    assert issued.key_id.encode() in (await told.next_msg(timeout=PATIENCE)).data
     assert await stack.rows("select revoked_at from cb.token") == [before]
     assert len(await stack.events("acme")) == 3
 
@@ -266,4 +266,4 @@ async def test_a_commit_is_followed_by_a_hint(stack: Stack, edge: Edge) -> None:
 
     await edge.issue()
 
-    assert b'"seq":2' in (await hints.next_msg(timeout=3)).data
+    assert b'"seq":2' in (await hints.next_msg(timeout=PATIENCE)).data

@@ -39,7 +39,7 @@ async def test_a_consumer_is_cut_off_when_who_admitted_it_may_not_any_more(
 
     await loses(office, bob)
 
-    await eventually(lambda: not readers["of-bob"].client.is_connected, 15)
+    await eventually(lambda: not readers["of-bob"].client.is_connected)
     with pytest.raises((nats.errors.Error, OSError)):
         await Reader(admissions["of-bob"]).connect()
     assert [readers[name].client.is_connected for name in ("of-ann", "of-nobody")] == [True, True]
@@ -47,7 +47,7 @@ async def test_a_consumer_is_cut_off_when_who_admitted_it_may_not_any_more(
     async def bobs_is_gone() -> bool:
         return await _events(everywhere) == {"acme-FOR-of-ann", "acme-FOR-of-nobody"}
 
-    await eventually(bobs_is_gone, 15)  # what it read from goes after its connection
+    await eventually(bobs_is_gone)  # what it read from goes after its connection
     [row] = await stack.rows("select meta from cb.event where type = 'consumer.dismissed'")
     assert "may not admit consumers any more" in row["meta"]
     for reader in readers.values():

@@ -31,7 +31,7 @@ from tests.authsvc.given import Given
 from tests.authsvc.identity_provider import FakeProvider, running_provider
 from tests.authsvc.people import Office, person_of
 from tests.authsvc.stack import Edge, Stack, refused
-from tests.support.waiting import eventually
+from tests.support.waiting import promised
 
 KEY = b"a key of the provider's hooks"
 ANN = {"email": "Ann@Example.com", "email_verified": True, "name": "Ann"}
@@ -82,9 +82,15 @@ async def test_whom_the_provider_vouches_for_is_a_person_with_the_role_of_its_gr
 
     assert person_of(second) == person_of(first)
     assert second.signed_in.principal.grants == {"acme": ("viewer",)}
-    await eventually(lambda: first.signed_in.principal.key_id in office.changed, within=2)
+    await promised(lambda: first.signed_in.principal.key_id in office.changed, within=2)
     assert (await sign_in(office, provider, groups=[])).signed_in.principal.grants == {}
-    assert (await stack.events("acme"))[1:] == ["member.provisioned", "member.role_given", "member.removed"]
+    assert (await stack.events("acme"))[1:] == [
+        "member.provisioned",
+        "person.signed_in",
+        "member.role_given",
+        "person.signed_in",
+        "member.removed",
+    ]
     await refused("login.refused", office.sign_in("ann@example.com", ""))
 
 
@@ -158,7 +164,7 @@ async def test_a_token_of_the_provider_stands_for_whoever_signed_in_here_before(
     await office.listen()
     await refused("auth.forbidden", office.invite("user", by=principal.key_id))
     await office.give_role(principal.member, "admin")
-    await eventually(lambda: principal.key_id in office.changed, within=2)
+    await promised(lambda: principal.key_id in office.changed, within=2)
     await office.invite("user", by=principal.key_id)
     provider.claims = {"aud": "another application"}
     await refused("auth.invalid", whose(provider.id_token("")))
@@ -214,7 +220,7 @@ async def test_whom_the_provider_deletes_loses_everything_and_a_repeated_message
 
     await tell("m1", gone)
 
-    await eventually(lambda: set(office.revoked) >= {token.key_id, key}, within=2)
+    await promised(lambda: set(office.revoked) >= {token.key_id, key}, within=2)
     await refused("auth.invalid", office.verify(token.token))
     await refused("auth.invalid", office.whose(opened.session))
     assert (await office.members()).members == ()

@@ -23,7 +23,7 @@ from callboard.contracts.playbooks import Done
 from callboard.kernel.permissions import can
 from tests.authsvc.people import Office, key_of, office_with_clock, person_of
 from tests.authsvc.stack import Edge, Stack, SteppingClock, new_id, refused
-from tests.support.waiting import eventually
+from tests.support.waiting import promised
 
 
 @pytest_asyncio.fixture
@@ -59,7 +59,7 @@ async def test_whoever_has_the_link_joins_with_the_role_of_the_invitation(stack:
         ("viewer", "person", "bob@example.com", "Bob"),
     ]
     await refused("invitation.unknown", office.register(invitation.token, "bob2@example.com"))
-    assert (await stack.events("acme"))[1:] == ["member.invited", "member.joined"] * 2
+    assert (await stack.events("acme"))[1:] == ["member.invited", "member.joined", "person.signed_in"] * 2
 
 
 async def test_nothing_personal_stands_in_the_log(stack: Stack, office: Office) -> None:
@@ -120,7 +120,7 @@ async def test_the_keys_of_a_demoted_member_shrink_and_every_edge_is_told(office
 
     await office.give_role(person_of(bob), "viewer")
 
-    await eventually(lambda: set(office.changed) >= {token.key_id, key_of(bob)}, within=2)
+    await promised(lambda: set(office.changed) >= {token.key_id, key_of(bob)}, within=2)
     principal = await office.verify(token.token)
     assert can(principal, "read", "acme")
     assert not can(principal, "manage", "acme")
@@ -139,7 +139,7 @@ async def test_a_removed_member_loses_every_key_for_good(office: Office) -> None
 
     await office.remove(person_of(bob), by=key_of(ann))
 
-    await eventually(lambda: set(office.revoked) >= {direct.key_id, second.key_id}, within=2)
+    await promised(lambda: set(office.revoked) >= {direct.key_id, second.key_id}, within=2)
     await refused("auth.invalid", office.verify(direct.token))
     await refused("auth.invalid", office.verify(second.token))
     assert (await office.whose(bob.session)).principal.grants == {}
@@ -184,6 +184,36 @@ async def test_the_tokens_of_a_service_account_are_bound_by_the_account_and_outl
     await refused("auth.invalid", office.verify(token.token))
 
 
+async def test_a_new_account_does_not_inherit_the_sign_ins_of_an_earlier_one_of_its_name(
+    stack: Stack, office: Office
+) -> None:
+    await office.edge.create("other")
+
+    async def account(name: str, organisation: str = "acme") -> None:
+        command = CreateServiceAccount(command_id=new_id(), organisation=organisation, account=name, role="viewer")
+        await office.bus.ask(subjects.CREATE_SERVICE_ACCOUNT, command, Done)
+        where = (organisation, "wiki", name)
+        await stack.rows(
+            "insert into cb.upstream_grant (organisation, server, subject, version, sealed, issuer, scopes)"
+            " values ($1, $2, $3, 1, 'x', 'i', '{}')",
+            *where,
+        )
+        await stack.rows(
+            "insert into cb.upstream_sign_in (organisation, server, subject, handle, challenge, expires_at)"
+            " values ($1, $2, $3, $4, '{}', now() + interval '1 hour')",
+            *where,
+            "/".join(where).encode(),
+        )
+
+    await account("ci")
+    await account("other-one")
+    await account("ci", "other")
+    await office.remove("ci")
+    for table in ("cb.upstream_grant", "cb.upstream_sign_in"):
+        left = await stack.rows(f"select organisation, subject from {table} order by organisation, subject")
+        assert [tuple(row) for row in left] == [("acme", "other-one"), ("other", "ci")]
+
+
 async def test_a_rotated_token_and_its_successor_both_work_for_the_overlap(stack: Stack) -> None:
     clock = SteppingClock()
     office = await office_with_clock(stack, clock)
@@ -196,7 +226,7 @@ async def test_a_rotated_token_and_its_successor_both_work_for_the_overlap(stack
     assert (fresh.scopes, fresh.playbooks, fresh.client) == (old.scopes, old.playbooks, old.client)
     assert fresh.expires_at is not None
     assert (fresh.expires_at - clock.now).total_seconds() == 86_400
-    await eventually(lambda: office.changed == [old.key_id], within=2)
+    await promised(lambda: office.changed == [old.key_id], within=2)
     clock.step(seconds=59)
     assert (await office.verify(old.token)).key_id == old.key_id
     clock.step(seconds=1)
@@ -230,7 +260,7 @@ async def test_an_instance_that_starts_tells_again_of_whom_it_may_have_missed(st
 
     await stack.authsvc()
 
-    await eventually(lambda: token.key_id in office.revoked, within=5)
+    await promised(lambda: token.key_id in office.revoked, within=5)
 
 
 async def test_two_who_remove_each_other_leave_an_owner(stack: Stack, office: Office) -> None:

@@ -49,7 +49,7 @@ from tests.authsvc.oauth_desk import PUBLIC, RESOURCE, Desk, claims_of, desk_of,
 from tests.authsvc.people import key_of, person_of
 from tests.authsvc.stack import Stack, SteppingClock, new_id, refused
 from tests.support.backends import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 PRIVATE = {"private_clients": "127.0.0.1"}
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -122,7 +122,7 @@ async def publishing(pem: Path, private: Path) -> AsyncIterator[Publisher]:
         yield publisher
     finally:
         server.should_exit = True
-        await asyncio.wait_for(serving, 5)
+        await asyncio.wait_for(serving, PATIENCE)
 
 
 @pytest_asyncio.fixture
@@ -324,7 +324,7 @@ async def test_a_service_account_gets_tokens_by_its_own_credentials(stack: Stack
     assert [(line.title, line.account, line.used_at is not None) for line in listed.clients] == [("Build", "ci", True)]
     gone = RemoveServiceClient(command_id=new_id(), organisation="acme", client_id=client.client_id)
     await desk.bus.ask(subjects.REMOVE_SERVICE_CLIENT, gone, Done)
-    await eventually(lambda: claims["gid"] in desk.office.revoked, within=2)
+    await promised(lambda: claims["gid"] in desk.office.revoked, within=2)
     await refused("auth.invalid", desk.live(tokens.body["access_token"]))
     assert (await desk.token(**credentials(client))).status == 401
 

@@ -28,7 +28,7 @@ from callboard.platform.settings import Sensitive
 from tests.authsvc.oauth_desk import METADATA, PUBLIC, RESOURCE, Desk, claims_of, desk_of, publish, query_of
 from tests.authsvc.people import PASSWORD, key_of, person_of
 from tests.authsvc.stack import Stack, SteppingClock, new_id, refused
-from tests.support.waiting import eventually
+from tests.support.waiting import promised
 
 
 @pytest.fixture
@@ -80,13 +80,15 @@ async def test_a_client_registers_asks_and_gets_tokens_for_one_playbook(desk: De
 async def test_no_value_that_opens_anything_is_stored(stack: Stack, desk: Desk) -> None:
     ann = await desk.office.join("ann", "user")
     secret = await desk.send("POST", "/register", json=METADATA | {"token_endpoint_auth_method": "client_secret_basic"})
-    request = await desk.request(await desk.register())
+    state = "what the client wants to have back"
+    request = await desk.request(await desk.register(), state=state)
     url = await desk.agree(request, ann)
+    assert query_of(url)["state"] == state
     _, tokens = await desk.signed_in(ann)
 
     stored = await stack.everything_stored()
 
-    for value in (secret.body["client_secret"], request, query_of(url)["code"], *tokens.values()):
+    for value in (secret.body["client_secret"], request, state, query_of(url)["code"], *tokens.values()):
         assert str(value) not in stored or value in (3600, "Bearer", "mcp:use")
 
 
@@ -137,7 +139,7 @@ async def test_a_code_that_is_spent_twice_at_once_gives_tokens_once_and_ends_the
     assert (await desk.refresh(client_id, good["refresh_token"])).error == "invalid_grant"
     [ended] = await desk.events("grant.revoked")
     assert ended["reason"] == "code_replayed"
-    await eventually(lambda: desk.office.revoked.count(ended["grant"]) >= 1, within=2)
+    await promised(lambda: desk.office.revoked.count(ended["grant"]) >= 1, within=2)
 
 
 async def test_a_code_is_of_no_use_to_anybody_else(desk: Desk, clock: SteppingClock) -> None:
@@ -250,11 +252,20 @@ async def test_only_the_session_that_was_asked_can_answer_and_only_once(desk: De
         await refused("consent.unknown", desk.consent(request, other))
         await refused("consent.unknown", desk.agree(request, other))
         await refused("consent.unknown", desk.refuse(request, other))
-    first, *rest = await asyncio.gather(*[desk.agree(request, ann) for _ in range(4)], return_exceptions=True)
+    answers = await asyncio.gather(*[desk.agree(request, ann) for _ in range(4)])
     await refused("consent.unknown", desk.refuse(request, ann))
 
-    assert len([url for url in (first, *rest) if isinstance(url, str)]) == 1
+    assert len(set(answers)) == 1, "a button that is pressed twice leads to where it led before"
     assert len(await desk.events("grant.consent_given")) == 1
+    for other in (eve, again):
+        await refused("consent.unknown", desk.agree(request, other))
+    assert (await desk.exchange(client_id, query_of(answers[0])["code"])).status == 200
+    await refused("consent.unknown", desk.agree(request, ann))
+    assert await desk.events("grant.revoked") == []
+    refusing = await desk.request(client_id)
+    await desk.consent(refusing, ann)
+    await desk.refuse(refusing, ann)
+    await refused("consent.unknown", desk.agree(refusing, ann))
     late = await desk.request(client_id)
     clock.step(minutes=15)
     await refused("consent.unknown", desk.consent(late, ann))
@@ -287,10 +298,10 @@ async def test_a_member_who_goes_or_is_demoted_takes_the_grants_along(desk: Desk
     assert can(await desk.live(tokens["access_token"]), "manage", "acme", "start")
 
     await desk.office.give_role(person_of(bob), "user", by=key_of(ann))
-    await eventually(lambda: gid in desk.office.changed, within=2)
+    await promised(lambda: gid in desk.office.changed, within=2)
     demoted = await desk.live(tokens["access_token"])
     await desk.office.remove(person_of(bob), by=key_of(ann))
-    await eventually(lambda: gid in desk.office.revoked, within=2)
+    await promised(lambda: gid in desk.office.revoked, within=2)
 
     assert can(demoted, "use", "acme", "start")
     assert not can(demoted, "read", "acme", "start")
@@ -316,7 +327,7 @@ async def test_with_another_password_everything_that_clients_were_granted_ends(d
     await refused("auth.invalid", desk.live(tokens["access_token"]))
     assert (await desk.refresh(client_id, tokens["refresh_token"])).error == "invalid_grant"
     ended = {claims_of(each["access_token"])["gid"] for each in (tokens, nowhere)}
-    await eventually(lambda: ended <= set(desk.office.revoked), within=2)
+    await promised(lambda: ended <= set(desk.office.revoked), within=2)
     told = [(event["grant"], event["reason"]) for event in await desk.events("grant.revoked")]
     assert told == [(gid, "password")]
     await desk.live(others["access_token"])
@@ -389,7 +400,7 @@ async def test_grants_are_listed_and_ended_by_whose_they_are_and_by_who_manages_
     assert (await ending(key_of(bob))).seq == 0
     assert (await ending(key_of(owner), claims_of(others["access_token"])["gid"])).seq > 0
 
-    await eventually(lambda: gid in desk.office.revoked, within=2)
+    await promised(lambda: gid in desk.office.revoked, within=2)
     await refused("auth.invalid", desk.live(tokens["access_token"]))
     assert (await desk.refresh(client_id, tokens["refresh_token"])).error == "invalid_grant"
     lines = (await grants_of(desk, organisation="acme")).grants

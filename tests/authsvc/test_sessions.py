@@ -21,12 +21,13 @@ from callboard.contracts.people import (
 from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import can
+from callboard.kernel.tokens import SESSION_PREFIX, compose
 from callboard.platform.settings import Sensitive, SettingsRefused, load
 from callboard_authsvc.people.domain import ATTEMPTS_PER_ACCOUNT
 from callboard_authsvc.settings import AuthsvcSettings
 from tests.authsvc.people import PASSWORD, Office, key_of, office_with_clock, person_of
 from tests.authsvc.stack import Edge, Stack, SteppingClock, refused, some_token
-from tests.support.waiting import eventually
+from tests.support.waiting import promised
 
 ANOTHER = "another long password"
 
@@ -116,7 +117,19 @@ async def test_signing_in_again_ends_the_session_that_the_browser_had(office: Of
 
     await refused("auth.invalid", office.whose(ann.session))
     await office.whose(opened.session)
-    await eventually(lambda: office.revoked == [key_of(ann)], within=2)
+    await promised(lambda: office.revoked == [key_of(ann)], within=2)
+
+
+async def test_a_session_that_was_planted_in_a_browser_is_nobodys_after_the_sign_in(office: Office) -> None:
+    await office.join("ann", "owner")
+    eve = await office.join("eve", "owner")
+    made_up = compose(b"7" * 40, SESSION_PREFIX)
+
+    for planted in (made_up, eve.session):
+        opened = await office.sign_in("ann@example.com", former=planted)
+        assert opened.session != planted
+        await refused("auth.invalid", office.whose(planted))
+        assert (await office.whose(opened.session)).person.email == "ann@example.com"
 
 
 async def test_a_session_is_renewed_and_ended(office: Office) -> None:

@@ -41,6 +41,7 @@ from tests.authsvc.stack import refused
 from tests.support.guarded import Guarded, guarded
 from tests.support.signing_in import PERSON, consented
 from tests.support.upstreams.launch import ROOT, die_with_parent
+from tests.support.waiting import PATIENCE
 
 PROCESSES, EACH = 4, 25
 ALICE = Whose("acme", "wiki", "alice")
@@ -86,7 +87,7 @@ class Wiki:
         )
         try:
             assert running.stdout is not None
-            assert (await asyncio.wait_for(running.stdout.readline(), 30)).strip() == b"ready"
+            assert (await asyncio.wait_for(running.stdout.readline(), PATIENCE)).strip() == b"ready"
             yield running
         finally:
             if running.returncode is None:
@@ -95,7 +96,7 @@ class Wiki:
 
 
 async def go(running: asyncio.subprocess.Process) -> list[str]:
-    said, _ = await asyncio.wait_for(running.communicate(b"go\n"), 30)
+    said, _ = await asyncio.wait_for(running.communicate(b"go\n"), PATIENCE)
     tokens: list[str] = json.loads(said) if said else []
     return tokens
 
@@ -144,7 +145,7 @@ async def test_a_crash_after_the_exchange_is_seen_and_a_person_is_asked(wiki: Wi
     await wiki.sign_in()
     async with wiki.process(1, "crash") as crashing:
         assert await go(crashing) == []
-        assert await asyncio.wait_for(crashing.wait(), 10) == 9
+        assert await asyncio.wait_for(crashing.wait(), PATIENCE) == 9
     assert wiki.refreshed == 1, "the old refresh token is used up, and the new one is lost"
     await wiki.execute("update cb.upstream_grant set lease_until = now()")  # as it is some seconds later
     await refused("server.sign_in_needed", wiki.token())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import signal
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -12,16 +13,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.gateways import Field, Rounds, write
+from bench import targets
+from bench.documents import GATEWAYS, README, RESULTS, SHAPES, SPEED, put
+from bench.field import Field
+from bench.gateways import Rounds, arguments, published, write
 from bench.measure import Length, Noise
+from bench.pausing import Turns
 from bench.peers.install import NotInstalled, cache_folder, folder_of, installed
 from bench.peers.known import DIRECT, PEERS, chosen
-from bench.peers.launch import NotStarted
+from bench.peers.launch import NotStarted, as_typed
 from bench.peers.peer import ERAS, KINDS, Endpoint, Package, Place, Upstream
 from bench.revisions import interval
 from bench.samples import Cell, Gateway, Run, Sample, Store, median, spread
-from bench.shapes import content_of, wanted
-from bench.table import ratio, report
+from bench.scenes import content_of
+from bench.shapes import PLAIN, TRAFFIC, flatness, goals, wanted
+from bench.table import ratio, readme, report
 from tests.support.upstreams.launch import running
 
 
@@ -91,7 +97,7 @@ def test_the_table_says_everything_that_was_and_was_not_measured() -> None:
     assert "The run is not finished" in text
     assert "the load generator costs 10 us" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in lines} == {10, 13}
+    assert {line.count("|") for line in lines} == {4, 10, 13}
 
 
 def test_full_gateways_stand_before_bridges_and_the_fastest_first() -> None:
@@ -194,6 +200,8 @@ def test_tools_are_spread_over_fifty_servers() -> None:
     assert content["servers"].keys() == content["playbooks"]["bench"]["servers"].keys()
     assert len(content_of("playbooks1000", str)["playbooks"]) == 1000
     assert [one.name for one in wanted("100 KB")] == ["result of 100 KB"]
+    assert [one.name for one in wanted("playbooks")] == ["echo", "echo, 1,000 playbooks"]
+    assert wanted("") == list(TRAFFIC)
 
 
 @contextlib.asynccontextmanager
@@ -205,8 +213,9 @@ async def never(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, E
 async def test_a_gateway_that_does_not_answer_is_told_and_not_measured(tmp_path: Path) -> None:
     async with running("echo", "--era", "2025") as upstream:
         run = Run("a machine", "", {}, "now")
-        field = Field(run, tmp_path, Upstream(upstream.url, (), upstream.pid), ERAS, KINDS)
         async with contextlib.AsyncExitStack() as stack:
+            turns = stack.enter_context(Turns())
+            field = Field(run, tmp_path, Upstream(upstream.url, (), upstream.pid), ERAS, KINDS, turns)
             await field.enter(DIRECT, stack)
             await field.enter(dataclasses.replace(DIRECT, name="gone", start=never), stack)
     assert field.able(DIRECT, "http", "2025")
@@ -222,14 +231,14 @@ async def test_a_run_goes_on_with_what_is_missing_and_takes_what_is_slow_only_on
     run.gateways["slow"] = Gateway("slow", "")
     options = argparse.Namespace(secs=0.2, rounds=3, conc="2", era="2026", kind="http", tries=1)
     store = Store(tmp_path / "results.json")
-    async with running("echo") as upstream:
-        field = Field(run, tmp_path, Upstream(upstream.url, (), upstream.pid), ["2026"], ["http"])
-        async with contextlib.AsyncExitStack() as stack:
-            for peer in (DIRECT, slow):
-                await field.enter(peer, stack)
-            rounds = Rounds(field, [DIRECT, slow], options, store)
-            assert [cell.gateway for cell in rounds.cells()] == ["direct", "slow"]
-            await rounds.take(upstream.pid)
+    async with running("echo") as upstream, contextlib.AsyncExitStack() as stack:
+        turns = stack.enter_context(Turns())
+        field = Field(run, tmp_path, Upstream(upstream.url, (), upstream.pid), ["2026"], ["http"], turns)
+        for peer in (DIRECT, slow):
+            await field.enter(peer, stack)
+        rounds = Rounds(field, [DIRECT, slow], options, store)
+        assert [cell.gateway for cell in rounds.cells()] == ["direct", "slow"]
+        await rounds.take(upstream.pid)
     kept = store.load()
     assert kept is not None
     last = kept.samples[-1]
@@ -238,3 +247,127 @@ async def test_a_run_goes_on_with_what_is_missing_and_takes_what_is_slow_only_on
     assert (last.errors, round(last.secs, 2)) == (0, 0.2)
     assert last.upstream_us > 0
     assert last.load_us > 0
+
+
+async def test_half_load_is_half_of_what_was_reached_and_only_asked_of_callboard(tmp_path: Path) -> None:
+    named = dataclasses.replace(DIRECT, name="Callboard")
+    run = run_of(taken("direct", 900), taken("Callboard", 400))
+    options = argparse.Namespace(secs=0.5, rounds=1, conc="64", era="2026", kind="http", tries=1)
+    async with running("echo") as upstream, contextlib.AsyncExitStack() as stack:
+        turns = stack.enter_context(Turns())
+        field = Field(run, tmp_path, Upstream(upstream.url, (), upstream.pid), ["2026"], ["http"], turns)
+        for peer in (DIRECT, named):
+            await field.enter(peer, stack)
+        await Rounds(field, [DIRECT, named], options, Store(tmp_path / "results.json")).take(upstream.pid)
+    (half,) = run.samples[2:]
+    assert half.cell == Cell("Callboard", "http", "2026", 64, half=True)
+    assert (half.errors, round(half.secs, 1)) == (0, 1.0)
+    assert 150 < half.calls_per_s < 250
+    assert half.cell not in run.cells()
+
+
+def figures_of(rate: float, cpu_us: float, p99_ms: float, mib: float) -> Run:
+    """A run in which Callboard and the others were so."""
+    full, half = (
+        msgspec.structs.replace(
+            taken("Callboard", rate), cpu_us=cpu_us, cell=Cell("Callboard", "http", "2026", 64, half=half)
+        )
+        for half in (False, True)
+    )
+    half = msgspec.structs.replace(half, p50_ms=2.0, p99_ms=p99_ms)
+    run = run_of(taken("direct", 50_000), full, half, taken("Slow <gateway>", 400))
+    run.gateways["Callboard"].memory_mib = {"http": mib}
+    run.gateways["Callboard"].warm_s = {"http": 2.0}
+    return run
+
+
+def test_what_was_to_be_reached_stands_beside_what_was_seen() -> None:
+    good, bad = targets.table(figures_of(8800, 200, 5.0, 400)), targets.table(figures_of(3900, 310, 6.2, 460))
+    for line in ("| 200 us: met |", "| 8,800: met, stretch too |", "| 2.5 times: met |", "| 400.0 MiB: met |"):
+        assert line in good
+    assert "| 22.0 times: met |" in good
+    assert "missed" not in good
+    for line in ("| 310 us: **missed** |", "| 3,900: **missed** |", "| 3.1 times: **missed** |"):
+        assert line in bad
+    assert "| 460.0 MiB: **missed** |" in bad
+    assert "| 2.00, 6.20 |" in bad
+    assert "| 9.8 times: **missed** |" in bad
+    assert "p50 added at one in flight | <= 0.90 ms (stretch 0.50 ms) | not measured |" in bad
+    assert targets.table(Run("a machine", "", {}, "now")) == ""
+
+
+def test_a_line_is_flat_by_the_middle_of_its_ratios_to_the_plain_one_in_the_same_round() -> None:
+    many = next(one for one in TRAFFIC if one.name == "echo among 10,000 tools")
+    run = Run("a machine", "", {}, "now")
+    for number, (plain, other) in enumerate([(200.0, 210.0), (400.0, 480.0), (100.0, 104.0)]):
+        for cell, cost in ((PLAIN.cell, plain), (many.cell, other)):
+            one = msgspec.structs.replace(taken("Callboard", 4000), cell=cell, cpu_us=cost, round=number)
+            run.samples.append(one)
+    assert flatness(run, many) == pytest.approx(1.05)
+    assert "echo among 10,000 tools: CPU per call over that of the plain echo | <= 1.10 times | 1.05 times: met" in (
+        goals(run)
+    )
+    run.samples[-1].cpu_us = run.samples[1].cpu_us = 1000.0
+    assert "**missed**" in goals(run)
+
+
+def test_a_run_replaces_its_block_of_a_document_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "RESULTS.md"
+    file.write_text("before\n<!-- bench: begin a -->\nold\n<!-- bench: end a -->\nafter\n")
+    put(file, "a", "| new |\n")
+    put(file, "a", "| newer |\n")
+    assert file.read_text() == "before\n<!-- bench: begin a -->\n| newer |\n<!-- bench: end a -->\nafter\n"
+    with pytest.raises(ValueError, match="begin b"):
+        put(file, "b", "x")
+
+
+def test_the_documents_have_the_marks_that_runs_look_for(tmp_path: Path) -> None:
+    for document, name in ((RESULTS, GATEWAYS), (RESULTS, SHAPES), (README, SPEED)):
+        copy = tmp_path / document.name
+        copy.write_text(document.read_text())
+        put(copy, name, "fresh")
+        assert "\nfresh\n" in copy.read_text()
+
+
+def test_only_a_whole_run_is_published_unless_one_says_where() -> None:
+    assert published(arguments([])) == RESULTS
+    assert published(arguments(["--shapes", "--tries", "1"])) == RESULTS
+    assert published(arguments(["--only", "fastmcp"])) is None
+    assert published(arguments(["--quick", "--results", "x.md"])) == Path("x.md")
+
+
+def test_the_readme_shows_full_gateways_with_the_fastest_first_and_no_bridges() -> None:
+    text = readme(EXAMPLE)
+    assert "| **Callboard** | 4,400 | 227 us | - | - |" in text
+    assert text.index("none (the echo") < text.index("**Callboard**") < text.index("Slow <gateway> 1.2")
+    assert "bridge" not in text
+    assert "11.0 times" in text
+
+
+def test_what_was_typed_is_told_without_secrets(tmp_path: Path) -> None:
+    text = as_typed(["run", "a b"], {"JWT_SECRET_KEY": "abc", "TOKEN_LOGGING": "false", "PORT": "1"})
+    assert text == "JWT_SECRET_KEY=… TOKEN_LOGGING=false PORT=1 run 'a b'"
+
+
+async def test_who_does_not_wake_up_is_told_and_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.field._AWAKE_SECONDS", 0.0)
+    run = Run("a machine", "", {}, "now")
+    options = argparse.Namespace(secs=0.1, rounds=2, conc="1", era="2026", kind="http", tries=1)
+    async with running("echo") as upstream, running("echo") as other, contextlib.AsyncExitStack() as stack:
+        turns = stack.enter_context(Turns())
+
+        @contextlib.asynccontextmanager
+        async def mortal(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, Endpoint]]:
+            yield {"http": Endpoint(other.url, other.pid)}
+
+        peers = [DIRECT, dataclasses.replace(DIRECT, name="mortal", start=mortal)]
+        field = Field(run, tmp_path, Upstream(upstream.url, (), upstream.pid), ["2026"], ["http"], turns)
+        for peer in peers:
+            await field.enter(peer, stack)
+        turns.only(0)
+        other.signal(signal.SIGKILL)
+        await Rounds(field, peers, options, Store(tmp_path / "results.json")).take(upstream.pid)
+    assert [sample.cell.gateway for sample in run.samples] == ["direct", "direct"]
+    assert "after it had been stopped" in run.gateways["mortal"].not_measured["http 2026"]

@@ -14,6 +14,7 @@ import pytest
 from bench.accounting import Meter, label, memory_by_name, tree
 from bench.load import Plan, run
 from tests.support.upstreams.launch import running
+from tests.support.waiting import PATIENCE
 
 ERAS = pytest.mark.parametrize("era", ["2026", "2025"])
 
@@ -173,10 +174,10 @@ async def test_a_tree_holds_the_children_and_what_they_used_before_they_ended() 
     assert process.stdout is not None
     assert process.pid in tree([os.getpid()])
     meter = Meter([process.pid])
-    assert await asyncio.wait_for(process.stdout.readline(), 20) == b"done\n"
+    assert await asyncio.wait_for(process.stdout.readline(), PATIENCE) == b"done\n"
     assert sum(meter.read().cpu_s.values()) >= 0.1
     process.stdin.write(b"\n")
-    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
     assert tree([process.pid]) == {}
 
 

@@ -14,6 +14,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from tests.support.stack import META
+from tests.support.waiting import PATIENCE
 
 CALLBOARD = str(Path(sys.executable).with_name("callboard"))
 INITIALIZE = {
@@ -66,14 +67,14 @@ class Plain:
         self.tell("notifications/initialized")
         return answer
 
-    async def answer(self, id: Any, within: float = 20) -> dict[str, Any]:
+    async def answer(self, id: Any, within: float = PATIENCE) -> dict[str, Any]:
         await self.until(lambda: id in self.answers, within)
         return self.answers[id]
 
-    async def heard(self, method: str, count: int = 1, within: float = 20) -> None:
+    async def heard(self, method: str, count: int = 1, within: float = PATIENCE) -> None:
         await self.until(lambda: sum(n["method"] == method for n in self.notifications) >= count, within)
 
-    async def until(self, true: Any, within: float = 20) -> None:
+    async def until(self, true: Any, within: float = PATIENCE) -> None:
         try:
             async with asyncio.timeout(within), self._news:
                 await self._news.wait_for(true)
@@ -85,7 +86,7 @@ class Plain:
         """End of its input; returns the exit code."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        code = await asyncio.wait_for(self.process.wait(), 5)
+        code = await asyncio.wait_for(self.process.wait(), PATIENCE)
         await asyncio.gather(*self._tasks)
         assert self.faults == []
         return code

@@ -18,7 +18,7 @@ from tests.support.callers import ledger_lines
 from tests.support.carriers import socket_url
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import Upstream, running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -69,7 +69,7 @@ async def gone(pid: int) -> None:
 
 
 async def restarted(stack: Stack, name: str, killed: int) -> None:
-    await eventually(lambda: stack.pids().get(name, killed) != killed, within=15)
+    await eventually(lambda: stack.pids().get(name, killed) != killed)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -127,8 +127,8 @@ async def test_a_desktop_client_hears_of_changed_lists_and_resources(everything:
     async with desktop(*everything, mode, message_handler=on_message) as client:
         opened = asyncio.Event()
         following = asyncio.ensure_future(follow(client, mode, opened, lists, updates))
-        await asyncio.wait_for(opened.wait(), 10)
-        async with asyncio.timeout(20):
+        await asyncio.wait_for(opened.wait(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
             while not (lists.is_set() and updates.is_set()):
                 await client.call_tool("test_trigger_tool_change", {})
                 await client.call_tool("test_trigger_resource_change", {})
@@ -155,9 +155,9 @@ async def test_a_call_that_the_client_gives_up_is_cancelled_upstream(
         if not modern:
             await client.open()
         client.ask(7, "tools/call", {"name": "slow", "arguments": {"seconds": 60, "text": "long"}}, modern=modern)
-        await eventually(lambda: ledger_lines(tmp_path / "ledger") == ["long"], within=15)
+        await eventually(lambda: ledger_lines(tmp_path / "ledger") == ["long"])
         client.tell("notifications/cancelled", requestId=7, reason="enough")
-        await eventually(lambda: "cancelled:long" in ledger_lines(tmp_path / "ledger"), within=10)
+        await eventually(lambda: "cancelled:long" in ledger_lines(tmp_path / "ledger"))
         client.ask(8, "tools/call", {"name": "echo", "arguments": {"text": "on"}}, modern=modern)
         assert "result" in await client.answer(8)
         assert modern is (7 not in client.answers) or "error" in client.answers.get(7, {"error": 0})
@@ -172,7 +172,7 @@ async def test_a_desktop_client_lives_through_a_restart_of_the_edge(
         killed = stack.kill("edge")
         await gone(killed)
         meanwhile = [client.call_tool("echo", {"text": f"{number}"}) for number in range(5)]
-        listed, *called = await asyncio.wait_for(asyncio.gather(client.list_tools(), *meanwhile), 30)
+        listed, *called = await asyncio.wait_for(asyncio.gather(client.list_tools(), *meanwhile), PATIENCE)
         assert [tool.name for tool in listed.tools]
         assert [answer.content[0].text for answer in called] == ["0", "1", "2", "3", "4"]
         await restarted(stack, "edge", killed)
@@ -214,7 +214,7 @@ async def test_a_call_cut_off_by_a_kill_is_told_as_unknown_and_never_sent_again(
         else:
             await client.open()
         client.ask(1, "tools/call", {"name": "slow", "arguments": {"seconds": 3, "text": "once"}}, modern=modern)
-        await eventually(lambda: ledger_lines(tmp_path / "ledger")[:1] == ["once"], within=15)
+        await eventually(lambda: ledger_lines(tmp_path / "ledger")[:1] == ["once"])
         killed = stack.kill("edge")
         error = (await client.answer(1))["error"]
         assert error["data"]["code"] == "call.outcome_unknown"

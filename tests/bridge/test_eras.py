@@ -77,7 +77,7 @@ async def test_a_client_lives_through_a_restart_of_the_whole_gateway(tmp_path: P
                     await client.open()
                 slow = {"name": "p__slow", "arguments": {"seconds": 60, "text": f"slow-{modern}"}}
                 client.ask("slow", "tools/call", slow, modern=modern)
-            await eventually(lambda: len(ledger_lines(tmp_path / "ledger")) == 2, within=15)
+            await eventually(lambda: len(ledger_lines(tmp_path / "ledger")) == 2)
         for modern, client in clients.items():
             client.ask("list", "tools/list", modern=modern)
             assert "error" in await client.answer("slow")

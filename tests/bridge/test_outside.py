@@ -11,7 +11,7 @@ import pytest
 from tests.bridge.desktops import plain
 from tests.bridge.scripted import Seen, scripted
 from tests.bridge.test_sessions import Server
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 async def test_a_line_of_ten_megabytes_goes_up_and_one_comes_down_unchanged() -> None:
@@ -47,7 +47,7 @@ async def test_it_ends_within_a_second_also_when_the_server_answers_nothing_any_
             assert await client.close() == 0
         else:
             client.process.send_signal(signal.Signals[end])
-            assert await asyncio.wait_for(client.process.wait(), 5) == 0
+            assert await asyncio.wait_for(client.process.wait(), PATIENCE) == 0
         assert asyncio.get_running_loop().time() - began < 1.5  # a second, and a busy machine
         assert client.faults == []
         assert b"Traceback" not in client.errors
@@ -57,7 +57,7 @@ async def test_told_to_end_it_ends_its_session_too() -> None:
     async with scripted(Server()) as http, plain(http.url) as client:
         await client.open()
         client.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(client.process.wait(), 5) == 0
+        assert await asyncio.wait_for(client.process.wait(), PATIENCE) == 0
         (deleted,) = [one for one in http.seen if one.method == "DELETE"]
         assert deleted.headers["mcp-session-id"] == "s1"
 

@@ -146,7 +146,7 @@ async def servers_and_calls(api: Api, canaries: Canaries, stack: Stack) -> None:
         answer = await stack.rpc(stack.endpoint(ORGANISATION, "rec"), "tools/list", token=token)
         return "echo" in answer.text
 
-    await eventually(ready, within=20)
+    await eventually(ready)
     unrecorded, note = canaries.new("argument"), canaries.new("redacted-argument")
     password = canaries.new("argument-password")
     for playbook, arguments in (
@@ -283,7 +283,7 @@ async def test_no_secret_stands_anywhere_but_where_it_is_sealed(installation: St
     async def recorded() -> bool:
         return len((await installation.cli_json("calls", "ls", "--org", ORGANISATION))["calls"]) >= 6
 
-    await eventually(recorded, within=20)
+    await eventually(recorded)
     places = await everything_written(installation, tmp_path, canaries)
     assert len(canaries.known) > 35
     found = [hit for hit in hits(places, canaries.known) if hit not in MAY_STAND]

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import get_args
 
@@ -18,6 +18,7 @@ from callboard.cli.refusals import Refused, WrongUsage
 from callboard.client import Unreachable
 from callboard.contracts.calls import Outcome
 from callboard.contracts.problems import Problem
+from tests.support.waiting import PATIENCE
 
 SCHEMA = {
     "type": "object",
@@ -46,17 +47,21 @@ def refused(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
 
 
 def test_help_comes_at_once_and_explains_the_exit_codes() -> None:
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "callboard.cli.main", "--help"], capture_output=True, text=True, check=True, timeout=10
-    )
+    words, took = [sys.executable, "-m", "callboard.cli.main", "--help"], []
+    for _ in range(3):
+        before = os.times()
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=PATIENCE)
+        after = os.times()
+        took.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert "3  Callboard cannot be reached" in done.stdout
-    assert time.monotonic() - began < 2.0  # 0.05 s on a quiet machine; heavy imports would cost more than this
+    # 0.05 s on a quiet machine; heavy imports would cost more than this. Its own work, and the best of three: what else
+    # runs here makes that dearer too.
+    assert min(took) < 0.5
 
 
 def test_help_imports_nothing_heavy() -> None:
     script = "import sys; from callboard.cli.parser import build_parser; build_parser(); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=10)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert {"httpx2", "nats", "asyncpg", "msgspec", "rich", "yaml"} & set(done.stdout.split()) == set()
 
 

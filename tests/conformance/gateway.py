@@ -15,7 +15,7 @@ from tests.conformance.configurations import CONNECTORS, SLOPPY, Configuration, 
 from tests.support.round_robin import RoundRobin
 from tests.support.stack import Stack, running_stack
 from tests.support.upstreams.launch import command, running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 ORGANISATION = "conformance"
 # The scenario `server-sse-polling` wants a server that closes its stream before it answers. Over HTTP the upstream of
@@ -64,7 +64,7 @@ async def running_gateway(directory: Path, replicas: int) -> AsyncIterator[Gatew
         )
         stack = await leaving.enter_async_context(several)
         await stack.apply(json.dumps(await _file(servers, directory / "repository")))
-        await eventually(lambda: _all_known(stack), within=30, every=0.2)
+        await eventually(lambda: _all_known(stack), every=0.2)
         edges = [stack.port + number for number in range(replicas)]
         front = await leaving.enter_async_context(RoundRobin(edges))
         yield Gateway(stack, front)
@@ -72,7 +72,7 @@ async def running_gateway(directory: Path, replicas: int) -> AsyncIterator[Gatew
 
 async def _file(servers: dict[str, Any], repository: Path) -> dict[str, Any]:
     git = await asyncio.create_subprocess_exec("git", "init", "--quiet", str(repository))
-    assert await asyncio.wait_for(git.wait(), 10) == 0
+    assert await asyncio.wait_for(git.wait(), PATIENCE) == 0
     others = {
         "time": {"command": ["mcp-server-time", "--local-timezone", "UTC"]},
         "git": {"command": ["mcp-server-git", "--repository", str(repository)]},

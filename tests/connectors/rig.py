@@ -56,7 +56,7 @@ from callboard.platform.event_store import EventStore, Write
 from callboard_connectors.app import ConnectorsRoom, build
 from callboard_connectors.settings import ConnectorsSettings
 from tests.support.upstreams.launch import ROOT, command, die_with_parent
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, settled
 
 ORG = "acme"
 WAIT = 10.0
@@ -112,7 +112,7 @@ class Worker:
     async def stop(self) -> int:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), WAIT)
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
 
 class Rig:
@@ -154,7 +154,7 @@ class Rig:
         await self.client.subscribe(subjects.RECORD_CATALOGUE, cb=self._on_catalogue)
         await self.client.subscribe(subjects.OPEN_SECRETS, cb=self._on_secrets)
         await self.client.subscribe(f"{subjects.RECORD}.>", cb=self._on_record)
-        await self.client.flush()
+        await settled(self.client)
 
     async def make_bucket(self) -> None:
         await self.client.jetstream().create_key_value(
@@ -251,7 +251,7 @@ class Rig:
             )
         worker = Worker(instance, process)
         self.workers.append(worker)
-        await eventually(lambda: self.is_ready(instance), within=20)
+        await eventually(lambda: self.is_ready(instance))
         return worker
 
     async def is_ready(self, instance: str) -> bool:
@@ -288,7 +288,7 @@ class Rig:
         assert found is not None, f"nobody owns {server}"
         return found[1]
 
-    async def online(self, server: str, within: float = WAIT) -> ServerStatus:
+    async def online(self, server: str, within: float = PATIENCE) -> ServerStatus:
         """Wait until the server is owned, connected and listed."""
 
         async def is_online() -> ServerStatus | None:
@@ -302,7 +302,7 @@ class Rig:
 
     async def probe(self, **definition: Any) -> Probed:
         wanted = ProbeServer(organisation=ORG, server="new", definition=ServerDefinition(**definition))
-        reply = await self.client.request(subjects.PROBE, msgspec.json.encode(wanted), timeout=20)
+        reply = await self.client.request(subjects.PROBE, msgspec.json.encode(wanted), timeout=PATIENCE)
         return msgspec.json.decode(reply.data, type=Probed)
 
     async def place(self, server: str) -> None:
@@ -352,14 +352,14 @@ class Rig:
             params["_meta"] = more.pop("meta")
         head = self.head(server, method, name, answer, **more)
         await self.client.publish(
-            subjects.call(ORG, server), frame(head, raw or json.dumps(params).encode()), reply="_INBOX.router.x.1"
+            subjects.call(ORG, server), frame(head, raw or json.dumps(params).encode()), reply="cb.returned.x.1"
         )
         return answer
 
     async def call(self, server: str, name: str, arguments: Any = None, **more: Any) -> Answer:
         """Send a call and wait for its last message."""
         answer = await self.send(server, name, arguments, **more)
-        await asyncio.wait_for(answer.done.wait(), WAIT + 5)
+        await asyncio.wait_for(answer.done.wait(), PATIENCE + WAIT)
         return answer
 
     async def cancel(self, **which: str) -> None:

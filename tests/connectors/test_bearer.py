@@ -17,8 +17,12 @@ from websockets.http11 import Request, Response
 from callboard.contracts.access import ANONYMOUS_KEY
 from callboard.contracts.calls import MODERN
 from callboard.contracts.definitions import ServerDefinition, UpstreamOAuth
+from callboard.contracts.events import EventMeta, OrganisationCreated, Recorded
+from callboard.contracts.people_events import MemberRemoved
 from callboard.contracts.problems import Problem
 from callboard.contracts.upstream_sign_in import AskUpstreamToken, UpstreamToken
+from callboard.contracts.vault_events import UpstreamSignedIn, UpstreamSignedOut
+from callboard_connectors.entry.log import RegistryFold
 from callboard_connectors.registry.domain import ServerKey, Wanted
 from callboard_connectors.sessions.bearer import SessionBearer
 from callboard_connectors.sessions.domain import SessionKey
@@ -28,6 +32,7 @@ from callboard_connectors.sessions.upstream import Upstream
 from callboard_connectors.transports.authorized import MOST_REFUSALS, AuthorizedLink
 from callboard_connectors.transports.guardian import Guardian
 from tests.connectors.test_sign_in_answers import head
+from tests.contracts.golden import WHEN
 from tests.support.guarded import Guarded, guarded
 from tests.support.ways_out import LOCAL
 
@@ -198,6 +203,48 @@ async def test_callers_share_an_upstream_only_where_the_definition_says_so() -> 
     assert own is not shared.personal.of(bob)
     assert (own.subject, own.personal) == ("alice", None)
     await shared.close()
+
+
+async def test_who_comes_under_the_name_of_somebody_who_left_does_not_get_their_session() -> None:
+    shared, alice = upstream(), head(MODERN, b"{}")
+    assert shared.personal is not None
+    bob = msgspec.structs.replace(alice, client="bob")
+    hers, his = shared.personal.of(alice), shared.personal.of(bob)
+    shared.personal.depart("alice")
+    shared.personal.depart("nobody")
+    assert shared.personal.of(alice) is not hers
+    assert shared.personal.of(bob) is his
+    await shared.close()
+
+
+@pytest.mark.parametrize(
+    ("event", "who"),
+    [
+        (MemberRemoved(member="ci"), ("acme", "ci", "")),
+        (UpstreamSignedOut(server="wiki", subject="ci"), ("acme", "ci", "wiki")),
+        (UpstreamSignedOut(server="wiki", subject=""), None),
+        (UpstreamSignedIn(server="wiki", subject="ci", issuer="i"), None),
+        (OrganisationCreated(organisation="acme"), None),
+    ],
+)
+async def test_the_log_says_whose_sessions_end_and_what_was_before_the_start_does_not_matter(
+    event: Any, who: tuple[str, str, str] | None
+) -> None:
+    left: list[tuple[str, str, str]] = []
+
+    async def changed() -> None:
+        """Nothing runs here."""
+
+    fold = RegistryFold(changed, lambda *given: left.append(given))
+    recorded = Recorded(
+        organisation="acme", seq=1, event_id="1", stream="s", version=1, type="t", schema_version=1, recorded_at=WHEN,
+        meta=EventMeta(actor="a"), event=event,
+    )  # fmt: skip
+    await fold.apply([recorded])
+    assert left == []
+    fold.complete = True
+    await fold.apply([recorded])
+    assert left == ([who] if who else [])
 
 
 async def test_a_caller_without_a_name_has_no_account() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.connectors.rig import Rig
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 ERAS = pytest.mark.parametrize("era", ["2025", "2026"])
 TRANSPORTS = pytest.mark.parametrize("transport", ["http", "stdio"])
@@ -113,7 +113,7 @@ async def test_each_call_has_its_own_time_of_silence(rig: Rig, tmp_path: Path) -
             for n in range(5)
         ]
         for answer in (*busy, *idle):
-            await asyncio.wait_for(answer.done.wait(), 15)
+            await asyncio.wait_for(answer.done.wait(), PATIENCE)
         assert [answer.text for answer in busy] == ["18 steps"] * 5
         assert {answer.error["data"]["limit"] for answer in idle} == {"idle_seconds"}
         await eventually(lambda: {f"cancelled:idle{n}" for n in range(5)} <= set(lines(ledger)))
@@ -140,5 +140,5 @@ async def test_calls_that_are_cancelled_as_they_begin_are_all_answered(rig: Rig,
             sent.append(await rig.send("echo", "slow", {"seconds": 60}, within=60))
             await rig.cancel(call_id=sent[-1].call_id)
         for answer in sent:
-            await asyncio.wait_for(answer.done.wait(), 5)
+            await promised(answer.done.is_set, within=5)
             assert answer.error["data"]["code"] == "call.cancelled"

@@ -12,7 +12,7 @@ from callboard.contracts.calls import RESULT
 from callboard.platform import record_bursts
 from tests.connectors.rig import Rig
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 ERAS = pytest.mark.parametrize("era", ["2025", "2026"])
 CLIENTS = pytest.mark.parametrize("client", ["2025-11-25", "2026-07-28"])
@@ -78,11 +78,11 @@ async def test_a_cancelled_call_is_cancelled_upstream(rig: Rig, era: str, tmp_pa
         await eventually(lambda: {"one", "two"} <= set(ledger.read_text().split()))
         await rig.cancel(call_id=by_id.call_id)
         await rig.cancel(session="s2", request_id="7")
-        await asyncio.wait_for(by_id.done.wait(), 5)
+        await promised(by_id.done.is_set, within=5)
         assert by_id.error["data"]["code"] == "call.cancelled"
         assert not by_request.done.is_set()
         await rig.cancel(session="s1", request_id="7")
-        await asyncio.wait_for(by_request.done.wait(), 5)
+        await promised(by_request.done.is_set, within=5)
         await eventually(lambda: {"cancelled:one", "cancelled:two"} <= set(ledger.read_text().split()))
         assert (await rig.record_of(by_id)).outcome == "cancelled"
 
@@ -121,7 +121,7 @@ async def test_the_same_call_delivered_twice_is_made_once(rig: Rig, tmp_path: Pa
         await rig.room()
         first = await rig.send("echo", "mark", {"text": "once"}, call_id="same")
         second = await rig.send("echo", "mark", {"text": "once"}, call_id="same")
-        await asyncio.wait_for(second.done.wait(), 5)
+        await promised(second.done.is_set, within=5)
         await rig.call("echo", "mark", {"text": "after"})
         assert ledger.read_text() == "once\nafter\n"
         assert not first.done.is_set()
@@ -158,7 +158,7 @@ async def test_calls_over_the_bulkhead_are_refused_at_once(rig: Rig) -> None:
         refused = await rig.call("echo", "echo", {"text": "x"})
         assert "busy" in refused.error["message"]
         for answer in slow:
-            await asyncio.wait_for(answer.done.wait(), 5)
+            await promised(answer.done.is_set, within=5)
             assert answer.result
 
 
@@ -201,7 +201,7 @@ async def test_a_lost_session_is_opened_again_and_the_call_made_once(rig: Rig, t
             assert (await rig.call("lossy", "ping")).text == "pong"
         together = [await rig.send("lossy", "ping") for _ in range(12)]
         for answer in together:
-            await asyncio.wait_for(answer.done.wait(), 10)
+            await asyncio.wait_for(answer.done.wait(), PATIENCE)
         # A session that ends while it is being used may take a call with it; none is answered twice.
         assert all(len(answer.frames) == 1 for answer in together)
 
@@ -232,7 +232,7 @@ async def test_one_bad_server_does_not_slow_down_another(rig: Rig) -> None:
         for number in range(20):
             assert (await rig.call("echo", "echo", {"text": str(number)}, within=1)).text == str(number)
         for answer in stuck:
-            await asyncio.wait_for(answer.done.wait(), 5)
+            await promised(answer.done.is_set, within=5)
             assert answer.error
 
 
@@ -302,7 +302,7 @@ async def test_many_calls_that_fail_together_count_as_little_as_few(rig: Rig) ->
         await rig.online("bad")
         sent = [await rig.send("bad", "ping") for _ in range(40)]
         for answer in sent:
-            await asyncio.wait_for(answer.done.wait(), 5)
+            await promised(answer.done.is_set, within=5)
         waits = [answer.error["data"].get("retry_after_seconds", 0) for answer in sent]
         assert max(waits) <= 1
         # The server answers its negotiation, so it is back after the first pause.
@@ -357,7 +357,7 @@ async def test_a_worker_that_stops_finishes_its_calls_or_says_that_it_does_not_k
         await eventually(lambda: rig.is_held(long.call_id))
         rig.rooms.remove(room)
         await asyncio.wait_for(room.stop(), 3.5)
-        await asyncio.wait_for(long.done.wait(), 2)
+        await promised(long.done.is_set, within=2)
         assert short.text == "done"
         assert long.error["data"]["code"] == "call.outcome_unknown"
         assert "stopped" in long.error["message"]

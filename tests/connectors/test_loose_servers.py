@@ -22,7 +22,7 @@ from callboard_connectors.transports.failures import InvalidAnswer, TransportFai
 from callboard_connectors.transports.http import HttpLink
 from tests.conformance.connector import Connector
 from tests.support.upstreams import wire
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 from tests.support.ways_out import LOCAL
 
 MAX = 70_000
@@ -158,13 +158,13 @@ async def test_lines_of_json_are_heard_as_they_come() -> None:
     hearing = Hearing()
     async with trickling() as (session, asked):
         call = asyncio.create_task(session.call(CALL, hearing))
-        connection = await asyncio.wait_for(asked, 5)
+        connection = await asyncio.wait_for(asked, PATIENCE)
         connection.chunk(LOG[:20])
         connection.chunk(LOG[20:] + b"\n" + RESULT[:10])
-        await asyncio.wait_for(hearing.heard.wait(), 5)
+        await promised(hearing.heard.is_set, within=5)
         assert not call.done()
         connection.chunk(RESULT[10:] + b"\n")
-        assert bytes((await asyncio.wait_for(call, 5)).result) == b'{"content":[]}'
+        assert bytes((await asyncio.wait_for(call, PATIENCE)).result) == b'{"content":[]}'
 
 
 @pytest.mark.parametrize(
@@ -179,12 +179,12 @@ async def test_lines_of_json_are_heard_as_they_come() -> None:
 async def test_a_body_of_unknown_length_is_understood_however_it_is_cut(pieces: list[bytes]) -> None:
     async with trickling() as (session, asked):
         call = asyncio.create_task(session.call(CALL, UNHEARD))
-        connection = await asyncio.wait_for(asked, 5)
+        connection = await asyncio.wait_for(asked, PATIENCE)
         for piece in pieces:
             connection.chunk(piece)
             await asyncio.sleep(0)
         connection.close_events()
-        assert bytes((await asyncio.wait_for(call, 5)).result) == b'{"content":[]}'
+        assert bytes((await asyncio.wait_for(call, PATIENCE)).result) == b'{"content":[]}'
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ async def test_a_body_of_unknown_length_is_understood_however_it_is_cut(pieces: 
 async def test_lines_that_lead_to_no_answer_are_a_fault_within_bounds(pieces: list[bytes]) -> None:
     async with trickling() as (session, asked):
         call = asyncio.create_task(session.call(CALL, UNHEARD))
-        connection = await asyncio.wait_for(asked, 5)
+        connection = await asyncio.wait_for(asked, PATIENCE)
         for piece in pieces:
             connection.chunk(piece)
             await asyncio.sleep(0)
@@ -213,9 +213,9 @@ async def test_lines_that_end_without_an_answer_leave_the_outcome_open() -> None
     hearing = Hearing()
     async with trickling() as (session, asked):
         call = asyncio.create_task(session.call(CALL, hearing))
-        connection = await asyncio.wait_for(asked, 5)
+        connection = await asyncio.wait_for(asked, PATIENCE)
         connection.chunk(LOG + b"\n")
-        await asyncio.wait_for(hearing.heard.wait(), 5)
+        await promised(hearing.heard.is_set, within=5)
         connection.close_events()
         with pytest.raises(TransportFailure) as failure:
             await asyncio.wait_for(call, 5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
@@ -13,7 +12,7 @@ from callboard.contracts import subjects
 from callboard.contracts.calls import REQUEST, AnswerHead, frame, worker_of
 from tests.connectors.rig import Answer, Rig
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, promised
 
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 VERSIONS = {"2025": LEGACY, "2026": MODERN}
@@ -125,7 +124,7 @@ async def test_what_a_handshake_server_asks_goes_to_the_client_of_the_call(rig: 
         head = AnswerHead(token=asked["id"], session="s1", principal="k1")
         body = json.dumps({"result": said}).encode()
         await rig.client.publish(subjects.answer(worker_of(asked["id"]) or ""), frame(head, body))
-        await asyncio.wait_for(answer.done.wait(), 5)
+        await promised(answer.done.is_set, within=5)
         assert "forty-two" in answer.text
 
 

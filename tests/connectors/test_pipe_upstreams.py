@@ -12,7 +12,7 @@ import pytest
 
 from tests.connectors.rig import Rig
 from tests.support.upstreams.launch import Upstream, running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 CLIENTS = pytest.mark.parametrize("client", ["2025-11-25", "2026-07-28"])
 # What carries it, and the era that is spoken then.
@@ -49,7 +49,7 @@ async def test_many_calls_at_once_are_answered_and_recorded(rig: Rig, carrier: s
         assert (status.transport, status.era) == (carrier.partition("-")[0], era)
         sent = [await rig.send("echo", "echo", {"text": f"häé {n}"}, era=client) for n in range(100)]
         for number, answer in enumerate(sent):
-            await asyncio.wait_for(answer.done.wait(), 10)
+            await asyncio.wait_for(answer.done.wait(), PATIENCE)
             assert answer.text == f"häé {number}"
         assert (await rig.record_of(sent[0])).upstream_era == era
         answer = await rig.call("echo", "progress", {"steps": 3}, era=client, meta={"progressToken": "mine"})
@@ -67,8 +67,8 @@ async def test_a_cancelled_or_expired_call_is_cancelled_there(rig: Rig, carrier:
         expired = await rig.send("echo", "slow", {"seconds": 60, "text": "two"}, within=0.3)
         await eventually(lambda: ledger.read_text().count("\n") >= 2)
         await rig.cancel(call_id=cancelled.call_id)
-        await asyncio.wait_for(cancelled.done.wait(), 5)
-        await asyncio.wait_for(expired.done.wait(), 5)
+        await promised(cancelled.done.is_set, within=5)
+        await promised(expired.done.is_set, within=5)
         assert cancelled.error["data"]["code"] == "call.cancelled"
         assert expired.error["data"]["code"] == "call.deadline_exceeded"
         await eventually(lambda: {"cancelled:one", "cancelled:two"} <= set(ledger.read_text().split()))
@@ -118,7 +118,7 @@ async def test_a_connection_that_is_cut_in_a_call_leaves_its_outcome_unknown_and
         await rig.online("bad")
         together = [await rig.send("bad", "ping") for _ in range(5)]
         for answer in together:
-            await asyncio.wait_for(answer.done.wait(), 5)
+            await promised(answer.done.is_set, within=5)
             assert answer.error["data"]["code"] in ("call.outcome_unknown", "server.unavailable")
             assert "'bad'" in answer.error["message"]
         unknown = sum(answer.error["data"]["code"] == "call.outcome_unknown" for answer in together)
@@ -143,7 +143,7 @@ async def test_a_server_that_was_away_is_found_again(rig: Rig, carrier: str) -> 
         await rig.online("echo")
         flying = await rig.send("echo", "slow", {"seconds": 60})
         await eventually(lambda: rig.is_held(flying.call_id))
-    await asyncio.wait_for(flying.done.wait(), 5)
+    await promised(flying.done.is_set, within=5)
     assert flying.error["data"]["code"] == "call.outcome_unknown"
     away = await rig.call("echo", "echo", {"text": "x"})
     assert away.error["data"]["code"] == "server.unavailable"

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.connectors.rig import Rig
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 CLIENTS = pytest.mark.parametrize("client", ["2025-11-25", "2026-07-28"])
 
@@ -42,7 +42,7 @@ async def test_a_child_answers_many_calls_at_once(rig: Rig, client: str, era: st
     await rig.online("echo")
     sent = [await rig.send("echo", "echo", {"text": f"n{n}"}, era=client) for n in range(100)]
     for number, answer in enumerate(sent):
-        await asyncio.wait_for(answer.done.wait(), 10)
+        await asyncio.wait_for(answer.done.wait(), PATIENCE)
         assert answer.text == f"n{number}"
     answer = await rig.call("echo", "progress", {"steps": 3}, era=client, meta={"progressToken": [1]})
     assert [one["params"]["progressToken"] for one in answer.notifications] == [[1]] * 3
@@ -66,8 +66,8 @@ async def test_a_cancelled_or_expired_call_is_cancelled_in_the_child(rig: Rig, e
     expired = await rig.send("echo", "slow", {"seconds": 60, "text": "two"}, within=0.3)
     await eventually(lambda: ledger.read_text().count("\n") >= 2)
     await rig.cancel(call_id=cancelled.call_id)
-    await asyncio.wait_for(cancelled.done.wait(), 5)
-    await asyncio.wait_for(expired.done.wait(), 5)
+    await promised(cancelled.done.is_set, within=5)
+    await promised(expired.done.is_set, within=5)
     assert cancelled.error["data"]["code"] == "call.cancelled"
     assert expired.error["data"]["code"] == "call.deadline_exceeded"
     await eventually(lambda: {"cancelled:one", "cancelled:two"} <= set(ledger.read_text().split()))
@@ -208,7 +208,7 @@ async def test_stopping_a_worker_leaves_no_process(rig: Rig) -> None:
     grandchild = int(await call(rig, "crash", "spawn"))
     everyone = [child, grandchild, *(one.pid for one in psutil.Process(worker.process.pid).children(recursive=True))]
     assert await worker.stop() == 0
-    await eventually(lambda: all(is_gone(pid) for pid in everyone), within=2)
+    await promised(lambda: all(is_gone(pid) for pid in everyone), within=2)
 
 
 async def test_a_crashed_child_leaves_nothing_behind(rig: Rig) -> None:
@@ -217,7 +217,7 @@ async def test_a_crashed_child_leaves_nothing_behind(rig: Rig) -> None:
     await rig.online("crash")
     grandchild = int(await call(rig, "crash", "spawn"))
     await rig.call("crash", "crash")
-    await eventually(lambda: is_gone(grandchild), within=2)
+    await promised(lambda: is_gone(grandchild), within=2)
 
 
 async def test_a_killed_worker_leaves_nothing_behind(rig: Rig) -> None:
@@ -227,7 +227,7 @@ async def test_a_killed_worker_leaves_nothing_behind(rig: Rig) -> None:
     child = int(await call(rig, "crash", "pid"))
     grandchild = int(await call(rig, "crash", "spawn"))
     os.kill(worker.process.pid, signal.SIGKILL)
-    await eventually(lambda: is_gone(child) and is_gone(grandchild), within=2)
+    await promised(lambda: is_gone(child) and is_gone(grandchild), within=2)
 
 
 async def test_servers_with_a_command_can_be_switched_off(rig: Rig) -> None:

@@ -15,7 +15,7 @@ from callboard_connectors.tasks.identify import Tasks
 from callboard_connectors.tasks.seal import TaskRef, TaskSeal
 
 IDS = TaskIds("theirs", "cbt1.p.up.-.AAAA")
-REF = TaskRef("theirs", "k1", 3, "up__slow", "slow", "sha256:d")
+REF = TaskRef("theirs", "k1", 3, "up__slow", "sha256:d")
 RELATED = "io.modelcontextprotocol/related-task"
 
 
@@ -55,7 +55,7 @@ def test_an_id_says_who_owns_the_task_and_opens_for_whom_it_was_made() -> None:
     keys = Keys()
     tasks = Tasks(keys)
     id = made(tasks, holder="w1")
-    assert task_owner(id) == TaskOwner("p", "up", "w1")
+    assert task_owner(id) == TaskOwner("p", "up", "w1", "slow")
     asking = head("tasks/get", version=9, wire_name="", upstream_name="", digest="")
     found, ids = asyncio.run(tasks.found(asking, about(id)))
     assert ids == TaskIds("theirs", id)
@@ -94,10 +94,15 @@ def test_what_stands_in_the_clear_is_bound_to_the_seal() -> None:
     tasks = Tasks(Keys())
     id = made(tasks, holder="w1")
     sealed = id.rpartition(".")[2]
-    for clear in (TaskOwner("q", "up", "w1"), TaskOwner("p", "down", "w1"), TaskOwner("p", "up", "")):
+    for clear in (
+        TaskOwner("q", "up", "w1", "slow"),
+        TaskOwner("p", "down", "w1", "slow"),
+        TaskOwner("p", "up", "", "slow"),
+        TaskOwner("p", "up", "w1", "fast"),
+    ):
         asking = head("tasks/get", playbook=clear.playbook, server=clear.server)
         assert refusal(tasks, asking, task_id(clear, sealed)) == ("task.unknown", "Task not found", -32602)
-    asyncio.run(tasks.found(head("tasks/get"), about(task_id(TaskOwner("p", "up", "w1"), sealed))))
+    asyncio.run(tasks.found(head("tasks/get"), about(task_id(TaskOwner("p", "up", "w1", "slow"), sealed))))
 
 
 def test_an_id_with_the_longest_names_still_fits_into_a_header() -> None:
@@ -211,7 +216,7 @@ def test_a_wish_for_a_task_goes_only_where_its_revision_is_spoken(era: str, mode
 
 
 def test_the_seal_of_one_organisation_does_not_open_anothers() -> None:
-    id = TaskSeal(b"1" * 64).seal(REF, TaskOwner("p", "up", ""))
-    assert TaskSeal(b"1" * 64).open(id, "p", "k1") == REF
+    id = TaskSeal(b"1" * 64).seal(REF, TaskOwner("p", "up", "", "slow"))
+    assert TaskSeal(b"1" * 64).open(id, "p", "k1") == (REF, TaskOwner("p", "up", "", "slow"))
     with pytest.raises(Problem):
         TaskSeal(b"2" * 64).open(id, "p", "k1")

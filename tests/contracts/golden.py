@@ -13,6 +13,7 @@ from callboard.contracts import (
     drift,
     events,
     policy_events,
+    sign_in_events,
     signing_events,
     vault_events,
     webhook_events,
@@ -173,6 +174,9 @@ def all_events() -> list[events.Event]:
         access_events.ConsentGiven(
             grant="g", member="person-1", client_id="i", client_name="Claude Code", playbook="start", scopes=("use",)
         ),
+        access_events.ConsentRefused(
+            member="person-1", client_id="i", client_name="Claude Code", playbook="start", scopes=("use",)
+        ),
         access_events.GrantIssued(
             grant="g", member="ci", client_id="i", means="client_credentials", playbook="start", scopes=("use",)
         ),
@@ -186,6 +190,19 @@ def all_events() -> list[events.Event]:
         policy_events.PolicySet(policy="careful", definition=_policy()),
         policy_events.PolicyRemoved(policy="careful"),
         policy_events.ServerSwitched(server="git", on=False),
+        sign_in_events.PersonSignedIn(person="person-1", session="session-1", means="password"),
+        sign_in_events.PersonPasswordSet(person="person-1", by="link"),
+        sign_in_events.PersonResetLinkMade(person="person-1", expires_at=WHEN),
+        sign_in_events.AuthenticationRefused(
+            since=WHEN,
+            until=WHEN,
+            lines=(
+                sign_in_events.Refused(
+                    door="login", reason="login.refused", count=3, account="person-1", address="0123456789abcdef"
+                ),
+            ),
+            others=2,
+        ),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from callboard.contracts import signing_subjects, subjects
 from callboard.contracts.access import Principal, TokenRevoked, VerifyToken
 from callboard.contracts.calls import ERROR, RESULT, ReplyHead, RpcHead, frame, unframe_rpc
 from callboard.contracts.people import AskExternal
-from callboard.contracts.playbooks import Opened
+from callboard.contracts.playbooks import Opened, ResourceOwner, ResourcesWatched, ResourceUpdated, WatchResources
 from callboard.contracts.problems import Problem
 from callboard.contracts.signing import AskSigningKeys, SigningKeys, SigningKeysChanged, VerifyGrant
 from callboard.local.nats_server import EmbeddedNats
@@ -29,7 +30,7 @@ from tests.authsvc.stack import permissions_of
 from tests.edge.issuing import Issuer
 from tests.support.backends import ContainerNats, free_port, nats_server
 from tests.support.stack import META
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, settled
 
 OPEN = "open"
 """The playbook that takes callers without a token."""
@@ -45,16 +46,21 @@ _LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": 
 class Gateway:
     """What a test does with it. `heads` are the requests that came through to the router."""
 
+    connectors: Client
+
     def __init__(self, url: str, issuer: Issuer, authsvc: Bus) -> None:
         self.url = url
         self.issuer = issuer
         self.heads: list[tuple[RpcHead, bytes]] = []
         self.payloads: list[bytes] = []
+        self.watched: list[WatchResources] = []
+        self.stands = asyncio.Event()
+        self.stands.set()
         self._authsvc = authsvc
 
     async def request(self, method: str, path: str, token: str | None = None, **more: Any) -> httpx2.Response:
         headers = {**({"Authorization": f"Bearer {token}"} if token is not None else {}), **more.pop("headers", {})}
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             return await http.request(method, f"{self.url}{path}", headers=headers, **more)
 
     async def listed(self, token: str | None = None, path: str = "/p/acme/start/mcp", **more: Any) -> httpx2.Response:
@@ -65,18 +71,18 @@ class Gateway:
     async def listed_with_two(self, token: str, path: str) -> httpx2.Response:
         """The same with two Authorization headers, the last of them good."""
         headers = [*_LISTING.items(), ("Authorization", "Bearer x"), ("Authorization", f"Bearer {token}")]
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             return await http.post(f"{self.url}{path}", headers=headers, json=_LIST)
 
     async def revoke(self, grant: str) -> None:
         """End a grant, and tell the edges."""
         del self.issuer.grants[grant]
         await self._authsvc.tell(subjects.TOKEN_REVOKED, TokenRevoked(key_id=grant))
-        await self._authsvc.flush()
+        await self._authsvc.settled()
 
     async def tell_keys_changed(self) -> None:
         await self._authsvc.tell(signing_subjects.SIGNING_KEYS_CHANGED, SigningKeysChanged())
-        await self._authsvc.flush()
+        await self._authsvc.settled()
 
     async def route(self, client: Client, message: Msg) -> None:
         """As the router answers."""
@@ -90,11 +96,27 @@ class Gateway:
             reply = frame(ReplyHead(head.call_id, RESULT), _ANSWERS.get(head.method, b'{"tools":[]}'))
         await client.publish(message.reply, reply)
 
+    async def watch(self, client: Client, message: Msg) -> None:
+        """As the connectors answer: once the server knows (`stands`)."""
+        self.watched.append(msgspec.json.decode(message.data, type=WatchResources))
+        await self.stands.wait()
+        if message.reply:
+            await client.publish(message.reply, msgspec.json.encode(ResourcesWatched()))
+
+    async def update(self, uri: str) -> None:
+        """The server says that a resource changed, and every edge has been told."""
+        told = ResourceUpdated(organisation="acme", server="up", uri=uri)
+        await self.connectors.publish(subjects.updated("acme", "up"), msgspec.json.encode(told))
+        await settled(self.connectors)
+
 
 _OPENED = Opened(
     version=1, title="t", description="", instructions="", capabilities=msgspec.Raw(b"{}"), etags={}, divided=True
 )
-_ANSWERS = {"callboard/open": msgspec.json.encode(_OPENED)}
+_ANSWERS = {
+    "callboard/open": msgspec.json.encode(_OPENED),
+    "callboard/owner": msgspec.json.encode(ResourceOwner(server="up")),
+}
 
 
 @asynccontextmanager
@@ -111,7 +133,7 @@ async def running_gateway(directory: Path, **settings: str) -> AsyncIterator[Gat
         url = f"http://127.0.0.1:{port}"
         authsvc = Bus("authsvc", "a1", CommonSettings(nats_url=nats.url, nats_credentials=credentials("authsvc")))
         gateway = Gateway(url, Issuer(url), authsvc)
-        await authsvc.connect(within=5)
+        await authsvc.connect(within=PATIENCE)
         _answer_as_authsvc(authsvc, gateway.issuer)
         await authsvc.serve()
         async with running_edge(gateway, nats, credentials("edge"), **settings):
@@ -131,7 +153,12 @@ async def running_edge(
     async def route(message: Msg) -> None:
         await gateway.route(router, message)
 
+    async def watch(message: Msg) -> None:
+        await gateway.watch(router, message)
+
+    gateway.connectors = router
     await router.subscribe(f"{subjects.RPC}.>", cb=route)
+    await router.subscribe(f"{subjects.WATCH}.>", cb=watch)
     await router.jetstream().create_key_value(bucket=subjects.BUCKET_SESSIONS)
     port = int(gateway.url.rpartition(":")[2])
     settings = EdgeSettings(port=port, public_url=gateway.url, nats_url=nats.url, nats_credentials=credentials, **more)
@@ -143,7 +170,7 @@ async def running_edge(
 
     try:
         # Starting takes the loop of the other rooms too, which may lose their connections over it for a moment.
-        await eventually(answers, within=20, every=0.05)
+        await eventually(answers, every=0.05)
         yield
     finally:
         await edge.stop()

@@ -20,6 +20,7 @@ from callboard.kernel.access_tokens import LEEWAY_SECONDS, resource_url
 from tests.edge.gateway import Gateway, running_gateway
 from tests.edge.issuing import principal
 from tests.support.stack import META
+from tests.support.waiting import PATIENCE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("access-over-doors")]
 HELLO = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
@@ -51,7 +52,7 @@ class Door:
         self._ended = ended
 
     async def call(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await self._ask("tools/call", CALL)
 
     async def ended(self, within: float) -> Any:
@@ -97,7 +98,7 @@ async def _closed(socket: ClientConnection) -> int | None:
 async def _stream(gateway: Gateway, token: str) -> AsyncIterator[Door]:
     headers = {"Authorization": f"Bearer {token}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=10) as http,
+        httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http,
         http.stream("GET", f"{gateway.url}{PLACE}/sse") as answer,
     ):
         if answer.status_code != 200:
@@ -218,7 +219,7 @@ async def test_a_token_for_another_place_opens_no_door(gateway: Gateway, door: s
 
 async def test_a_stream_takes_no_post_with_the_token_of_another_place_or_grant(gateway: Gateway) -> None:
     gateway.issuer.grants["other"] = principal("other")
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         mine = {"Authorization": f"Bearer {gateway.issuer.token()}"}
         async with http.stream("GET", f"{gateway.url}{PLACE}/sse", headers=mine) as answer:
             lines = answer.aiter_lines()  # the stream is closed with it

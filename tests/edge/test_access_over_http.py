@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from callboard_authsvc.signing.material import make
 from tests.authsvc.stack import some_token
 from tests.edge.gateway import Gateway, running_gateway
 from tests.edge.issuing import TOKEN, principal
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, promised
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("access-over-http")]
 DOOR = "/p/acme/start/mcp"
@@ -177,13 +176,11 @@ async def test_an_ended_grant_is_refused_within_two_seconds(gateway: Gateway) ->
     token = gateway.issuer.token(gid="g2")
     assert (await gateway.listed(token)).status_code == 200
     await gateway.revoke("g2")
-    begun = time.monotonic()
 
     async def is_refused() -> bool:
         return (await gateway.listed(token)).status_code == 401
 
-    await eventually(is_refused, within=2.0, every=0.02)
-    assert time.monotonic() - begun < 2.0
+    await promised(is_refused, within=2.0, every=0.02)
 
 
 async def test_keys_are_rotated_under_traffic_without_a_refusal(gateway: Gateway) -> None:
@@ -202,7 +199,7 @@ async def test_keys_are_rotated_under_traffic_without_a_refusal(gateway: Gateway
         async def came() -> bool:
             return len(statuses) >= wanted
 
-        await eventually(came, within=20, every=0.01)
+        await eventually(came, every=0.01)
 
     clients = [asyncio.create_task(traffic()) for _ in range(3)]
     first, second = issuer.keys[0], make("k2")
@@ -231,7 +228,7 @@ async def test_a_key_that_is_gone_takes_its_tokens_with_it(gateway: Gateway) -> 
     async def is_refused() -> bool:
         return (await gateway.listed(token)).status_code == 401
 
-    await eventually(is_refused, within=2.0, every=0.02)
+    await promised(is_refused, within=2.0, every=0.02)
     assert (await gateway.listed(gateway.issuer.token())).status_code == 200
 
 

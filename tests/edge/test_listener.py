@@ -80,3 +80,20 @@ def test_a_resource_that_is_lost_is_not_heard_of_until_it_is_found_again() -> No
     listener.find("a://1", "s")
     listener.find("a://9", "s")
     assert [*listener.watched] == ["a://2", "a://3", "a://1"]
+
+
+async def test_what_is_updated_while_the_subscriptions_are_read_is_told_if_it_is_one_of_them() -> None:
+    one = listener({})
+    one.doubt()
+    one.doubt()
+    for uri in ("a://1", "b://1", "c://1"):
+        one.updated("up", uri)
+    assert (await one.news(0.01)).uris == ["a://1"]
+    one.watch({"a://1": "up", "b://1": "up"})
+    one.settled()
+    assert (await one.news(0.01)).uris == [], "another reading is under way"
+    one.settled()
+    assert (await one.news(0.01)).uris == ["b://1"]
+    one.updated("up", "d://1")
+    one.watch({"d://1": "up"})
+    assert (await one.news(0.01)).uris == [], "it was not in doubt when that came"

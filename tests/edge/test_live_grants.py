@@ -31,7 +31,7 @@ from tests.authsvc.stack import Stack, new_id, some_token
 from tests.edge.gateway import Gateway, running_edge
 from tests.edge.issuing import Issuer
 from tests.support.backends import free_port, nats_server
-from tests.support.waiting import eventually
+from tests.support.waiting import promised
 
 ADMIN = some_token(9)
 
@@ -77,7 +77,7 @@ class World:
         async def is_refused() -> bool:
             return (await self.gateway.listed(token)).status_code == status
 
-        await eventually(is_refused, within=2.0, every=0.02)
+        await promised(is_refused, within=2.0, every=0.02)
 
     async def as_administrator(
         self, method: str, path: str, **more: object

@@ -14,6 +14,7 @@ from callboard_edge.mcp.calls import Calls
 from callboard_edge.mcp.gate import Asker, Place
 from callboard_edge.mcp.listener import Listener
 from callboard_edge.mcp.playbooks import Playbooks
+from tests.support.waiting import PATIENCE
 
 PLACE = Place("acme", "p", 0)
 
@@ -40,7 +41,7 @@ class Asked(Playbooks):
         """It heard of a change and asked for what it has to."""
         self.changed(CatalogueChanged(organisation="acme", playbook="p", version=1, etags={}, **change))
         if self._comparing is not None:
-            await asyncio.wait_for(self._comparing, 5)
+            await asyncio.wait_for(self._comparing, PATIENCE)
 
 
 def streams(playbooks: Playbooks, *clients: str) -> list[Listener]:

@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 
 from callboard_edge import stalled
+from tests.support.waiting import PATIENCE, promised
 
 PIECE = b"x" * 65_536
 
@@ -58,7 +59,7 @@ async def served(app: Any, **more: Any) -> AsyncIterator[int]:
         yield listener.getsockname()[1]
     finally:
         server.should_exit = True
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, PATIENCE)
 
 
 UPGRADE = (
@@ -75,7 +76,7 @@ async def test_a_client_that_stops_reading_is_cut(monkeypatch: pytest.MonkeyPatc
     async with served(app) as port:
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(request_head.encode())
-            await asyncio.wait_for(app.over.wait(), 10)
+            await asyncio.wait_for(app.over.wait(), PATIENCE)
 
 
 @pytest.mark.parametrize("request_head", [PLAIN, UPGRADE], ids=["http", "websocket"])
@@ -91,7 +92,7 @@ async def test_a_client_that_reads_slowly_is_not(monkeypatch: pytest.MonkeyPatch
                 assert await reader.read(65_536)
         assert not app.over.is_set()
         writer.close()
-        await asyncio.wait_for(app.over.wait(), 10)
+        await asyncio.wait_for(app.over.wait(), PATIENCE)
 
 
 @pytest.mark.parametrize("request_head", [PLAIN, UPGRADE], ids=["http", "websocket"])
@@ -182,7 +183,7 @@ async def test_trailers_are_bounded_in_bytes_and_lines(trailers: bytes) -> None:
     async with served(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(LAST)
-        await asyncio.wait_for(app.began.wait(), 5)  # the server has this piece
+        await promised(app.began.is_set, within=5)  # the server has this piece
         writer.write(trailers)
         with contextlib.suppress(ConnectionResetError):
             heard = await asyncio.wait_for(reader.read(), 5)
@@ -203,9 +204,9 @@ async def test_a_few_trailers_are_taken_and_shown_to_nobody_however_they_come() 
         ):
             writer.write(piece)
             await writer.drain()
-            await asyncio.wait_for(app.began.wait(), 5)
+            await promised(app.began.is_set, within=5)
         for _ in range(3):
-            assert b" 204 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert b" 204 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
         writer.close()
     assert [[name for name, _ in headers] for headers in app.headers] == [[b"host", b"transfer-encoding"]] * 3
 
@@ -242,7 +243,7 @@ async def test_a_head_in_pieces_and_a_socket_that_stays_open_are_served(monkeypa
             await asyncio.wait({asyncio.ensure_future(app.over.wait())}, timeout=0.1)
             assert await reader.read(65_536)
         writer.close()
-        await asyncio.wait_for(app.over.wait(), 10)
+        await asyncio.wait_for(app.over.wait(), PATIENCE)
 
 
 async def test_uvicorn_by_itself_waits_for_a_head(monkeypatch: pytest.MonkeyPatch) -> None:

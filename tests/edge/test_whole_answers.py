@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from callboard_edge import stalled, whole_answers
+from tests.support.waiting import PATIENCE
 
 HEAD = b"HTTP/1.1 200 OK\r\nx-a: b\r\ncontent-length: 5\r\n\r\n"
 
@@ -56,14 +57,14 @@ class Client:
         self._writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
 
     async def read(self) -> bytes:
-        return await asyncio.wait_for(self._reader.read(65_536), 10)
+        return await asyncio.wait_for(self._reader.read(65_536), PATIENCE)
 
     async def nothing_for(self, seconds: float) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(self._reader.read(1), seconds)
 
     async def exactly(self, expected: bytes) -> bool:
-        return await asyncio.wait_for(self._reader.readexactly(len(expected)), 10) == expected
+        return await asyncio.wait_for(self._reader.readexactly(len(expected)), PATIENCE) == expected
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ async def client() -> AsyncIterator[Client]:
     yield Client(app, reader, writer)
     writer.close()
     server.should_exit = True
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, PATIENCE)
 
 
 async def test_head_and_body_come_in_one_piece(client: Client) -> None:

@@ -14,7 +14,7 @@ from tests.support.callers import Callers, faults_of, ledger_lines
 from tests.support.names import fresh
 from tests.support.stack import Stack, running_stack
 from tests.support.upstreams.launch import command, running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("kills"), pytest.mark.timeout(240)]
 
@@ -56,14 +56,14 @@ async def test_calls_end_and_none_is_executed_twice_when_a_process_is_killed(
         token = await stack.token(organisation)
         async with Callers([stack.endpoint(organisation, "start")], token, "mark") as callers:
             told = callers.told
-            await eventually(lambda: len(told.ok) > 50 or told.complain(), within=15)
+            await eventually(lambda: len(told.ok) > 50 or told.complain())
             killed = stack.kill(name)
             at = time.monotonic()
-            await eventually(lambda: stack.pids().get(name, killed) != killed, within=15)
+            await eventually(lambda: stack.pids().get(name, killed) != killed)
             await stack.ready(30)
-            await eventually(lambda: told.last_ok > at + 0.5, within=30)
+            await eventually(lambda: told.last_ok > at + 0.5)
             before = len(told.ok)
-            await eventually(lambda: len(told.ok) > before + 50, within=20)
+            await eventually(lambda: len(told.ok) > before + 50)
     assert faults_of(told.ok, ledger_lines(ledger)) == []
     assert told.slowest < DEADLINE
     if name != "edge":
@@ -88,11 +88,11 @@ async def test_a_call_that_may_take_an_hour_is_not_waited_for_when_its_worker_is
         params = {"name": "slow", "arguments": {"seconds": 3600, "text": "long"}}
         url = stack.endpoint(organisation, "start")
         call = asyncio.ensure_future(stack.rpc(url, "tools/call", params, token, timeout=60))
-        await eventually(lambda: "long" in ledger_lines(ledger), within=15)
+        await eventually(lambda: "long" in ledger_lines(ledger))
         killed = stack.kill("connectors")
-        answer = await asyncio.wait_for(call, 15)
+        answer = await asyncio.wait_for(call, PATIENCE)
         assert answer.json()["error"]["data"]["code"] == "call.outcome_unknown"
-        await eventually(lambda: stack.pids().get("connectors", killed) != killed, within=15)
+        await eventually(lambda: stack.pids().get("connectors", killed) != killed)
         await stack.ready(30)
         assert ledger_lines(ledger).count("long") == 1
 
@@ -118,9 +118,9 @@ async def test_no_acknowledged_version_is_lost_when_a_process_is_killed(stack: S
                     acknowledged[version] = str(number)
 
         publishing = asyncio.create_task(publish())
-        await eventually(lambda: len(acknowledged) > 2, within=20)
+        await eventually(lambda: len(acknowledged) > 2)
         killed = stack.kill(name)
-        await eventually(lambda: stack.pids().get(name, killed) != killed, within=15)
+        await eventually(lambda: stack.pids().get(name, killed) != killed)
         before = len(acknowledged)
         await eventually(lambda: len(acknowledged) > before + 1, within=45)
         stop.set()

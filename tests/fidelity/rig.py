@@ -115,7 +115,7 @@ async def publish(leg: Leg, lists: Lists) -> None:
     async def is_listed() -> bool:
         return any(member(item.encode(), "title") == marker.encode() for item in await listed(leg.bare, "tools/list"))
 
-    await eventually(is_listed, within=30, every=0.1)
+    await eventually(is_listed, every=0.1)
 
 
 @asynccontextmanager
@@ -139,7 +139,7 @@ async def _running(directory: Path) -> AsyncIterator[tuple[Stack, list[Leg]]]:
         legs = [_leg(stack, era, transport, urls[era]) for era in eras for transport in ("http", "stdio")]
         try:
             for leg in legs:
-                await eventually(lambda leg=leg: listed(leg.bare, "tools/list"), within=30, every=0.1)
+                await eventually(lambda leg=leg: listed(leg.bare, "tools/list"), every=0.1)
             yield stack, legs
         finally:
             for leg in legs:

@@ -18,7 +18,7 @@ from tests.support.carriers import WAYS, agent_by, mode_of
 from tests.support.shared import Shared, everything_behind, everything_url
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -145,7 +145,7 @@ async def test_a_connected_agent_is_told_of_a_new_version_and_sees_it(stack: Sta
             narrower = json.loads(text.replace("ORG", organisation))
             narrower["playbooks"]["p"]["servers"]["up"]["tools"] = {"allow": ["echo"]}
             await stack.apply(json.dumps(narrower), "only echo")
-            await asyncio.wait_for(told.wait(), 10)
+            await asyncio.wait_for(told.wait(), PATIENCE)
             after = {tool.name for tool in (await client.list_tools()).tools}
             if listening is not None:
                 listening.cancel()
@@ -165,7 +165,7 @@ async def _listen(client: Client, mode: str, told: asyncio.Event) -> asyncio.Tas
                 told.set()
 
     task = asyncio.ensure_future(follow())
-    await asyncio.wait_for(opened.wait(), 10)
+    await asyncio.wait_for(opened.wait(), PATIENCE)
     return task
 
 
@@ -181,7 +181,7 @@ async def test_a_session_is_served_by_every_edge_and_gone_everywhere_once_delete
             "capabilities": {},
             "clientInfo": {"name": "t", "version": "1"},
         }
-        async with httpx2.AsyncClient(headers=headers, timeout=10) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http:
             body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
             first = await http.post(stack.endpoint(organisation, "p"), json=body)
             session = {"Mcp-Session-Id": first.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
@@ -207,7 +207,7 @@ async def test_a_session_does_not_exist_for_another_token(stack: Stack) -> None:
         other = await stack.token(organisation, "somebody-else")
         url = stack.endpoint(organisation, "p")
         params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
             first = await http.post(url, json=body, headers={"Authorization": f"Bearer {token}"})
             headers = {"Mcp-Session-Id": first.headers["mcp-session-id"], "Authorization": f"Bearer {other}"}

@@ -14,7 +14,7 @@ import pytest
 from tests.support.names import fresh
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -53,7 +53,7 @@ async def recorded(stack: Stack, organisation: str, count: int, *words: str) -> 
         assert len(found) == count
         return list(reversed(found))
 
-    return await eventually(told, within=15)
+    return await eventually(told)
 
 
 async def test_which_definition_answered_a_call_is_one_command(stack: Stack) -> None:
@@ -350,6 +350,6 @@ async def test_only_who_manages_a_playbook_replays_its_calls(stack: Stack) -> No
         [found] = await recorded(stack, organisation, 1)
         url = f"{stack.url}/api/v1/organisations/{organisation}/playbooks/start/replays"
         for bearer, status in ((token, 403), (stack.admin_token, 200)):
-            async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {bearer}"}, timeout=10) as http:
+            async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {bearer}"}, timeout=PATIENCE) as http:
                 answer = await http.post(url, json={"call_id": found["call_id"], "version": 1})
             assert answer.status_code == status, answer.text

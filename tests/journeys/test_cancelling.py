@@ -13,7 +13,7 @@ from tests.support.speaker import ERAS, Heard, Speaker, speaker
 from tests.support.stack import Stack
 from tests.support.telling import playbook_of
 from tests.support.upstreams.launch import command, running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 CALLS, CANCELLED = 50, 10
@@ -55,10 +55,10 @@ async def test_ten_of_fifty_calls_are_cancelled_and_those_only(
                 )
                 for number in range(1, CALLS + 1)
             }
-            await eventually(lambda: len([line for line in lines(ledger) if "call" in line]) == CALLS, within=20)
+            await eventually(lambda: len([line for line in lines(ledger) if "call" in line]) == CALLS)
             await asyncio.gather(*(stop(one, number, calls[number]) for number in chosen))
             expected = {f"cancelled:call{number}" for number in chosen}
-            await eventually(lambda: expected <= set(lines(ledger)), within=5)
+            await promised(lambda: expected <= set(lines(ledger)), within=5)
             answers = {number: await call for number, call in calls.items() if number not in chosen}
             assert {number: heard.text for number, heard in answers.items()} == {
                 number: f"call{number}" for number in answers
@@ -102,10 +102,10 @@ async def test_the_end_of_a_token_ends_its_calls_and_no_others(stack: Stack, end
                 asyncio.ensure_future(one.call("up__slow", {"seconds": 60, "text": one.era}))
                 for one in (handshake, stateless)
             ]
-            await eventually(lambda: set(lines(ledger)) == {"good", "2025", "2026"}, within=10)
+            await eventually(lambda: set(lines(ledger)) == {"good", "2025", "2026"})
             if end == "revoked":
                 await stack.cli("token", "revoke", made["key_id"], "--org", organisation)
-            for heard in await asyncio.wait_for(asyncio.gather(*ending), 10):
+            for heard in await asyncio.wait_for(asyncio.gather(*ending), PATIENCE):
                 assert heard.error["data"]["code"] == "call.cancelled"
             await eventually(lambda: {"cancelled:2025", "cancelled:2026"} <= set(lines(ledger)))
             assert (await good).text == "good"

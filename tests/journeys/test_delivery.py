@@ -13,7 +13,7 @@ from tests.support.agents import published
 from tests.support.speaker import ERAS, Heard, Speaker, speaker
 from tests.support.stack import Stack
 from tests.support.telling import Telling, playbook_of, telling, tool
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -57,7 +57,7 @@ async def test_a_watched_resource_and_no_other(
     ):
         # The interest travels from the edge to whoever holds the server.
         asked = "resources/subscribe" if upstream == "2025" else "subscriptions/listen"
-        await eventually(lambda: any(WATCHED in str(line["params"]) for line in told.seen(asked)), within=10)
+        await eventually(lambda: any(WATCHED in str(line["params"]) for line in told.seen(asked)))
         await emit(agent, "notifications/resources/updated", uri=OTHER)
         await emit(agent, "notifications/resources/updated", uri=WATCHED)
         await eventually(lambda: told_of(stream, "resources/updated") > 0)
@@ -67,7 +67,7 @@ async def test_a_watched_resource_and_no_other(
             await emit(agent, "notifications/resources/updated", uri=WATCHED)
             told.tell(**{"prompts/list": {"prompts": [{"name": "p"}]}})
             await emit(agent, "notifications/prompts/list_changed")
-            await eventually(lambda: told_of(stream, "prompts/list_changed") == 1, within=10)
+            await eventually(lambda: told_of(stream, "prompts/list_changed") == 1)
             assert told_of(stream, "resources/updated") == 1
 
 
@@ -86,7 +86,7 @@ async def test_each_kind_of_list_that_changed_and_no_other(
         for done, (kind, change) in enumerate(changes.items(), 1):
             told.tell(**change)
             await emit(agent, f"notifications/{kind}/list_changed")
-            await eventually(lambda kind=kind: told_of(stream, f"{kind}/list_changed") == 1, within=10)
+            await eventually(lambda kind=kind: told_of(stream, f"{kind}/list_changed") == 1)
             counts = [told_of(stream, f"{each}/list_changed") for each in changes]
             assert counts == [1] * done + [0] * (3 - done)
             listed = (await agent.ask(f"{kind}/list")).result[kind]
@@ -110,7 +110,7 @@ async def test_log_messages_from_the_level_of_the_session_or_request_on(
                 return levels == ([level] if expected else [])
 
             # A request brings its level with it; that of a session is on its way to the other edges.
-            await eventually(heard, within=0 if client == "2026" else 5)
+            await eventually(heard, within=0 if client == "2026" else PATIENCE)
 
         if client == "2026":
             await hears("emergency", "", False)

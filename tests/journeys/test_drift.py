@@ -70,7 +70,7 @@ class Scene:
             assert set(shown) <= tools.keys(), tools.keys()
             return tools
 
-        return await eventually(as_wanted, within=20)
+        return await eventually(as_wanted)
 
     async def held(self) -> dict[str, Any]:
         found = await self.stack.cli_json("drift", "show", self.name)
@@ -132,7 +132,7 @@ async def test_the_change_is_told_once_with_both_definitions_and_what_cannot_be_
             assert (await at.held())["echo"]["changes"][0]["callers"][0]["calls"] == 1
             return True
 
-        await eventually(with_caller, within=15)
+        await eventually(with_caller)
         _, out, _ = await stack.cli("drift", "show", at.name)
         assert "tool echo: changed by server up, held" in out
         assert "! invisible character U+200B" in out
@@ -176,7 +176,7 @@ async def test_by_default_what_is_added_appears_and_its_next_change_is_held(stac
             assert "echo" not in await at.tools()
             return True
 
-        await eventually(gone, within=20)
+        await eventually(gone)
         at.says({})
         await at.until(shown=("echo",))
         at.says(SLY)
@@ -187,7 +187,7 @@ async def test_by_default_what_is_added_appears_and_its_next_change_is_held(stac
             assert (await at.call("echo"))["error"]["data"]["code"] == "tool.unknown"
             return True
 
-        await eventually(unknown, within=20)
+        await eventually(unknown)
 
 
 async def test_a_policy_can_hold_what_is_added_and_removed_and_accept_what_changes(
@@ -201,7 +201,7 @@ async def test_a_policy_can_hold_what_is_added_and_removed_and_accept_what_chang
             assert (await at.call("extra"))["error"]["data"]["code"] == "tool.held"
             return True
 
-        await eventually(held, within=20)
+        await eventually(held)
         at.says({**SLY, "mark": None})
 
         async def removed() -> bool:
@@ -210,7 +210,7 @@ async def test_a_policy_can_hold_what_is_added_and_removed_and_accept_what_chang
             assert "does not offer 'mark' any more" in answer["error"]["message"]
             return True
 
-        await eventually(removed, within=20)
+        await eventually(removed)
         assert (await at.tools())["echo"]["description"] == SLY["echo"]["description"]
         assert (await at.held())["mark"]["drift"]["change"] == "removed"
         await stack.cli("drift", "approve", at.name, "mark", "-m", "it is gone")
@@ -271,7 +271,7 @@ async def test_what_is_rejected_stays_hidden_and_says_so(stack: Stack, tmp_path:
             assert (await at.held())["echo"]["rejected"] is False
             return True
 
-        await eventually(again, within=20)
+        await eventually(again)
 
 
 async def test_only_the_named_approver_may_approve(stack: Stack, tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ async def test_an_override_is_kept_over_what_the_server_changes_elsewhere(stack:
             assert (shown.get("title"), shown["description"]) == ("Theirs", "ours")
             return True
 
-        await eventually(merged, within=20)
+        await eventually(merged)
 
 
 async def test_what_both_changed_is_held_whatever_the_policy_until_somebody_decides(
@@ -440,7 +440,7 @@ async def test_a_playbook_that_moves_takes_its_approvals_along(stack: Stack, tmp
             assert "mark" not in names, names
             return True
 
-        await eventually(served, within=20)
+        await eventually(served)
         found = await stack.cli_json("drift", "show", f"{there}/p")
         assert [thing["changes"][0]["before"] for thing in found["held"]] == ["Writes the text to the ledger"]
 

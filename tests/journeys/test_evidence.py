@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.names import fresh
 from tests.support.stack import ROOT, Stack
+from tests.support.waiting import PATIENCE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -29,7 +30,7 @@ async def by_script(*words: str | Path) -> tuple[int, str]:
         sys.executable, "-I", "-S", str(ROOT / "bin" / "verify-export"), *map(str, words),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode is not None
     return process.returncode, out.decode()
 

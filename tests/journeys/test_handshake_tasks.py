@@ -21,7 +21,7 @@ from tests.support.agents import MODES, agent, published
 from tests.support.event_streams import answered
 from tests.support.stack import Stack, free_ports
 from tests.support.upstreams.launch import command, running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 RELATED = "io.modelcontextprotocol/related-task"
@@ -117,7 +117,7 @@ async def test_a_task_asks_its_client_while_its_result_is_waited_for(stack: Stac
     async with sessions(stack, transport) as (session, _):
         task = await session.begin("multi_input")
         waiting = session.stream(last, session.request("tasks/result", {"taskId": task}))
-        await eventually(lambda: len(messages(waiting)) == 2, within=10)
+        await eventually(lambda: len(messages(waiting)) == 2)
         for edge, question in zip((0, last), messages(waiting), strict=True):
             assert (question["method"], question["params"]["_meta"]) == (
                 "elicitation/create",
@@ -125,7 +125,7 @@ async def test_a_task_asks_its_client_while_its_result_is_waited_for(stack: Stac
             )
             answer = {"action": "accept", "content": {"name": "n"}, "_meta": {RELATED: {"taskId": task}}}
             await session.post({"jsonrpc": "2.0", "id": question["id"], "result": answer}, edge)
-        await asyncio.wait_for(waiting.over.wait(), 10)
+        await asyncio.wait_for(waiting.over.wait(), PATIENCE)
         result = messages(waiting)[-1]["result"]
         assert result["content"] == [{"type": "text", "text": "had both"}]
         assert result["_meta"] == {RELATED: {"taskId": task}}
@@ -136,9 +136,9 @@ async def test_the_status_of_a_task_is_told_on_its_sessions_stream_alone(stack: 
     async with sessions(stack, transport) as (session, other):
         streams = session.stream(stack.replicas - 1), other.stream(0)
         for stream in streams:
-            await asyncio.wait_for(stream.open.wait(), 10)
+            await asyncio.wait_for(stream.open.wait(), PATIENCE)
         task = await session.begin("slow_compute", seconds=1.0, label="x")
-        await eventually(lambda: messages(streams[0]), within=10)
+        await eventually(lambda: messages(streams[0]))
         (told,) = messages(streams[0])
         assert told["method"] == "notifications/tasks/status"
         assert (told["params"]["taskId"], told["params"]["status"]) == (task, "completed")
@@ -158,7 +158,7 @@ async def test_a_task_whose_session_went_with_its_worker_is_unknown_at_once(stac
             error = (await session.answer("tasks/get", stack.replicas - 1, taskId=task))["error"]
             return bool(error["code"] == -32602)
 
-        await eventually(is_unknown, within=20, every=0.3)
+        await eventually(is_unknown, every=0.3)
 
 
 async def test_a_wish_for_a_task_means_nothing_to_a_stateless_server(stack: Stack) -> None:

@@ -16,7 +16,7 @@ from tests.support.agents import one_server, published
 from tests.support.callers import ledger_lines
 from tests.support.stack import META, Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 HELLO = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -58,14 +58,14 @@ class Session:
     async def post(self, edge: int, message: Any, token: str = "", path: str = "") -> httpx2.Response:
         headers = {"Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json"}
         body = message if isinstance(message, bytes) else json.dumps(message).encode()
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             return await http.post(self.stack.urls[edge] + (path or self.path), content=body, headers=headers)
 
     async def ask(self, edge: int, id: Any, method: str, params: dict[str, Any] | None = None) -> None:
         message = {"jsonrpc": "2.0", "id": id, "method": method, "params": params or {}}
         assert (await self.post(edge, message)).status_code == 202
 
-    async def answer(self, id: Any, within: float = 20) -> dict[str, Any]:
+    async def answer(self, id: Any, within: float = PATIENCE) -> dict[str, Any]:
         def found() -> list[dict[str, Any]]:
             return [m for m in self.messages if m.get("id") == id and "method" not in m]
 
@@ -73,7 +73,7 @@ class Session:
             await self._news.wait_for(found)
         return found()[0]
 
-    async def until(self, true: Any, within: float = 20) -> None:
+    async def until(self, true: Any, within: float = PATIENCE) -> None:
         async with asyncio.timeout(within), self._news:
             await self._news.wait_for(true)
 
@@ -164,7 +164,7 @@ async def test_a_call_is_cancelled_by_a_post_anywhere_and_by_the_end_of_the_stre
             for text in ("one", "two"):
                 arguments = {"seconds": 60, "text": text}
                 await session.ask(stack.replicas - 1, text, "tools/call", {"name": "slow", "arguments": arguments})
-            await eventually(lambda: sorted(ledger_lines(tmp_path / "ledger")) == ["one", "two"], within=15)
+            await eventually(lambda: sorted(ledger_lines(tmp_path / "ledger")) == ["one", "two"])
             cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "one"}}
             assert (await session.post(stack.replicas - 1, cancel)).status_code == 202
             await eventually(lambda: "cancelled:one" in ledger_lines(tmp_path / "ledger"))
@@ -182,7 +182,7 @@ async def test_a_revoked_token_ends_the_stream(stack: Stack) -> None:
         async with opened(stack, organisation, issued["token"], edge=stack.replicas - 1) as session:
             await session.begin()
             await stack.cli("token", "revoke", issued["key_id"], "--org", organisation)
-            await asyncio.wait_for(session.over.wait(), 5)
+            await promised(session.over.is_set, within=5)
 
 
 async def test_the_stateless_era_is_refused_with_the_revisions_that_are_served(stack: Stack) -> None:
@@ -204,12 +204,12 @@ async def test_when_the_edge_of_the_stream_dies_posts_elsewhere_are_told_at_once
             await session.begin()
             name = "edge" if stack.replicas == 1 else "edge-1"
             killed = stack.kill(name if name in stack.pids() else "edge")
-            await asyncio.wait_for(session.over.wait(), 5)
+            await promised(session.over.is_set, within=5)
             if stack.replicas > 1:
                 told = await session.post(1, {"jsonrpc": "2.0", "id": 9, "method": "ping"})
                 assert told.status_code == 404
                 assert told.json()["error"]["data"]["code"] == "session.unknown"
-            await eventually(lambda: killed not in stack.pids().values(), within=15)
+            await eventually(lambda: killed not in stack.pids().values())
         await stack.ready(30)
 
 
@@ -233,7 +233,7 @@ async def test_what_is_refused(stack: Stack, verb: str, path: str, headers: dict
         stack, '{"version": 1, "organisation": "ORG", "playbooks": {"p": {"prompts": {"h": {"template": "hi"}}}}}'
     )
     sent = {"Authorization": f"Bearer {token}", **headers}
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         url = f"{stack.url}/p/{organisation}/p/{path}"
         answer = await http.request(verb, url, headers=sent, content=b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
     assert answer.status_code == status
@@ -243,6 +243,6 @@ async def test_a_playbook_that_does_not_exist_has_no_stream(stack: Stack) -> Non
     organisation, token = await published(
         stack, '{"version": 1, "organisation": "ORG", "playbooks": {"p": {"prompts": {"h": {"template": "hi"}}}}}'
     )
-    async with httpx2.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {token}"}) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE, headers={"Authorization": f"Bearer {token}"}) as http:
         assert (await http.get(f"{stack.url}/p/{organisation}/other/sse")).status_code == 404
         assert (await http.get(f"{stack.url}/p/{organisation}/p@7/sse")).status_code == 404

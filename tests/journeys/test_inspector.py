@@ -14,6 +14,7 @@ from tests.support.agents import one_server, published
 from tests.support.carriers import socket_url
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
+from tests.support.waiting import PATIENCE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -61,7 +62,7 @@ async def test_the_inspector_lists_and_calls(stack: Stack, era: str, transport: 
 async def test_the_official_client_of_a_browser_comes_in_with_a_session_token(stack: Stack) -> None:
     async with running("echo") as upstream:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
-        async with httpx2.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {token}"}) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE, headers={"Authorization": f"Bearer {token}"}) as http:
             given = (await http.post(f"{stack.url}/p/{organisation}/p/ws")).json()
         node_tools.installed()
         process = await asyncio.create_subprocess_exec(

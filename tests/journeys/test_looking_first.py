@@ -50,7 +50,7 @@ async def test_a_dry_run_names_the_clients_that_are_connected_at_any_edge(stack:
             assert clients["cal"]["recent_calls"] == 2
             return looked
 
-        looked = await eventually(known, within=15)
+        looked = await eventually(known)
         assert "server up answers now" in looked["notes"]
         await posted(stack, organisation, "publish", comment="two")
         back = await posted(stack, organisation, "rollback", to=1, dry_run=True)

@@ -77,7 +77,7 @@ async def test_a_long_name_has_the_same_alias_in_every_version_and_after_a_resta
         for name in [name for name in stack.pids() if name.startswith("router")]:
             stack.kill(name)
         await stack.ready()
-        await eventually(lambda: _same(listed, first), within=20, every=0.2)
+        await eventually(lambda: _same(listed, first), every=0.2)
         called = await stack.rpc(url, "tools/call", {"name": first[1], "arguments": {}}, token)
         assert called.json()["result"]["content"][0]["text"] == "called"
         assert told.seen("tools/call")[-1]["params"]["name"] == LONG + "2"
@@ -173,7 +173,7 @@ async def grown(stack: Stack, organisation: str, token: str, told: Any, names: s
         return all({each["name"] for each in answer.json()["result"]["tools"]} == names for answer in answers)
 
     await told.announce()
-    await eventually(listed, within=20, every=0.1)
+    await eventually(listed, every=0.1)
 
 
 async def problems(stack: Stack) -> str:

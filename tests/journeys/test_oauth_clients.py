@@ -23,7 +23,7 @@ from tests.support.persons import PASSWORD, Form, Person, Visitor, member
 from tests.support.shared import Shared
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 EVIL = "<script>document.title='x'</script>"
@@ -246,7 +246,7 @@ async def test_a_request_of_another_browser_or_session_is_not_answered(stack: St
                 pass
 
         task = asyncio.create_task(connect())
-        link = await asyncio.wait_for(opened.get(), 30)
+        link = await asyncio.wait_for(opened.get(), PATIENCE)
         begun = await mallorys.get(link)
         question = f"{stack.url}{urlsplit(begun.headers['location']).path}"
         await hers.log_in(await hers.get(f"{stack.url}/login"), ann)

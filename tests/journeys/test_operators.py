@@ -17,7 +17,7 @@ from callboard.contracts.calls import record_lines
 from tests.support.names import fresh
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised, settled
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -157,7 +157,7 @@ async def test_every_call_is_in_the_live_tail_and_in_the_call_log_with_its_versi
 
             assert tail.stdout is not None
             first = asyncio.ensure_future(tail.stdout.readline())
-            await eventually(tailed, within=15)
+            await eventually(tailed)
         finally:
             tail.terminate()
             await tail.wait()
@@ -166,7 +166,7 @@ async def test_every_call_is_in_the_live_tail_and_in_the_call_log_with_its_versi
             calls = await stack.cli_json("calls", "ls", "--org", organisation)
             return len(calls["calls"]) >= 1
 
-        await eventually(logged, within=10, every=0.5)
+        await eventually(logged, every=0.5)
 
 
 def _callboard(stack: Stack, *words: str) -> list[str]:
@@ -194,7 +194,7 @@ async def test_status_names_every_service_server_and_projection(stack: Stack) ->
                 and {"playbooks", "servers", "relay", "call_log"} <= projections
             )
 
-        await eventually(complete, within=15, every=0.3)
+        await eventually(complete, every=0.3)
 
 
 async def test_the_audit_chain_verifies_and_a_projection_is_rebuilt(stack: Stack) -> None:
@@ -251,7 +251,7 @@ async def _read(url: str, creds: str, inbox: str, durable: list[str], count: int
         stream, name = durable
         subscription = await client.jetstream().pull_subscribe_bind(name, stream)
         found = []
-        for message in await subscription.fetch(count, timeout=10):
+        for message in await subscription.fetch(count, timeout=PATIENCE):
             found += map(json.loads, record_lines(message.data))
             await message.ack_sync()
         return found
@@ -270,13 +270,13 @@ async def _hears_live(url: str, creds: str, inbox: str, call: Callable[[], Await
     try:
         for subject in ("cb.calls.>", "cb.evt.>"):
             await client.subscribe(subject, cb=note)
-        await client.flush()
+        await settled(client)
 
         async def something() -> bool:
             await call()
             return bool(heard)
 
-        await eventually(something, within=10, every=0.2)
+        await eventually(something, every=0.2)
         return heard
     finally:
         await client.close()
@@ -296,7 +296,7 @@ async def test_a_revoked_token_is_refused_at_every_edge_within_two_seconds(stack
             answers = [await stack.rpc(url, "tools/list", token=issued["token"]) for url in urls]
             return all(answer.status_code == 401 for answer in answers)
 
-        await eventually(refused, within=2)
+        await promised(refused, within=2)
 
 
 async def test_a_token_opens_nothing_of_another_organisation(stack: Stack) -> None:
@@ -344,7 +344,7 @@ async def _rollback(stack: Stack, name: str, to: int, key: str) -> httpx2.Respon
     organisation, playbook = name.split("/")
     url = f"{stack.url}/api/v1/organisations/{organisation}/playbooks/{playbook}/rollback"
     headers = {"Authorization": f"Bearer {stack.admin_token}", "Idempotency-Key": key}
-    async with httpx2.AsyncClient(timeout=20) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         return await http.post(url, json={"to": to, "comment": f"to {to}"}, headers=headers)
 
 

@@ -15,7 +15,7 @@ from tests.support.agents import MODES, agent
 from tests.support.names import fresh
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -79,7 +79,7 @@ async def test_a_pinned_client_is_served_its_version_and_nobody_else_is(stack: S
             found = (await stack.cli_json("calls", "ls", "--org", organisation))["calls"]
             return next((call for call in found if call["client"] == "ann"), None)
 
-        assert (await eventually(recorded, within=15))["version"] == 1
+        assert (await eventually(recorded))["version"] == 1
 
         await stack.apply(FILE.format(organisation=organisation, url=upstream.url, allow='["*"]'))
         await everywhere(stack, organisation, ann, ["echo__echo"])
@@ -122,12 +122,12 @@ async def test_a_listening_client_hears_when_it_is_pinned_and_others_do_not(stac
             following(url, tokens["bob"], mode) as (_, to_bob),
         ):
             await stack.cli("playbook", "pin", name, "ann", "@1", "-m", "why")
-            await eventually(lambda: len(to_ann) == 1, within=10)
+            await eventually(lambda: len(to_ann) == 1)
             assert [tool.name for tool in (await ann.list_tools()).tools] == ["echo__echo"]
             await stack.cli("playbook", "pin", name, "bob", "@1", "-m", "why")
-            await eventually(lambda: len(to_bob) == 1, within=10)
+            await eventually(lambda: len(to_bob) == 1)
             await stack.cli("playbook", "unpin", name, "ann", "-m", "why")
-            await eventually(lambda: len(to_ann) == 2, within=10)
+            await eventually(lambda: len(to_ann) == 2)
             assert len(to_bob) == 1
 
 
@@ -139,9 +139,9 @@ async def test_a_listener_at_a_fixed_version_is_not_told_of_others(stack: Stack,
         plain, fixed = (stack.endpoint(organisation, f"start{suffix}") for suffix in ("", "@1"))
         async with following(plain, token, mode) as (_, told), following(fixed, token, mode) as (_, told_fixed):
             await stack.apply(FILE.format(organisation=organisation, url=upstream.url, allow='["*"]'))
-            await eventually(lambda: len(told) == 1, within=10)
+            await eventually(lambda: len(told) == 1)
             await stack.cli("playbook", "undo", f"{organisation}/start", "-m", "why")
-            await eventually(lambda: len(told) == 2, within=10)
+            await eventually(lambda: len(told) == 2)
         assert told_fixed == []
 
 
@@ -169,7 +169,7 @@ async def following(url: str, token: str, mode: str) -> AsyncIterator[tuple[Clie
             yield client, told
             return
         listening = asyncio.ensure_future(listen())
-        await asyncio.wait_for(opened.wait(), 10)
+        await asyncio.wait_for(opened.wait(), PATIENCE)
         yield client, told
         listening.cancel()
 

@@ -17,7 +17,7 @@ from tests.support.agents import MODES, agent, one_server, published
 from tests.support.carriers import socket_url
 from tests.support.shared import Shared, everything_url
 from tests.support.stack import META, Stack
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -55,7 +55,7 @@ async def tools(stack: Stack, organisation: str, token: str) -> list[list[str]]:
 
 async def holds(stack: Stack, organisation: str, token: str) -> None:
     """It takes effect within two seconds, wherever one asks."""
-    await eventually(lambda: _only(stack, organisation, token, ["test_simple_text"]), within=2)
+    await promised(lambda: _only(stack, organisation, token, ["test_simple_text"]), within=2)
 
 
 async def _only(stack: Stack, organisation: str, token: str, expected: list[str]) -> bool:
@@ -120,7 +120,7 @@ async def subscribed(stack: Stack, organisation: str, token: str, mode: str) -> 
     url = stack.endpoint(organisation, "p", -1)
     headers = await session_of(url, token)
     body = {"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {"uri": WATCHED}}
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         assert "result" in (await http.post(url, json=body, headers=headers)).json()
     return Stream("GET", url, headers)
 
@@ -133,7 +133,7 @@ async def test_an_open_stream_hears_that_its_lists_changed_and_nothing_of_what_i
     bot, ann = await stack.token(organisation, "bot"), await stack.token(organisation, "ann")
     streams = [await subscribed(stack, organisation, token, mode) for token in (bot, ann)]
     for stream in streams:
-        await asyncio.wait_for(stream.open.wait(), 10)
+        await asyncio.wait_for(stream.open.wait(), PATIENCE)
 
     async def heard(stream: Stream, before: int) -> bool:
         params = {"name": "test_trigger_resource_change", "arguments": {}}
@@ -141,12 +141,12 @@ async def test_an_open_stream_hears_that_its_lists_changed_and_nothing_of_what_i
         return stream.text.count("resources/updated") > before
 
     for stream in streams:
-        await eventually(lambda stream=stream: heard(stream, 0), within=20, every=0.2)
+        await eventually(lambda stream=stream: heard(stream, 0), every=0.2)
     await said(stack, organisation, "narrow", NARROW)
-    await eventually(lambda: "tools/list_changed" in streams[0].text, within=2)
+    await promised(lambda: "tools/list_changed" in streams[0].text, within=2)
     await holds(stack, organisation, bot)
     before = [stream.text.count("resources/updated") for stream in streams]
-    await eventually(lambda: heard(streams[1], before[1] + 1), within=20, every=0.2)
+    await eventually(lambda: heard(streams[1], before[1] + 1), every=0.2)
     assert streams[0].text.count("resources/updated") - before[0] <= 1, "but for what was on its way"
     assert "tools/list_changed" not in streams[1].text
     for stream in streams:
@@ -164,11 +164,11 @@ async def test_what_is_recorded_runs_again_only_for_whom_it_is_allowed_and_refus
     async def records() -> Any:
         return (await stack.cli_json("calls", "ls", "--org", organisation))["calls"]
 
-    (done,) = await eventually(records, within=15)
+    (done,) = await eventually(records)
     words = ("replay", done["call_id"], "--against", "@1", "--org", organisation, "--unsafe", "test_simple_text")
     assert (await stack.cli_json(*words))["same"] == 1
     await stack.cli_json("server", "off", "up", "--org", organisation, "-m", "an incident")
-    await eventually(lambda: _only(stack, organisation, bot, []), within=2)
+    await promised(lambda: _only(stack, organisation, bot, []), within=2)
     (again,) = (await stack.cli_json(*words))["replayed"]
     assert (again["same"], again["outcome_after"]) == (False, "tool.unknown")
     assert (await stack.rpc(stack.endpoint(organisation, "p"), "tools/call", call, bot)).json()["error"]["data"][
@@ -178,9 +178,9 @@ async def test_what_is_recorded_runs_again_only_for_whom_it_is_allowed_and_refus
     async def denied() -> bool:
         return any(one.get("problem") == "policy.denied" and one["client"] == "bot" for one in await records())
 
-    await eventually(denied, within=15)
+    await eventually(denied)
     await stack.cli_json("server", "on", "up", "--org", organisation, "-m", "it is over")
-    await eventually(lambda: tools_again(stack, organisation, bot), within=2)
+    await promised(lambda: tools_again(stack, organisation, bot), within=2)
 
 
 async def tools_again(stack: Stack, organisation: str, token: str) -> bool:
@@ -190,7 +190,7 @@ async def tools_again(stack: Stack, organisation: str, token: str) -> bool:
 async def legacy_call(url: str, headers: dict[str, str], id: str, text: str) -> httpx2.Response:
     params = {"name": text, "arguments": {}}
     body = {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         return await http.post(url, json=body, headers=headers)
 
 
@@ -207,7 +207,7 @@ async def test_whoever_calls_too_often_is_told_when_to_come_again_on_every_carri
         ],
     }
     await said(stack, organisation, "slow", limits)
-    await eventually(lambda: limited(stack, organisation), within=2)
+    await promised(lambda: limited(stack, organisation), within=2)
     url, call = stack.endpoint(organisation, "p"), {"name": "test_simple_text", "arguments": {}}
     urls = [stack.endpoint(organisation, "p", number % stack.replicas) for number in range(90)]
     # Nobody becomes another one by saying so.
@@ -295,7 +295,7 @@ async def test_a_policy_is_tried_set_explained_shown_and_removed_from_the_comman
         found = [(one["tool"], one["client"], one["calls"], one["rule"]) for one in told["denied"]]
         return found == [("test_simple_text", "bot-1", 1, "policy research: when: outside of its times")]
 
-    await eventually(recorded, within=15)
+    await eventually(recorded)
     head, _, _ = POLICIES.partition("    when:")
     file.write_text(head.replace('"please .*"', '"please .*", required: true'))
     told = await stack.cli_json("policy", "test", "-f", str(file), "--days", "2", *here)

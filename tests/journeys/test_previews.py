@@ -73,7 +73,7 @@ async def test_a_preview_is_exactly_what_the_client_gets(stack: Stack, era: str)
                 assert seen["era"] == (MODERN if era == "2026" else LEGACY)
                 return bool(seen["lists"] == await lists_of(stack, url, token, era))
 
-            assert await eventually(same, within=15)
+            assert await eventually(same)
         fixed = await stack.cli_json("playbook", "preview", f"{name}@2", "--as", "ann", "--era", era)
         assert fixed["version"] == 2
 
@@ -111,7 +111,7 @@ async def test_a_preview_of_a_time_is_of_the_version_the_pins_and_the_servers_of
         async def is_new() -> bool:
             return "every__mark" not in await names()
 
-        await eventually(is_new, within=15)
+        await eventually(is_new)
         assert "every__mark" in await names("--at", then.isoformat())
         code, _, err = await stack.cli("playbook", "preview", name, "--as", "ann", "--at", before.isoformat(), ok=False)
         assert (code, "there is no playbook" in err) == (1, True)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.names import fresh
 from tests.support.stack import META, Stack
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, promised
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -34,7 +34,7 @@ async def post(url: str, token: str | None, content: bytes, headers: dict[str, s
     sent = {"Content-Type": "application/json", **headers}
     if token is not None:
         sent["Authorization"] = f"Bearer {token}"
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         return await http.post(url, content=content, headers=sent)
 
 
@@ -110,7 +110,7 @@ async def test_an_expired_token_is_refused(stack: Stack) -> None:
         answer = await stack.rpc(stack.endpoint(organisation, "p"), "prompts/list", token=token)
         return answer.status_code == 401
 
-    await eventually(refused, within=5, every=0.2)
+    await promised(refused, within=5, every=0.2)
 
 
 async def test_a_foreign_host_or_origin_is_refused(stack: Stack) -> None:
@@ -124,7 +124,7 @@ async def test_a_foreign_host_or_origin_is_refused(stack: Stack) -> None:
 @pytest.mark.parametrize("verb", ["PUT", "PATCH", "HEAD", "OPTIONS"])
 async def test_other_verbs_are_not_allowed(stack: Stack, verb: str) -> None:
     url, token = await playbook(stack)
-    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=10) as http:
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE) as http:
         answer = await http.request(verb, url)
     assert answer.status_code == 405
     assert "POST" in answer.headers["allow"]
@@ -132,7 +132,7 @@ async def test_other_verbs_are_not_allowed(stack: Stack, verb: str) -> None:
 
 @pytest.mark.parametrize("path", ["/p/x", "/p/a/b/c", "/p/../x/mcp", "/p/A/b/mcp", "/p/%2e/b/mcp", "/p/a/%00/mcp"])
 async def test_a_path_that_names_no_playbook_is_not_found(stack: Stack, path: str) -> None:
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         answer = await http.post(stack.url + path, content=request(), headers={"Content-Type": "application/json"})
     assert answer.status_code in (401, 404)
 
@@ -151,7 +151,7 @@ async def test_the_management_api_answers_with_problem_documents(
     stack: Stack, verb: str, path: str, body: Any, status: int
 ) -> None:
     headers = {} if status == 401 else {"Authorization": f"Bearer {stack.admin_token}"}
-    async with httpx2.AsyncClient(headers=headers, timeout=10) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http:
         answer = await http.request(verb, stack.url + path, json=body)
     assert answer.status_code == status
     if status != 404:

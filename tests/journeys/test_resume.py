@@ -13,7 +13,7 @@ from tests.support.agents import agent, one_server, published
 from tests.support.event_streams import Event, HandshakeSession, Reading
 from tests.support.stack import Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 STEPS = {"steps": 4, "interval": 0.2}
@@ -237,7 +237,7 @@ async def test_a_deleted_session_ends_what_is_followed(stack: Stack) -> None:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         here, there = first_and_last(stack, organisation)
         session, after = await followed(here, there, token)
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             assert (await http.delete(here, headers=session.headers)).status_code == 204
         assert await after.end(5) == []
 
@@ -264,7 +264,7 @@ async def test_what_the_edge_that_waited_knew_dies_with_it_and_the_client_is_tol
         (lost,) = await session.listen(there, mark.id).end(6)
         assert lost.message["error"]["data"]["code"] == "call.outcome_unknown"
         assert lost.message["error"]["data"]["call_id"] == mark.id.split(".")[0]
-        await eventually(lambda: stack.pids().get("edge-1", killed) != killed, within=15)
+        await eventually(lambda: stack.pids().get("edge-1", killed) != killed)
         await stack.ready(30)
         (again,) = await session.listen(here, mark.id).end(6)
         assert again.message["error"]["data"]["code"] == "call.outcome_unknown"
@@ -283,7 +283,7 @@ async def test_an_edge_that_dies_under_a_follower_takes_the_answer_with_it_at_on
         killed = stack.kill("edge-1")
         (lost,) = await after.end(8)
         assert lost.message["error"]["data"]["code"] == "call.outcome_unknown"
-        await eventually(lambda: stack.pids().get("edge-1", killed) != killed, within=15)
+        await eventually(lambda: stack.pids().get("edge-1", killed) != killed)
         await stack.ready(30)
 
 
@@ -307,7 +307,7 @@ async def test_what_changed_while_nobody_listened_is_told_once_the_client_is_bac
         await stream.break_off()
         await trigger(session, here, "test_trigger_resource_change")
         await trigger(session, here, "test_trigger_tool_change")
-        await eventually(lambda: lists_extra(session, there), within=15, every=0.2)
+        await eventually(lambda: lists_extra(session, there), every=0.2)
         back = session.listen(there, heard.id)
         await back.heard(has_method("notifications/resources/updated"))
         await back.heard(has_method("notifications/tools/list_changed"))

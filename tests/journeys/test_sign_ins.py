@@ -76,7 +76,7 @@ async def listed(stack: Stack, organisation: str, token: str) -> None:
         answer = await stack.rpc(stack.endpoint(organisation, "p"), "tools/list", token=token)
         return [tool["name"] for tool in answer.json()["result"]["tools"]] == ["whoami"]
 
-    await eventually(shown, within=20)
+    await eventually(shown)
 
 
 async def call(stack: Stack, organisation: str, token: str, edge: int = 0, **params: Any) -> dict[str, Any]:
@@ -216,4 +216,4 @@ async def test_one_sign_in_serves_all_where_the_definition_says_so_and_is_renewe
             said = await call(stack, organisation, alice)
             return said.get("error", {}).get("data", {}).get("code") == "server.sign_in_needed"
 
-        await eventually(ended, within=20)
+        await eventually(ended)

@@ -11,6 +11,7 @@ import pytest
 from tests.support.agents import one_server, published
 from tests.support.stack import META, Stack
 from tests.support.upstreams.launch import running
+from tests.support.waiting import PATIENCE, promised
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -19,7 +20,7 @@ HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"na
 async def session_of(url: str, token: str) -> dict[str, str]:
     """The headers of a fresh handshake session."""
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO}
         answer = await http.post(url, json=body, headers=headers)
     return {**headers, "Mcp-Session-Id": answer.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
@@ -56,10 +57,10 @@ async def test_a_deleted_session_takes_its_stream_with_it_at_every_edge(stack: S
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         headers = await session_of(stack.endpoint(organisation, "p"), token)
         stream = Stream("GET", stack.endpoint(organisation, "p", stack.replicas - 1), headers)
-        await asyncio.wait_for(stream.open.wait(), 10)
-        async with httpx2.AsyncClient(timeout=10) as http:
+        await asyncio.wait_for(stream.open.wait(), PATIENCE)
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             assert (await http.delete(stack.endpoint(organisation, "p"), headers=headers)).status_code == 204
-        await asyncio.wait_for(stream.over.wait(), 5)
+        await promised(stream.over.is_set, within=5)
         await stream.close()
 
 
@@ -68,10 +69,10 @@ async def test_a_session_has_one_stream_the_newest(stack: Stack) -> None:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         headers = await session_of(stack.endpoint(organisation, "p"), token)
         first = Stream("GET", stack.endpoint(organisation, "p", stack.replicas - 1), headers)
-        await asyncio.wait_for(first.open.wait(), 10)
+        await asyncio.wait_for(first.open.wait(), PATIENCE)
         second = Stream("GET", stack.endpoint(organisation, "p"), headers)
-        await asyncio.wait_for(second.open.wait(), 10)
-        await asyncio.wait_for(first.over.wait(), 5)
+        await asyncio.wait_for(second.open.wait(), PATIENCE)
+        await promised(first.over.is_set, within=5)
         assert not second.over.is_set()
         await first.close()
         await second.close()
@@ -94,9 +95,9 @@ async def test_a_revoked_token_takes_its_streams_with_it(stack: Stack) -> None:
         organisation, _ = await published(stack, one_server({"url": upstream.url}))
         issued = await stack.cli_json("token", "issue", "agent-2", "--org", organisation)
         stream = listening(stack.endpoint(organisation, "p", stack.replicas - 1), issued["token"])
-        await asyncio.wait_for(stream.open.wait(), 10)
+        await asyncio.wait_for(stream.open.wait(), PATIENCE)
         await stack.cli("token", "revoke", issued["key_id"], "--org", organisation)
-        await asyncio.wait_for(stream.over.wait(), 5)
+        await promised(stream.over.is_set, within=5)
         await stream.close()
 
 
@@ -107,9 +108,9 @@ async def test_a_token_that_expires_takes_its_streams_with_it(stack: Stack) -> N
         token = await stack.token(organisation, "short", "--expires", "4s")
         streams = [Stream("GET", url, await session_of(url, token)), listening(url, token)]
         for stream in streams:
-            await asyncio.wait_for(stream.open.wait(), 3)
+            await promised(stream.open.is_set, within=3)
         for stream in streams:
-            await asyncio.wait_for(stream.over.wait(), 6)
+            await promised(stream.over.is_set, within=6)
             await stream.close()
 
 
@@ -117,7 +118,7 @@ async def test_an_introduction_that_is_too_long_is_refused(stack: Stack) -> None
     async with running("echo") as upstream:
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         params = {**HELLO, "clientInfo": {"name": "x" * 100_000, "version": "1"}}
-        async with httpx2.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {token}"}) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE, headers={"Authorization": f"Bearer {token}"}) as http:
             body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
             answer = await http.post(stack.endpoint(organisation, "p"), json=body)
         assert answer.json()["error"]["code"] == -32602

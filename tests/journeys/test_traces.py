@@ -13,7 +13,7 @@ from tests.support.agents import one_server, published
 from tests.support.collector import Collector, Seen, collecting
 from tests.support.stack import META, Stack, running_stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.xdist_group("journeys-traces")]
 SECRET = "hunter2-of-the-argument"
@@ -42,7 +42,7 @@ async def whole(collector: Collector, trace: str, *names: str) -> list[Seen]:
         spans = collector.of(trace)
         return spans if {span.name for span in spans} >= set(names) else []
 
-    return await eventually(found, within=10)
+    return await eventually(found)
 
 
 async def test_a_collector_sees_one_trace_through_all_services_and_nothing_that_was_not_sampled(
@@ -85,7 +85,7 @@ async def _a_call_that_the_client_traces(
 ) -> None:
     trace, parent = sampled()
     seen = await called(stack, place, token, {"traceparent": parent, "tracestate": "vendor=1"})
-    edge, router, connector = await eventually(lambda: len(found := collector.of(trace)) == 3 and found, within=10)
+    edge, router, connector = await eventually(lambda: len(found := collector.of(trace)) == 3 and found)
     assert [span.service for span in (edge, router, connector)] == SERVICES
     assert [span.name for span in (edge, router, connector)] == NAMES
     assert [span.kind for span in (edge, router, connector)] == ["server", "internal", "client"]
@@ -113,23 +113,23 @@ async def _a_call_that_the_client_does_not_trace(collector: Collector, stack: St
     trace, parent = sampled()
     seen = await called(stack, place, token, {}, traceparent=parent)
     assert seen["meta"]["traceparent"].startswith(f"00-{trace}-")
-    await eventually(lambda: len(collector.of(trace)) == 3, within=10)
+    await eventually(lambda: len(collector.of(trace)) == 3)
     own, in_meta = sampled()
     await called(stack, place, token, {"traceparent": in_meta}, traceparent=parent)
-    await eventually(lambda: len(collector.of(own)) == 3, within=10)
+    await eventually(lambda: len(collector.of(own)) == 3)
     assert len(collector.of(trace)) == 3, "what the message says comes before its HTTP header"
     assert collector.of(quiet) == []
 
 
 async def _a_call_of_the_handshake_era(collector: Collector, place: str, token: str) -> None:
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient(headers=headers, timeout=10) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http:
         begun = await http.post(place, json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO})
         trace, parent = sampled()
         more = {"Mcp-Session-Id": begun.headers["mcp-session-id"], "traceparent": parent}
         body = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "nothing"}}
         assert "error" in (await http.post(place, json=body, headers=more)).json()
-    edge, router = await eventually(lambda: len(found := collector.of(trace)) == 2 and found, within=10)
+    edge, router = await eventually(lambda: len(found := collector.of(trace)) == 2 and found)
     assert [edge.parent, router.parent] == [parent[36:52], edge.id]
     assert edge.attributes["mcp.protocol.version"] == "2025-11-25"
     assert edge.failed
@@ -141,7 +141,7 @@ async def _a_call_without_a_trace(collector: Collector, stack: Stack, place: str
     """It begins one, as every call does where no share is set."""
     seen = await called(stack, place, token, {})
     trace = seen["meta"]["traceparent"][3:35]
-    spans = await eventually(lambda: len(found := collector.of(trace)) == 3 and found, within=10)
+    spans = await eventually(lambda: len(found := collector.of(trace)) == 3 and found)
     assert [span.parent for span in spans] == ["", spans[0].id, spans[1].id]
 
 
@@ -149,7 +149,7 @@ async def _a_change_and_its_way_into_the_read_models(collector: Collector, stack
     trace, parent = sampled()
     headers = {"Authorization": f"Bearer {stack.admin_token}", "traceparent": parent}
     path = f"/api/v1/organisations/{organisation}/playbooks/p/rollback"
-    async with httpx2.AsyncClient(headers=headers, timeout=10) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE) as http:
         answer = await http.post(stack.url + path, json={"to": 1, "comment": "a test"})
     assert answer.status_code < 300, answer.text
     spans = await whole(collector, trace, "cmd.playbook.roll_back", "fold playbooks")
@@ -165,7 +165,7 @@ async def _a_change_and_its_way_into_the_read_models(collector: Collector, stack
 
 
 async def _what_is_told_of_it(collector: Collector, stack: Stack, token: str) -> None:
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         text = (await http.get(f"{stack.url}/metrics")).text
     assert 'callboard_spans_total{outcome="dropped"} 0.0' in text
     exported = next(line for line in text.splitlines() if line.startswith('callboard_spans_total{outcome="exported"}'))

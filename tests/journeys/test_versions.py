@@ -56,7 +56,7 @@ async def test_a_dry_run_of_a_rollback_says_what_changes_and_who_called_it_latel
             assert paths(planned["changes"])["tool echo__mark"]["callers"], "the call is not in the call log yet"
             return planned
 
-        planned = await eventually(told, within=15)
+        planned = await eventually(told)
         gone = paths(planned["changes"])["tool echo__mark"]
         assert (gone["kind"], gone["severity"]) == ("removed", "breaking")
         assert gone["callers"][0]["calls"] == 1
@@ -166,7 +166,7 @@ async def test_a_playbook_moves_to_another_organisation_with_its_history(stack: 
             answer = await stack.rpc(stack.endpoint(there, "moved"), "tools/call", call, token)
             return "error" not in answer.json()
 
-        await eventually(answered, 15)  # its server was registered a moment ago
+        await eventually(answered)  # its server was registered a moment ago
         await stack.cli("playbook", "rollback", f"{there}/moved", "--to", "2", "-m", "goes on here")
         code, _, err = await stack.cli(*words, ok=False)
         assert (code, "playbook.exists" in err) == (1, True)

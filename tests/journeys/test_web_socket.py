@@ -22,7 +22,7 @@ from tests.support.callers import ledger_lines
 from tests.support.carriers import socket_url
 from tests.support.stack import META, Stack
 from tests.support.upstreams.launch import running
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -46,7 +46,7 @@ class Talk:
     async def tell(self, method: str, **params: Any) -> None:
         await self.say({"jsonrpc": "2.0", "method": method, "params": params})
 
-    async def answer(self, id: Any, within: float = 15) -> dict[str, Any]:
+    async def answer(self, id: Any, within: float = PATIENCE) -> dict[str, Any]:
         async with asyncio.timeout(within):
             while True:
                 message: dict[str, Any] = json.loads(await self.socket.recv())
@@ -59,7 +59,7 @@ class Talk:
         assert (await self.answer("init"))["result"]["serverInfo"]["name"] == "callboard"
         await self.tell("notifications/initialized")
 
-    async def closed(self, within: float = 10) -> int | None:
+    async def closed(self, within: float = PATIENCE) -> int | None:
         """The code it is closed with."""
         async with asyncio.timeout(within):
             try:
@@ -127,7 +127,7 @@ async def test_a_subscription_and_calls_share_a_socket_and_each_can_be_cancelled
                     await talk.begin()
                 call = {"name": "slow", "arguments": {"seconds": 60, "text": f"t{number}"}}
                 await talk.ask(number, "tools/call", call, modern=modern)
-                await eventually(lambda text=f"t{number}": text in ledger_lines(tmp_path / "ledger"), within=15)
+                await eventually(lambda text=f"t{number}": text in ledger_lines(tmp_path / "ledger"))
                 await talk.tell("notifications/cancelled", requestId=number)
                 line = f"cancelled:t{number}"
                 await eventually(lambda line=line: line in ledger_lines(tmp_path / "ledger"))
@@ -142,7 +142,7 @@ async def test_the_end_of_a_socket_cancels_its_calls(stack: Stack, tmp_path: Pat
         organisation, token = await published(stack, one_server({"url": upstream.url}))
         async with talking(socket_url(stack, organisation, "p"), token) as talk:
             await talk.ask(1, "tools/call", {"name": "slow", "arguments": {"seconds": 60, "text": "long"}})
-            await eventually(lambda: ledger_lines(tmp_path / "ledger") == ["long"], within=15)
+            await eventually(lambda: ledger_lines(tmp_path / "ledger") == ["long"])
         await eventually(lambda: "cancelled:long" in ledger_lines(tmp_path / "ledger"))
 
 
@@ -213,7 +213,7 @@ async def test_a_socket_is_refused_before_it_opens(stack: Stack, change: dict[st
 
 
 async def issued(stack: Stack, organisation: str, token: str, edge: int = 0) -> httpx2.Response:
-    async with httpx2.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {token}"}) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE, headers={"Authorization": f"Bearer {token}"}) as http:
         return await http.post(f"{stack.urls[edge]}/p/{organisation}/p/ws")
 
 
@@ -256,7 +256,7 @@ async def test_of_many_who_use_the_same_session_token_one_gets_in(stack: Stack) 
 
 async def test_a_session_token_is_given_only_for_a_token(stack: Stack) -> None:
     organisation, _ = await published(stack, ONLY_A_PROMPT)
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         assert (await http.post(f"{stack.url}/p/{organisation}/p/ws")).status_code == 401
     assert (await issued(stack, organisation, "cbk_wrong")).status_code == 401
 
@@ -294,7 +294,7 @@ async def test_an_edge_that_stops_lets_calls_end_and_says_that_one_may_connect_a
             os.kill(listening, signal.SIGTERM)
             assert "result" in await busy.answer(1)
             assert [await idle.closed(), await busy.closed()] == [1012, 1012]
-        await eventually(lambda: listening not in stack.pids().values(), within=15)
+        await eventually(lambda: listening not in stack.pids().values())
         await stack.ready(30)
         async with talking(url, token) as again:
             await again.ask(1, "tools/list")
@@ -315,7 +315,7 @@ async def test_the_calls_of_a_client_that_does_not_read_are_given_up_and_others_
             for number in range(50):
                 await other.ask(number, "ping", modern=False)
                 assert "result" in await other.answer(number)
-            await eventually(lambda: given_up(stack), within=18, every=0.2)
+            await eventually(lambda: given_up(stack), every=0.2)
             grown = edge.memory_info().rss - before
             assert grown < 200_000_000, grown
 
@@ -329,6 +329,6 @@ def process_at(port: int) -> int:
 
 
 async def given_up(stack: Stack) -> bool:
-    async with httpx2.AsyncClient(timeout=10) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         text = (await http.get(f"{stack.url}/metrics")).text
     return "callboard_calls_in_flight 0.0" in text

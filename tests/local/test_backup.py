@@ -52,7 +52,7 @@ async def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
         async def recorded() -> Any:
             return (await stack.cli_json("calls", "ls", "--org", "acme"))["calls"]
 
-        calls = await eventually(recorded, within=15)
+        calls = await eventually(recorded)
         file = place / "callboard.backup"
         manifest = await stack.cli_json("backup", str(file))
         key = place / "vault.key"

@@ -21,6 +21,7 @@ from callboard.local import nats_server
 from callboard.local.nats_server import EmbeddedNats, nats_server_binary
 from callboard.local.process import LocalServerError, wait_until
 from callboard.platform.bus_identity import Permissions, user_creds
+from tests.support.waiting import PATIENCE
 
 EVERYTHING = Permissions(publish=(">",), subscribe=(">",))
 NOBODY = 65534
@@ -136,7 +137,7 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
         pid = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
 
-    assert wait_until(lambda: not is_alive(pid), 3.0)
+    assert wait_until(lambda: not is_alive(pid), PATIENCE)
 
 
 def test_nothing_it_writes_is_open_to_others(tmp_path: Path) -> None:
@@ -183,6 +184,6 @@ def as_nobody(script: str) -> subprocess.CompletedProcess[str]:
         cwd="/",
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=PATIENCE,
         check=False,
     )

@@ -35,6 +35,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.digest import digest_of
 from tests.model.gateway import NOW, Crashed, Gateway, catalogue, said, server, written
 from tests.model.model import POLICIES, Definition, Exported, Organisation, Policy, Refused, Tool, Why
+from tests.support.waiting import PATIENCE
 
 Value = TypeVar("Value")
 SERVERS, PLAYBOOKS, CLIENTS, TOOLS = ("git", "time"), ("start", "other", "third"), ("ann", "bob"), ("log", "diff")
@@ -412,7 +413,7 @@ class Machine(RuleBasedStateMachine):
             self.rebuilding = ""
 
     async def _rebuilt(self, name: str) -> Any:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (state := await self.gateway.rebuilds.state(name)).state == "running":
                 await asyncio.sleep(0)
         return state

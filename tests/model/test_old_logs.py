@@ -26,6 +26,7 @@ from callboard_projections.history.registry import PROJECTIONS, establish
 from callboard_router.catalogue.lists import definition_bytes
 from tests.model.gateway import Gateway
 from tests.support.stack import ROOT
+from tests.support.waiting import PATIENCE
 
 LOGS = Path(__file__).parent / "logs"
 COMMITS = sorted(path.stem for path in LOGS.glob("*.jsonl"))
@@ -102,7 +103,7 @@ async def test_an_old_log_is_intact_and_goes_on(old: Old) -> None:
 @pytest.mark.parametrize("commit", COMMITS)
 def test_the_stand_alone_script_finds_an_old_export_intact(commit: str) -> None:
     script = [sys.executable, "-I", "-S", str(ROOT / "bin" / "verify-export"), str(LOGS / f"{commit}.jsonl")]
-    done = subprocess.run(script, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(script, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (done.returncode, "intact" in done.stdout) == (0, True), done.stdout
 
 

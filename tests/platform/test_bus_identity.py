@@ -25,7 +25,7 @@ from callboard.platform.bus_identity import (
     user_creds,
     write_private_file,
 )
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, settled
 
 EVERYTHING = Permissions(publish=(">",), subscribe=(">",))
 
@@ -48,7 +48,7 @@ class Connection:
             user_credentials=credentials.raw(),
             error_cb=remember,
             allow_reconnect=False,
-            connect_timeout=2,
+            connect_timeout=int(PATIENCE),
         )
         return self
 
@@ -81,14 +81,14 @@ async def test_a_user_publishes_and_subscribes_where_it_may(server: EmbeddedNats
     other = await connect(user_creds(server.trust, "other", EVERYTHING))
     at_other = await other.client.subscribe("own.out")
     at_user = await user.client.subscribe("own.in")
-    await other.client.flush()
-    await user.client.flush()
+    await settled(other.client)
+    await settled(user.client)
 
     await user.client.publish("own.out", b"from the user")
     await other.client.publish("own.in", b"to the user")
 
-    assert (await at_other.next_msg(timeout=10)).data == b"from the user"
-    assert (await at_user.next_msg(timeout=10)).data == b"to the user"
+    assert (await at_other.next_msg(timeout=PATIENCE)).data == b"from the user"
+    assert (await at_user.next_msg(timeout=PATIENCE)).data == b"to the user"
     assert user.errors == []
 
 
@@ -98,13 +98,13 @@ async def test_a_message_to_a_foreign_subject_is_refused_and_never_arrives(
     user = await connect(user_creds(server.trust, "edge", Permissions(publish=("own.>",))))
     other = await connect(user_creds(server.trust, "other", EVERYTHING))
     arrived = await other.client.subscribe(">")
-    await other.client.flush()
+    await settled(other.client)
 
     await user.client.publish("foreign.subject", b"no")
     await user.client.publish("own.subject", b"yes")
 
     await eventually(lambda: user.was_refused('publish to "foreign.subject"'))
-    assert (await arrived.next_msg(timeout=10)).subject == "own.subject"
+    assert (await arrived.next_msg(timeout=PATIENCE)).subject == "own.subject"
 
 
 async def test_a_subscription_to_a_foreign_subject_is_refused_and_gets_nothing(
@@ -115,18 +115,18 @@ async def test_a_subscription_to_a_foreign_subject_is_refused_and_gets_nothing(
     foreign = await user.client.subscribe("foreign.subject")
     wider = await user.client.subscribe(">")
     own = await user.client.subscribe("own.subject")
-    await user.client.flush()
+    await settled(user.client)
 
     async def told() -> bool:
         # The server may take the subscription of one connection after what another one says.
         await other.client.publish("foreign.subject", b"no")
         await other.client.publish("own.subject", b"yes")
-        await other.client.flush()
+        await settled(other.client)
         assert own.pending_msgs
         return True
 
     await eventually(told)
-    assert (await own.next_msg(timeout=10)).data == b"yes"
+    assert (await own.next_msg(timeout=PATIENCE)).data == b"yes"
     assert user.was_refused('subscription to "foreign.subject"')
     assert user.was_refused('subscription to ">"')
     assert (foreign.pending_msgs, wider.pending_msgs) == (0, 0)
@@ -150,15 +150,15 @@ async def test_a_user_that_may_respond_answers_a_request_once_and_nothing_else(
     )
     asker = await connect(user_creds(server.trust, "asker", EVERYTHING))
     questions = await responder.client.subscribe("ask")
-    await responder.client.flush()
+    await settled(responder.client)
     answers = await asker.client.subscribe("answers.here")
     await asker.client.publish("ask", b"?", reply="answers.here")
-    question = await questions.next_msg(timeout=10)
+    question = await questions.next_msg(timeout=PATIENCE)
 
     await question.respond(b"first")
     await question.respond(b"second")
 
-    assert (await answers.next_msg(timeout=10)).data == b"first"
+    assert (await answers.next_msg(timeout=PATIENCE)).data == b"first"
     await eventually(lambda: responder.was_refused('publish to "answers.here"'))
     assert answers.pending_msgs == 0
 
@@ -231,11 +231,11 @@ async def test_the_system_account_is_apart_from_the_main_one(server: EmbeddedNat
     system = await connect(system_user_creds(server.trust))
     main = await connect(user_creds(server.trust, "main", EVERYTHING))
     heard = await system.client.subscribe("some.subject")
-    await system.client.flush()
+    await settled(system.client)
 
     await main.client.publish("some.subject", b"private")
-    await main.client.flush()
-    await system.client.flush()
+    await settled(main.client)
+    await settled(system.client)
 
     assert heard.pending_msgs == 0
     with pytest.raises((asyncio.TimeoutError, nats.errors.Error)):

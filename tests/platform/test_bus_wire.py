@@ -20,7 +20,7 @@ from callboard.platform.bus_wire import Direct, DirectReader, Writer, wire
 from callboard.platform.settings import CommonSettings
 from tests.support.backends import Bus as TrustedBus
 from tests.support.backends import nats_server
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 _STREAM = (
     b'INFO {"server_id":"x"}\r\n'
@@ -148,7 +148,7 @@ async def test_a_connection_is_taken_over_in_the_middle_of_a_line(began: bytes) 
         wire(client)  # type: ignore[arg-type]  # as much of a client as it needs
         server.sendall(b"PONG\r\n"[len(began) :] + b"MSG a 1 2\r\nyo\r\n")
         assert client._transport is not None
-        assert await asyncio.wait_for(client._transport.read(100), 10) == b"PONG\r\n"
+        assert await asyncio.wait_for(client._transport.read(100), PATIENCE) == b"PONG\r\n"
         assert client.said == [b"yo"]
         client._transport.close()
 

@@ -24,6 +24,7 @@ from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform.event_store import Appended, Connection, EventStore, StreamMoved, Write
 from callboard.platform.migrate import migrate
 from callboard.platform.postgres import open_pool
+from tests.support.waiting import PATIENCE
 
 META = EventMeta(actor="ann", comment="because")
 WRITERS = 32
@@ -227,7 +228,7 @@ async def test_seq_has_no_gap_and_follows_the_commits_while_writers_race_and_rol
     reader = asyncio.create_task(read())
     written = sum(await asyncio.gather(*(write(number) for number in range(200))))
     done.set()
-    await asyncio.wait_for(reader, 5)
+    await asyncio.wait_for(reader, PATIENCE)
 
     assert written > 100
     assert seen == list(range(1, written + 1))
@@ -320,6 +321,6 @@ async def test_an_acknowledged_append_survives_a_killed_postgres_and_one_under_w
         server.start()
         await asyncio.to_thread(server.wait_ready)
 
-        assert await asyncio.wait_for(under_way, 8) == Appended(2, 2, False)
+        assert await asyncio.wait_for(under_way, PATIENCE) == Appended(2, 2, False)
         assert [event.event for event in await store.read("acme", 0)] == list(gone("a", "b"))
         pool.terminate()

@@ -20,7 +20,7 @@ from callboard.platform.bus import Bus, register
 from callboard.platform.settings import CommonSettings
 from tests.support.backends import Bus as TrustedBus
 from tests.support.backends import nats_server
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, settled
 
 _STREAM, _KEPT = "KV_CB_LEASES", "$KV.CB_LEASES.zz9"
 
@@ -75,15 +75,15 @@ async def _deliver(room: Client) -> None:
     )  # fmt: skip
     await room.jetstream().add_consumer(_STREAM, config)
     await room.publish(_KEPT, msgspec.json.encode(Wish(by="a consumer")))
-    await room.flush()
+    await settled(room)
 
 
 async def _get(room: Client) -> None:
     """Have what was written sent there as the answer to a direct get."""
     await room.publish(_KEPT, msgspec.json.encode(Wish(by="a direct get")))
-    await room.flush()
+    await settled(room)
     await room.publish(f"$JS.API.DIRECT.GET.{_STREAM}.{_KEPT}", b"", reply=subjects.APPLY)
-    await room.flush()
+    await settled(room)
 
 
 @pytest.mark.parametrize("way", [_deliver, _get])
@@ -104,8 +104,8 @@ async def test_what_a_room_keeps_in_its_own_stream_is_no_command_to_another(
     async with hearing(tmp_path, heard) as (connectors, edge):
         assert callable(way)
         await way(connectors)
-        await eventually(lambda: refused == [subjects.APPLY], 5)  # it came, and was not taken
-        await eventually(lambda: _asked(edge), 5)
+        await eventually(lambda: refused == [subjects.APPLY])  # it came, and was not taken
+        await eventually(lambda: _asked(edge))
         assert set(heard) == {"the edge"}
 
 
@@ -116,9 +116,9 @@ async def test_without_the_check_it_would_be(tmp_path: Path, way: object, monkey
     async with hearing(tmp_path, heard) as (connectors, _):
         assert callable(way)
         await way(connectors)
-        await eventually(lambda: bool(heard), 5)
+        await eventually(lambda: bool(heard))
 
 
 async def _asked(edge: Client) -> bool:
-    await asyncio.wait_for(edge.request(subjects.APPLY, msgspec.json.encode(Wish(by="the edge"))), 5)
+    await asyncio.wait_for(edge.request(subjects.APPLY, msgspec.json.encode(Wish(by="the edge"))), PATIENCE)
     return True

@@ -48,6 +48,7 @@ from callboard.platform.event_store import Appended, EventStore, Write
 from callboard.platform.settings import CommonSettings
 from callboard_projections.app import Projections
 from callboard_projections.settings import ProjectionsSettings
+from tests.support.waiting import PATIENCE, settled
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -215,7 +216,7 @@ class Stack:
         """The bus as another room has it."""
         settings = CommonSettings(nats_url=self.nats.url, nats_credentials=self.credentials(room))
         bus = Bus(room, "test", settings)
-        await bus.connect(within=5)
+        await bus.connect(within=PATIENCE)
         self._buses.append(bus)
         return bus
 
@@ -237,17 +238,17 @@ class Stack:
         for record in records:
             subject = subjects.record(record.organisation, record.playbook)
             await self.router.client.publish(subject, encode_record(record))
-        await self.router.client.flush()
+        await settled(self.router.client)
 
     async def burst(self, *lines: CallRecord | bytes, subject: str = "cb.calls.acme.start") -> None:
         """Publish call records as one message; what stands among them as bytes is a line as it is."""
         encoded = [line if isinstance(line, bytes) else encode_record(line) for line in lines]
         await self.router.client.publish(subject, b"\n".join(encoded))
-        await self.router.client.flush()
+        await settled(self.router.client)
 
     async def relayed(self) -> list[Msg]:
         """Every message of the stream of events, from its beginning, as a consumer that attaches now gets them."""
-        jetstream = (await self.everywhere()).jetstream(timeout=2)
+        jetstream = (await self.everywhere()).jetstream(timeout=PATIENCE)
         info = await jetstream.stream_info(subjects.STREAM_EVENTS)
         if info.state.messages == 0:
             return []

@@ -102,7 +102,7 @@ async def test_the_assignments_rebuilt_are_the_live_ones(stack: Stack) -> None:
         state = await stack.edge.ask(subjects.REBUILD_STATE, AskRebuild(projection="assignments"), Rebuilt)
         return state if state.state != "running" else None
 
-    rebuilt = await eventually(done, within=15)
+    rebuilt = await eventually(done)
     assert rebuilt is not None
     assert (rebuilt.state, rebuilt.checksum_after) == ("done", rebuilt.checksum_before)
     assert (await pins(stack), await canaries(stack)) == before == (

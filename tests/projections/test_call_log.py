@@ -37,7 +37,7 @@ from callboard_projections.call_log.pull import Delivered
 from callboard_projections.call_log.read import CallReads
 from callboard_projections.call_log.store import CallStore
 from tests.projections.stack import Log, Stack, call_record, status_of
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 KEEP = timedelta(days=30)
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -47,7 +47,7 @@ async def stored(stack: Stack) -> list[str]:
     return [row["call_id"] for row in await stack.log.rows("select call_id from cb.call order by call_id")]
 
 
-async def calls_are(stack: Stack, expected: Sequence[str], within: float = 8.0) -> None:
+async def calls_are(stack: Stack, expected: Sequence[str], within: float = PATIENCE) -> None:
     async def check() -> bool:
         assert await stored(stack) == sorted(expected)
         return True
@@ -199,7 +199,7 @@ async def test_a_record_that_is_delivered_again_leaves_no_trace(stack: Stack) ->
 
     # The consumer is made again and delivers everything from the beginning.
     await jetstream.delete_consumer(subjects.STREAM_CALLS, DURABLE)
-    await eventually(lambda: _exists(jetstream.consumer_info(subjects.STREAM_CALLS, DURABLE)), within=8)
+    await eventually(lambda: _exists(jetstream.consumer_info(subjects.STREAM_CALLS, DURABLE)))
     await stack.record(call_record("c3"))
 
     await calls_are(stack, ["c1", "c2", "c3"])
@@ -322,7 +322,7 @@ async def test_records_go_on_after_nats_was_killed_and_lost_everything(stack: St
     await stack.start_the_bus()
 
     jetstream = (await stack.everywhere()).jetstream()
-    await eventually(lambda: _exists(jetstream.stream_info(subjects.STREAM_CALLS)), within=8)
+    await eventually(lambda: _exists(jetstream.stream_info(subjects.STREAM_CALLS)))
     await stack.record(call_record("c2"))
     await calls_are(stack, ["c1", "c2"])
 
@@ -353,7 +353,7 @@ async def test_records_wait_for_a_postgres_that_was_killed(tmp_path: Path, stack
             finally:
                 await connection.close()
 
-        await eventually(all_there, within=8)
+        await eventually(all_there)
         await eventually(lambda: status_of(room, "call_log").problem == "")
         await room.stop()
         stack.rooms.remove(room)

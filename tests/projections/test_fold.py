@@ -345,7 +345,7 @@ async def _rebuilt(rebuilds: Rebuilds) -> None:
     async def done() -> bool:
         return (await rebuilds.state("servers")).state == "done"
 
-    await eventually(done, within=15)
+    await eventually(done)
 
 
 async def test_what_has_no_event_of_its_kinds_is_passed_over_in_one_step(

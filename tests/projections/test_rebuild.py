@@ -29,7 +29,7 @@ from callboard_projections.rebuild import claim as claims
 from callboard_projections.rebuild.claim import claim
 from callboard_projections.rebuild.rebuild import Rebuilds
 from tests.projections.stack import Log, Stack, published, registered
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 
 @pytest_asyncio.fixture
@@ -46,7 +46,7 @@ async def ended(rebuilds: Rebuilds, name: str) -> Rebuilt:
         assert found.state != "running"
         return found
 
-    return await eventually(state, within=15)
+    return await eventually(state)
 
 
 async def tables_of(log: Log, pattern: str) -> list[str]:
@@ -88,7 +88,7 @@ async def test_rebuilt_from_zero_equals_live_while_appends_and_reads_go_on(log: 
         second = await ended(rebuilds, "playbooks")
     finally:
         stop.set()
-        await asyncio.wait_for(asyncio.gather(*background[:3]), 5)
+        await asyncio.wait_for(asyncio.gather(*background[:3]), PATIENCE)
         await cancel_all(background[3])
 
     for rebuilt in (first, second):

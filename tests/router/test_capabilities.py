@@ -81,7 +81,7 @@ def head(method: str, era: str = MODERN, capabilities: bytes = DECLARED) -> RpcH
 
 MAKING = compiled({"a": catalogue({"extensions": {TASKS: {}}})})
 PLAIN = compiled({"a": catalogue({})})
-OURS = task_id(TaskOwner("mine", "gone", "w1"), "AAAA")
+OURS = task_id(TaskOwner("mine", "gone", "w1", "run"), "AAAA")
 
 
 def refused(asked: RpcHead, params: Any, playbook: CompiledPlaybook = MAKING) -> Problem:
@@ -109,7 +109,7 @@ def test_a_task_that_is_none_of_ours_is_unknown_and_where_there_are_no_tasks_so_
 
 @pytest.mark.parametrize("playbook", [MAKING, PLAIN], ids=["making", "plain"])
 def test_a_task_of_another_playbook_is_unknown(playbook: CompiledPlaybook) -> None:
-    theirs = task_id(TaskOwner("theirs", "a", "w1"), "AAAA")
+    theirs = task_id(TaskOwner("theirs", "a", "w1", "run"), "AAAA")
     never = refused(head("tasks/get"), {"taskId": "never-heard-of"})
     listening = {"notifications": {"taskIds": [theirs]}}
     for method, params in (

@@ -231,14 +231,14 @@ def test_a_task_goes_to_the_playbook_that_made_it_whoever_else_has_its_server(me
     jobs = {"jobs": PlaybookServer()}
     union = combined(*(compiled(name, servers=jobs, makes_tasks=True) for name in ("a", "b")), compiled("c"))
     for playbook in ("a", "b", "c"):
-        owner, target = about_task(union, method, task_id(TaskOwner(playbook, "jobs", "w1"), "AAAA"))
+        owner, target = about_task(union, method, task_id(TaskOwner(playbook, "jobs", "w1", "run"), "AAAA"))
         assert (owner, target.server, target.holder, target.is_task) == (playbook, "jobs", "w1", True)
 
 
 @pytest.mark.parametrize("method", ABOUT_TASKS)
 def test_a_task_of_a_playbook_that_the_token_does_not_open_is_unknown(method: str) -> None:
     union = combined(*(compiled(name, servers={"jobs": PlaybookServer()}, makes_tasks=True) for name in ("a", "b")))
-    for id in (task_id(TaskOwner("z", "jobs", "w1"), "AAAA"), "never-heard-of"):
+    for id in (task_id(TaskOwner("z", "jobs", "w1", "run"), "AAAA"), "never-heard-of"):
         with pytest.raises(Problem) as refused:
             about_task(union, method, id)
         assert (refused.value.code, refused.value.message) == ("task.unknown", "Task not found")
@@ -248,7 +248,7 @@ def test_a_task_of_a_playbook_that_the_token_does_not_open_is_unknown(method: st
 
 
 def test_a_listening_request_is_for_one_task() -> None:
-    ids = [task_id(TaskOwner(playbook, "jobs", "w1"), "AAAA") for playbook in ("a", "b")]
+    ids = [task_id(TaskOwner(playbook, "jobs", "w1", "run"), "AAAA") for playbook in ("a", "b")]
     body = msgspec.json.encode({"notifications": {"taskIds": ids}})
     with pytest.raises(Problem) as refused:
         resolve_among(RpcHead("id", LISTEN, MODERN, "c", "k", 0, 0), body, combined(compiled("a"), compiled("b")))

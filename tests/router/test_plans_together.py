@@ -20,6 +20,7 @@ from callboard.platform.log_follower import LogFollower
 from callboard_router import decisions
 from callboard_router.decisions import Decisions
 from callboard_router.state import RouterState
+from tests.support.waiting import PATIENCE
 
 
 class Together(EventStore):
@@ -34,7 +35,7 @@ class Together(EventStore):
         self.appends += 1
         barrier, self.barrier = self.barrier, None
         if barrier is not None:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await barrier.wait()
         return await super().append(*args, **more)
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from callboard.contracts.calls import LEGACY, MODERN, RpcHead, TaskOwner, task_id
+from callboard.contracts.calls import LEGACY, LISTEN, MODERN, TASK_METHODS, RpcHead, TaskOwner, task_id
 from callboard.contracts.definitions import (
     Catalogue,
     CatalogueItem,
@@ -29,7 +29,14 @@ from callboard.contracts.events import (
     ServerCatalogueDiscovered,
     ServerRegistered,
 )
-from callboard.contracts.policy_definitions import ArgumentRule, PolicyCallers, PolicyDefinition, Rights, Window
+from callboard.contracts.policy_definitions import (
+    ArgumentRule,
+    PolicyCallers,
+    PolicyDefinition,
+    Rights,
+    StepUpRule,
+    Window,
+)
 from callboard.contracts.policy_events import PolicyRemoved, PolicySet, ServerSwitched
 from callboard.contracts.problems import Problem
 from callboard_router.calls.among import resolve_among
@@ -90,11 +97,20 @@ class World:
         )  # fmt: skip
         return self.served.compile(self.state.apply([recorded]), self._seq)
 
-    def ask(self, method: str, playbook: str = "one", client: str = "bot", era: str = MODERN, **params: Any) -> Any:
+    def ask(
+        self,
+        method: str,
+        playbook: str = "one",
+        client: str = "bot",
+        era: str = MODERN,
+        scopes: tuple[str, str] = ("", ""),
+        **params: Any,
+    ) -> Any:
         """What becomes of a request: a target, an answer as data, or the code of the problem."""
         selection = "*" if playbook == "*" else ""
         capable = b'{"extensions":{"io.modelcontextprotocol/tasks":{}}}'
         head = RpcHead("id", method, era, client, "k", 0, 0, selection=selection, member="m", capabilities=capable)
+        head = msgspec.structs.replace(head, scopes=scopes)
         body = msgspec.json.encode(params)
         try:
             if selection:
@@ -186,7 +202,7 @@ def test_a_policy_that_is_set_or_removed_holds_at_once_and_is_told_as_different_
 
 def test_a_server_that_is_switched_off_takes_all_it_has_with_it_and_its_tasks() -> None:
     world = World()
-    id = task_id(TaskOwner("two", "git", ""), "sealed")
+    id = task_id(TaskOwner("two", "git", "", "reset"), "sealed")
     assert isinstance(world.ask("tasks/get", "two", taskId=id), Target)
     world.happens(ServerSwitched(server="git", on=False))
     assert world.listed("tools", playbook="two") == ["time__log", "time__reset", "time__odd"]
@@ -196,6 +212,47 @@ def test_a_server_that_is_switched_off_takes_all_it_has_with_it_and_its_tasks() 
     assert world.ask("tasks/get", "two", taskId=id) == "task.unknown"
     world.happens(ServerSwitched(server="git", on=True))
     assert isinstance(world.ask("resources/read", "two", uri="git://head"), Target)
+
+
+def asked_after(world: World, tool: str, **asked: Any) -> set[Any]:
+    """What every request about a task of this tool comes to."""
+    id = task_id(TaskOwner("two", "git", "", tool), "sealed")
+    methods = [*sorted(TASK_METHODS), LISTEN]
+    about: dict[str, Any] = {"taskId": id, "notifications": {"taskIds": [id]}}
+    found = [world.ask(method, asked.pop("playbook", "two"), **about, **asked) for method in methods]
+    return {"sent on" if isinstance(one, Target) else one for one in found}
+
+
+@pytest.mark.parametrize("era", [MODERN, LEGACY])
+@pytest.mark.parametrize("playbook", ["two", "*"])
+def test_what_a_tool_began_is_judged_again_when_it_is_asked_for(era: str, playbook: str) -> None:
+    world, asked = World(), {"era": era, "playbook": playbook}
+    assert asked_after(world, "reset", **asked) == asked_after(world, "gone since", **asked) == {"sent on"}
+    world.happens(PolicySet(policy="p", definition=ONLY_LOG))
+    assert asked_after(world, "log", **asked) == {"sent on"}
+    assert asked_after(world, "reset", **asked) == {"task.unknown"}
+    assert asked_after(world, "gone since", **asked) == {"task.unknown"}, "of a tool that is not there its name counts"
+    assert asked_after(world, "reset", client="ann", **asked) == {"sent on"}
+    world.happens(PolicySet(policy="p", definition=PolicyDefinition(callers=BOT, read_only=True)))
+    assert asked_after(world, "log", **asked) == {"sent on"}
+    assert asked_after(world, "reset", **asked) == {"task.unknown"}
+    world.happens(PolicyRemoved(policy="p"))
+    assert asked_after(world, "reset", **asked) == {"sent on"}
+
+
+def test_what_a_tool_began_that_wants_another_scope_now_wants_it_too() -> None:
+    world = World()
+    rule = StepUpRule(tools=("git/reset",), scope="mcp:operate")
+    world.happens(PolicySet(policy="p", definition=PolicyDefinition(step_up=(rule,))))
+    assert asked_after(world, "log") == asked_after(world, "reset", scopes=("mcp:operate", "")) == {"sent on"}
+    assert asked_after(world, "reset", scopes=("mcp:use", "mcp:operate")) == {"auth.scope_insufficient"}
+    assert asked_after(world, "reset", scopes=("mcp:use", "mcp:use")) == {"task.unknown"}
+
+
+def test_a_result_that_was_given_out_after_a_denial_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(View, "admits_task", lambda *given: True)
+    with pytest.raises(AssertionError):
+        test_what_a_tool_began_is_judged_again_when_it_is_asked_for(MODERN, "two")
 
 
 def test_the_union_is_made_of_what_each_playbook_is_for_the_caller() -> None:

@@ -35,6 +35,7 @@ from callboard_router.settings import RouterSettings
 from tests.projections.stack import Log
 from tests.support.backends import Bus as TrustedBus
 from tests.support.backends import nats_server
+from tests.support.waiting import PATIENCE
 
 
 class Rooms:
@@ -53,7 +54,7 @@ class Rooms:
     async def prompts(self, playbook: str, reached: int = 0) -> tuple[ReplyHead, list[str]]:
         now = time.time_ns() // 1000
         head = RpcHead("c", "prompts/list", MODERN, "agent", "key", now // 1000 + 10_000, now, reached=reached)
-        answer = await self.edge.client.request(subjects.rpc("acme", playbook), frame(head, b"{}"), timeout=10)
+        answer = await self.edge.client.request(subjects.rpc("acme", playbook), frame(head, b"{}"), timeout=PATIENCE)
         reply, body = unframe_reply(answer.data)
         listed = msgspec.json.decode(body).get("prompts", ()) if reply.kind == RESULT else ()
         return reply, [prompt["name"] for prompt in listed]
@@ -62,7 +63,7 @@ class Rooms:
         now = time.time_ns() // 1000
         head = RpcHead(f"call-{tool}", "tools/call", MODERN, "agent", "key", now // 1000 + 10_000, now)
         params = msgspec.json.encode({"name": tool, "arguments": {}})
-        answer = await self.edge.client.request(subjects.rpc("acme", playbook), frame(head, params), timeout=10)
+        answer = await self.edge.client.request(subjects.rpc("acme", playbook), frame(head, params), timeout=PATIENCE)
         return unframe_reply(answer.data)[0]
 
     async def stop(self) -> None:
@@ -113,14 +114,14 @@ async def test_every_question_is_taken_once(rooms: Rooms) -> None:
 async def test_a_change_is_told_with_its_place_in_the_log(rooms: Rooms) -> None:
     await rooms.log.create("acme")
     last = (await rooms.log.append("acme", version(1, "one"))).last_seq
-    told = await asyncio.wait_for(rooms.told.get(), 5)
+    told = await asyncio.wait_for(rooms.told.get(), PATIENCE)
     assert (told.version, told.seq) == (1, last)
 
 
 async def test_a_router_that_was_told_later_answers_from_where_the_agents_are(rooms: Rooms) -> None:
     await rooms.log.create("acme")
     await rooms.log.append("acme", version(1, "one"))
-    await asyncio.wait_for(rooms.told.get(), 5)
+    await asyncio.wait_for(rooms.told.get(), PATIENCE)
     rooms.stop_following()
     last = (await rooms.log.append("acme", version(2, "one", "two"))).last_seq
 
@@ -141,18 +142,18 @@ async def test_refusals_are_recorded_together_and_none_is_left_when_the_router_s
     monkeypatch.setattr(record_bursts, "BURST_SECONDS", 60)
     await rooms.log.create("acme")
     await rooms.log.append("acme", version(1, "one"))
-    await asyncio.wait_for(rooms.told.get(), 5)
+    await asyncio.wait_for(rooms.told.get(), PATIENCE)
     heard: asyncio.Queue[list[bytes]] = asyncio.Queue()
 
     async def hear(message: Any) -> None:
         heard.put_nowait(record_lines(message.data))
 
     await rooms.edge.listen(f"{subjects.RECORD}.>", hear)
-    await rooms.edge.flush()
+    await rooms.edge.settled()
     for tool in ("a", "b"):
         assert (await rooms.call("p", tool)).problem == "tool.unknown"
     assert heard.empty()
 
     await rooms.stop()
-    records = [decode_record(line) for line in await asyncio.wait_for(heard.get(), 5)]
+    records = [decode_record(line) for line in await asyncio.wait_for(heard.get(), PATIENCE)]
     assert [(record.call_id, record.outcome) for record in records] == [("call-a", "refused"), ("call-b", "refused")]

@@ -22,6 +22,7 @@ from callboard.local.nats_server import EmbeddedNats
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.platform import bus_identity
 from callboard.platform.bus_identity import Permissions, Trust
+from tests.support.waiting import PATIENCE
 
 NATS_IMAGE = "nats:2.12"
 POSTGRES_IMAGE = "postgres:18"
@@ -83,7 +84,7 @@ class ContainerNats:
     def start(self) -> None:
         self._container.get_wrapped_container().start()
 
-    def wait_ready(self, within: float = 15.0) -> None:
+    def wait_ready(self, within: float = PATIENCE) -> None:
         _answers(self.port, within)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually, promised
 
 ACCEPT = "application/json, text/event-stream"
 
@@ -80,14 +80,14 @@ class Reading:
     def messages(self) -> list[dict[str, Any]]:
         return [event.message for event in self.events if event.data]
 
-    async def heard(self, wanted: Callable[[Event], bool], within: float = 10) -> Event:
+    async def heard(self, wanted: Callable[[Event], bool], within: float = PATIENCE) -> Event:
         """The first event that is wanted."""
         await eventually(lambda: any(wanted(event) for event in self.events), within=within)
         return next(event for event in self.events if wanted(event))
 
-    async def end(self, within: float = 15) -> list[Event]:
-        """All events, once the server has ended the stream."""
-        await asyncio.wait_for(self.over.wait(), within)
+    async def end(self, within: float = PATIENCE) -> list[Event]:
+        """All events, once the server has ended the stream, as is promised within that time."""
+        await promised(self.over.is_set, within)
         return self.events
 
     async def break_off(self) -> None:
@@ -112,14 +112,14 @@ class HandshakeSession:
             "capabilities": capabilities or {},
             "clientInfo": {"name": "t", "version": "1"},
         }
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
             answer = await http.post(url, json=body, headers=headers)
         return cls({**headers, "Mcp-Session-Id": answer.headers["mcp-session-id"], "MCP-Protocol-Version": version})
 
     async def post(self, url: str, message: dict[str, Any]) -> httpx2.Response:
         """A message that is answered at once."""
-        async with httpx2.AsyncClient(timeout=20) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             return await http.post(url, json={"jsonrpc": "2.0", **message}, headers=self.headers)
 
     def call(self, url: str, tool: str, arguments: dict[str, Any] | None = None, id: int | str = 1) -> Reading:

@@ -185,7 +185,7 @@ async def guarded(**fields: Any) -> AsyncIterator[Guarded]:
     running.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     task = asyncio.create_task(running.serve(sockets=[listener]))
     try:
-        await eventually(lambda: running.started, within=10)
+        await eventually(lambda: running.started)
         yield server
     finally:
         running.should_exit = True

@@ -119,7 +119,7 @@ class Speaker:
         heard = Heard()
         task = asyncio.ensure_future(self._listen(heard, resources or []))
         try:
-            await eventually(lambda: heard.status == 200, within=10)
+            await eventually(lambda: heard.status == 200)
             yield heard
         finally:
             task.cancel()

@@ -22,7 +22,7 @@ import msgspec
 from callboard.cli.output import Output
 from callboard.cli.parser import build_parser
 from tests.support.backends import external_servers
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[2]
 META = {
@@ -138,7 +138,7 @@ class Stack:
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    async def ready(self, within: float = 20.0) -> None:
+    async def ready(self, within: float = PATIENCE) -> None:
         async def answers() -> bool:
             try:
                 async with httpx2.AsyncClient(timeout=2) as http:
@@ -173,7 +173,7 @@ class Stack:
         async with httpx2.AsyncClient(timeout=timeout) as http:
             return await http.post(url, json=body, headers={**sent, **(headers or {})})
 
-    async def stop(self, number: int = signal.SIGINT, within: float = 10.0) -> int:
+    async def stop(self, number: int = signal.SIGINT, within: float = PATIENCE) -> int:
         """Ctrl-C; returns the exit code."""
         if self.process.returncode is None:
             self.process.send_signal(number)

@@ -14,6 +14,7 @@ import httpx2
 from tests.support.names import fresh
 from tests.support.stack import META
 from tests.support.upstreams.launch import command, running
+from tests.support.waiting import PATIENCE
 
 EVERYTHING = {
     "tools": {"listChanged": True},
@@ -48,7 +49,7 @@ class Telling:
         """Have it tell whoever listens, from outside Callboard (HTTP, stateless era)."""
         params = {"name": "emit", "arguments": {"method": method}, "_meta": META}
         headers = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "emit"}
-        async with httpx2.AsyncClient(timeout=10) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
             answer = await http.post(self.server["url"], json=body, headers=headers)
         assert "result" in answer.json(), answer.text

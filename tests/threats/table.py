@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 _WITHOUT: Final = "threats/test_without_controls.py::"
 _ATTACKS: Final = "threats/test_attacks.py::"
+_GRANTS: Final = "threats/test_every_grant_is_an_event.py::"
 _SIGN_IN: Final = "threats/test_without_controls_of_sign_in.py::"
 
 
@@ -83,9 +84,17 @@ THREATS: Final = {
         (
             _ATTACKS + "test_a_change_by_cookie_comes_from_our_own_page",
             "authsvc/test_sessions.py::test_signing_in_again_ends_the_session_that_the_browser_had",
+            "authsvc/test_sessions.py::test_a_session_that_was_planted_in_a_browser_is_nobodys_after_the_sign_in",
             "api/test_people_api.py::test_a_person_signs_in_changes_things_and_signs_out",
+            "edge/test_framing.py::test_no_page_stands_in_a_frame_of_anothers",
+            "edge/test_framing.py::test_a_browser_gets_a_session_that_nobody_planted",
         ),
-        (_WITHOUT + "test_t5_without_the_check_of_the_page_or_of_the_csrf_text",),
+        (
+            _WITHOUT + "test_t5_without_the_check_of_the_page_or_of_the_csrf_text",
+            _SIGN_IN + "test_t5_without_a_new_session_at_every_sign_in",
+            _SIGN_IN + "test_t5_without_the_cookie_of_the_new_session",
+            _SIGN_IN + "test_t5_without_what_keeps_pages_out_of_frames",
+        ),
     ),
     "T6": Threat(
         "a link to sign in to an upstream is finished by somebody else",
@@ -227,7 +236,10 @@ THREATS: Final = {
             "test_a_code_that_is_spent_twice_at_once_gives_tokens_once_and_ends_the_grant",
             "authsvc/test_oauth_server.py::test_a_code_is_of_no_use_to_anybody_else",
         ),
-        (_SIGN_IN + "test_t21_without_pkce_and_without_what_a_code_is_bound_to",),
+        (
+            _SIGN_IN + "test_t21_without_pkce_and_without_what_a_code_is_bound_to",
+            _SIGN_IN + "test_t21_without_the_update_that_spends_a_code_once",
+        ),
     ),
     "T22": Threat(
         "a client registers a way out of its own, or a name that runs",
@@ -251,9 +263,22 @@ THREATS: Final = {
         (_WITHOUT + "test_t23_without_the_rights_of_the_member_behind_a_token",),
     ),
     "T24": Threat(
-        "a right is given and nobody can say by whom",
-        ("threats/test_every_grant_is_an_event.py::test_every_grant_and_its_end_is_in_the_log_with_who_did_it",),
-        ("threats/test_every_grant_is_an_event.py::test_a_grant_that_left_no_event_would_be_seen",),
+        "a right is given, or somebody comes in or tries to, and nobody can say who",
+        (
+            _GRANTS + "test_every_grant_and_its_end_is_in_the_log_with_who_did_it",
+            _GRANTS + "test_whoever_comes_in_or_is_refused_is_in_the_log",
+            "authsvc/test_refused_callers.py::"
+            "test_who_signs_in_is_told_in_the_organisations_of_that_person_and_in_no_other",
+            "authsvc/test_refused_callers.py::"
+            "test_refused_sign_ins_are_counted_by_account_and_address_and_nothing_that_was_typed_is_kept",
+            "edge/test_edge_refusals.py::"
+            "test_bad_keys_at_the_api_and_at_an_endpoint_are_told_and_good_ones_cost_nothing",
+            "edge/test_edge_refusals.py::test_a_flood_from_everywhere_is_one_short_message",
+        ),
+        (
+            _GRANTS + "test_a_grant_that_left_no_event_would_be_seen",
+            _GRANTS + "test_a_way_in_that_left_no_event_would_be_seen",
+        ),
     ),
     "T25": Threat(
         "a token brings its own key, or none",

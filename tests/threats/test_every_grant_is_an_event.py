@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from callboard.contracts import subjects, webhook_subjects
 from callboard.contracts.access import (
@@ -20,33 +18,44 @@ from callboard.contracts.access import (
     TokenIssued,
 )
 from callboard.contracts.people import (
+    ChangePassword,
     ChangeRole,
     CreateServiceAccount,
     Invitation,
     InviteMember,
     RemoveMember,
+    SessionOpened,
     WithdrawInvitation,
 )
 from callboard.contracts.plans import ChoosePlan
 from callboard.contracts.playbooks import Done
+from callboard.contracts.refusals import NOTE_REFUSALS, NoteRefusals, RefusedCallers
 from callboard.contracts.vault import RotateDataKey, ShredVault
 from callboard.contracts.webhooks import DeleteWebhook, RegisterWebhook, RotateWebhookSecret, WebhookSecret
 from callboard_authsvc import journal
-from tests.authsvc.stack import Edge, Stack, new_id
-from tests.support.backends import nats_server
+from callboard_authsvc.oauth_server import consent
+from callboard_authsvc.people import password, sessions
+from callboard_authsvc.refusals import note
+from callboard_authsvc.refusals.write import RefusalsWriter
+from tests.authsvc.oauth_desk import desk_of
+from tests.authsvc.people import PASSWORD
+from tests.authsvc.stack import Edge, Stack, SteppingClock, new_id, refused
 from tests.webhooks.sender import QUICK
 
 ACTOR = "mallory/k1"
 
 
-@pytest_asyncio.fixture
-async def stack(tmp_path: Path, dsn: str) -> AsyncIterator[Stack]:
-    with nats_server(tmp_path) as nats:
-        running = Stack(tmp_path, nats, dsn)
-        try:
-            yield running
-        finally:
-            await running.close()
+async def a_nothing(*given: object) -> None:
+    """In the place of what writes it down."""
+
+
+def nothing(*given: object) -> None:
+    """In the place of what counts it."""
+
+
+async def done(*given: object) -> Done:
+    """In the place of what writes down what an edge tells."""
+    return Done(seq=0)
 
 
 async def give_and_take(stack: Stack) -> int:
@@ -94,3 +103,54 @@ async def test_a_grant_that_left_no_event_would_be_seen(stack: Stack, monkeypatc
     monkeypatch.setattr(journal.Journal, "_meta", forgetful)
     with pytest.raises(AssertionError):
         await test_every_grant_and_its_end_is_in_the_log_with_who_did_it(stack)
+
+
+WITHOUT = (
+    (sessions, "note_of", a_nothing),
+    (password, "note_of", a_nothing),
+    (consent, "_note_refusal", a_nothing),
+    (note.Refusals, "add", nothing),
+    (RefusalsWriter, "note", done),
+)
+"""Each control, and what stands in its place."""
+
+
+async def come_and_be_refused(stack: Stack) -> dict[str, int]:
+    """Whoever comes in by whatever way, or does not; how many events of each type the log of `acme` has then."""
+    desk = await desk_of(stack, SteppingClock(), **QUICK)
+    office = desk.office
+    ann = await office.join("ann", "user")
+    await refused("login.refused", office.sign_in("ann@example.com", "wrong password"))
+    wanted = ChangePassword(session=ann.session, current=PASSWORD, password="another long password")
+    ann = await desk.bus.ask(subjects.CHANGE_PASSWORD, wanted, SessionOpened)
+    await stack.rooms[0]._refusals.flush()  # type: ignore[union-attr]
+    request = await desk.request(await desk.register())
+    await desk.consent(request, ann)
+    await desk.refuse(request, ann)
+    lines = (RefusedCallers(door="mcp", reason="auth.invalid", count=1, organisation="acme"),)
+    now = datetime.now(UTC)
+    await desk.bus.ask(NOTE_REFUSALS, NoteRefusals(command_id=new_id(), since=now, until=now, lines=lines), Done)
+    rows = await stack.rows("select type, count(*) as n from cb.event where organisation = 'acme' group by type")
+    return {row["type"]: row["n"] for row in rows}
+
+
+EXPECTED = {
+    "person.signed_in": 1,
+    "person.password_set": 1,
+    "grant.consent_refused": 1,
+    "authentication.refused": 2,
+}
+
+
+async def test_whoever_comes_in_or_is_refused_is_in_the_log(stack: Stack) -> None:
+    found = await come_and_be_refused(stack)
+    assert {kind: found.get(kind, 0) for kind in EXPECTED} == EXPECTED
+
+
+async def test_a_way_in_that_left_no_event_would_be_seen(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, name, instead in WITHOUT:
+        monkeypatch.setattr(place, name, instead)
+    found = await come_and_be_refused(stack)
+    assert found.keys() & EXPECTED.keys() == set()
+    assert "grant.consent_given" not in found
+    assert found["member.joined"] == 1

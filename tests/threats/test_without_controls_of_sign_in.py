@@ -11,12 +11,18 @@ import msgspec
 import pytest
 from litestar import Litestar
 
+from callboard_authsvc.adapters.oauth_grant_table import OAuthGrantTable
 from callboard_authsvc.oauth_server import domain
+from callboard_authsvc.people import sessions, sign_in
+from callboard_edge.api import people
 from callboard_edge.auth import access_tokens
-from callboard_edge.auth.logins import Logins
-from callboard_edge.web import consent, consent_page, pages
-from tests.authsvc import test_oauth_rules
-from tests.edge import test_access_tokens, test_consent_pages
+from callboard_edge.auth.logins import Logins, cookie_of
+from callboard_edge.web import consent, consent_page, login, pages
+from tests.authsvc import test_oauth_rules, test_oauth_server, test_sessions
+from tests.authsvc.oauth_desk import desk_of
+from tests.authsvc.people import Office
+from tests.authsvc.stack import Edge, Stack, SteppingClock
+from tests.edge import test_access_tokens, test_consent_pages, test_framing
 from tests.kernel import test_redirect_uris
 from tests.threats.test_without_controls import Patch, must_fail, must_fail_too, nothing
 
@@ -67,6 +73,46 @@ async def test_t2_without_the_audience_of_an_access_token(monkeypatch: Patch) ->
 async def test_t2_without_the_type_of_an_access_token(monkeypatch: Patch) -> None:
     monkeypatch.setattr(access_tokens, "TOKEN_TYPE", "id+jwt")
     await must_fail_too(test_access_tokens.test_a_header_that_says_anything_else_is_refused, "an id token")
+
+
+async def test_t5_without_a_new_session_at_every_sign_in(monkeypatch: Patch, stack: Stack) -> None:
+    brought: list[str] = []
+    own = sessions.compose
+
+    async def keep(former: str, use: object) -> None:
+        brought.extend([former] if former else [])
+
+    monkeypatch.setattr(sign_in, "end_former", keep)
+    monkeypatch.setattr(sessions, "compose", lambda *given: brought.pop() if brought else own(*given))
+    await stack.authsvc()
+    edge = Edge(await stack.bus_of("edge"))
+    await edge.create("acme")
+    test = test_sessions.test_a_session_that_was_planted_in_a_browser_is_nobodys_after_the_sign_in
+    await must_fail_too(test, Office(edge))
+
+
+async def test_t5_without_the_cookie_of_the_new_session(monkeypatch: Patch) -> None:
+    for module in (login, people):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "cookie_of", lambda session: cookie_of(test_framing.PLANTED))
+            await must_fail_too(test_framing.plant_a_session)
+
+
+@pytest.mark.parametrize("control", ["X-Frame-Options", "Content-Security-Policy"])
+async def test_t5_without_what_keeps_pages_out_of_frames(monkeypatch: Patch, control: str) -> None:
+    kept = {name: value for name, value in pages.HEADERS.items() if name != control}
+    monkeypatch.setattr(pages, "HEADERS", kept)
+    await must_fail_too(test_framing.put_every_page_into_a_frame)
+
+
+async def test_t21_without_the_update_that_spends_a_code_once(monkeypatch: Patch, stack: Stack) -> None:
+    async def always(*given: object) -> bool:
+        return True
+
+    monkeypatch.setattr(OAuthGrantTable, "spend", always)
+    desk = await desk_of(stack, SteppingClock())
+    test = test_oauth_server.test_a_code_that_is_spent_twice_at_once_gives_tokens_once_and_ends_the_grant
+    await must_fail_too(test, desk)
 
 
 def test_t21_without_pkce_and_without_what_a_code_is_bound_to(monkeypatch: Patch) -> None:

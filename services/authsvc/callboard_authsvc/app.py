@@ -32,6 +32,7 @@ from callboard_authsvc.adapters.key_file import (
     OAUTH_LINEAGE,
     PEPPER,
     PERSON_NAMES,
+    REFUSALS,
     SETTING,
     TASK_ROOT,
     KeyFile,
@@ -79,6 +80,7 @@ from callboard_authsvc.entry.commands import (
     register_vault_commands,
 )
 from callboard_authsvc.entry.oauth import register_oauth
+from callboard_authsvc.entry.refusals import register_refusals
 from callboard_authsvc.entry.signing import register_signing
 from callboard_authsvc.entry.webhooks import serve_webhooks
 from callboard_authsvc.erasure.dependencies import ErasureDependencies
@@ -94,6 +96,8 @@ from callboard_authsvc.organisations.known import KnownOrganisations
 from callboard_authsvc.people.dependencies import PeopleDependencies
 from callboard_authsvc.people.register import ensure_first_administrator
 from callboard_authsvc.people.sessions import announce_recent_ends
+from callboard_authsvc.refusals.dependencies import refusals_of
+from callboard_authsvc.refusals.note import Refusals
 from callboard_authsvc.settings import AuthsvcSettings
 from callboard_authsvc.signing.dependencies import signing_of
 from callboard_authsvc.signing.keep import SigningUpkeep, keep_signing_keys
@@ -151,6 +155,7 @@ class Authsvc:
         self._push = RevocationPush(self.bus)
         self._upkeep: ConsumerUpkeep | None = None
         self._last_use: LastUse | None = None
+        self._refusals: Refusals | None = None
         self._sending: Sending | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
@@ -170,7 +175,10 @@ class Authsvc:
         last_use = self._last_use = LastUse(self._pool)
         members = self._member_dependencies(journal, organisations, self._pool)
         tokens = self._token_dependencies(journal, organisations, self._pool, members, last_use, person_keys)
-        people = self._people_dependencies(self._pool, members)
+        writer = refusals_of(members, self._pool, self._materials.keys.derive(REFUSALS))
+        register_refusals(self.bus, writer)
+        refusals = self._refusals = Refusals(writer.write, settings.refusals_seconds, self._clock)
+        people = self._people_dependencies(self._pool, members, refusals)
         await ensure_administrator(settings.bootstrap_token, tokens)
         await ensure_first_administrator(settings.admin_email, settings.admin_password, people)
         await announce_recent_revocations(tokens)
@@ -196,7 +204,7 @@ class Authsvc:
         await keep_signing_keys(signing)
         register_signing(self.bus, signing)
         lineage = self._materials.keys.derive(OAUTH_LINEAGE)
-        oauth = oauth_of(settings, self._pool, members, signing, self._push, lineage, self._egress().fetch)
+        oauth = oauth_of(settings, self._pool, members, signing, self._push, lineage, self._egress().fetch, refusals)
         register_oauth(self.bus, oauth)
         await announce_ended_grants(oauth)
         self._upkeep = consumers.upkeep
@@ -204,7 +212,7 @@ class Authsvc:
         outgoing = webhooks.build(settings, self._pool, store, vault, self._egress())
         sending = self._sending = await serve_webhooks(self.bus, outgoing)
         upkeep = (VaultUpkeep(vault, grants, person_keys), SigningUpkeep(signing))
-        parts = (self._push, consumers.upkeep, last_use, *upkeep, sending)
+        parts = (self._push, consumers.upkeep, last_use, *upkeep, sending, refusals)
         work = (*(part.run() for part in parts), keep_dismissing(consumers))
         self._tasks = [asyncio.create_task(each) for each in work]
         await self.bus.serve()
@@ -221,9 +229,10 @@ class Authsvc:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.bus.client.close(), _CLOSE_SECONDS)
         await cancel_all(*self._tasks)
-        if self._last_use is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._last_use.write(), _CLOSE_SECONDS)
+        if self._last_use is not None and self._refusals is not None:
+            for write in (self._last_use.write, self._refusals.flush):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(write(), _CLOSE_SECONDS)
         if self._pool is not None:
             try:
                 await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
@@ -285,7 +294,9 @@ class Authsvc:
             chance=self._chance,
         )
 
-    def _people_dependencies(self, pool: asyncpg.Pool, members: MemberDependencies) -> PeopleDependencies:
+    def _people_dependencies(
+        self, pool: asyncpg.Pool, members: MemberDependencies, refusals: Refusals
+    ) -> PeopleDependencies:
         return PeopleDependencies(
             table=PersonTable(pool),
             sessions=SessionTable(pool),
@@ -296,6 +307,7 @@ class Authsvc:
             members=members,
             passwords=Passwords(),
             push=self._push,
+            refusals=refusals,
             verifier=members.verifier,
             csrf=Verifier(self._materials.keys.derive(CSRF)),
             clock=self._clock,

@@ -103,8 +103,19 @@ Fact = TypeVar("Fact", bound=Event)
 Within = Callable[[Connection, tuple[Fact, ...]], Awaitable[None]]
 """Rows that change in the transaction of these events."""
 
+_ACCESS = "access"
+"""The stream of who came in, and who did not."""
 _ATTEMPTS = 20
 _STRIPES = 64
+
+
+class Noted(msgspec.Struct, frozen=True, kw_only=True, tag="fact.note", tag_field="type"):
+    """What somebody did that no decision stands behind, in the form of a command."""
+
+    command_id: str
+    organisation: str
+    actor: str
+    comment: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -163,6 +174,11 @@ class Journal:
                 except StreamMoved:
                     continue
             return await self._record_once(command, stream, decider, order, within)
+
+    async def note(self, noted: Noted, event: Event) -> None:
+        """Append what happened, once per command id: nothing is decided by what stands in the stream."""
+        meta = EventMeta(actor=noted.actor, comment=noted.comment, producer=self._producer)
+        await self._store.append(noted.organisation, noted.command_id, noted, meta, [Write(_ACCESS, (event,))])
 
     async def _record_once(
         self,

@@ -38,6 +38,7 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     `private_upstreams`: hosts and networks that authorization servers of upstreams, the identity provider and receivers
     of webhooks may have although their addresses are not public, with commas; `*`: loopback and every private range.
     `private_clients`: the same for metadata documents and keys of OAuth clients, which anybody can name; for tests.
+    `refusals_seconds`: how often at most one instance writes down who was refused.
     `webhook_retry_seconds`: before the second attempt, doubled with each; after `webhook_give_up_seconds` without an
     answer that counts the webhook is disabled.
     """
@@ -68,6 +69,7 @@ class AuthsvcSettings(DatabaseSettings, frozen=True, kw_only=True):
     redirect_uris: str = ""
     id_jag_issuers: str = ""
     wrapping_key_files: str = ""
+    refusals_seconds: Annotated[float, Meta(gt=0, le=3600)] = 60.0
     webhook_retry_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5.0
     webhook_give_up_seconds: Annotated[float, Meta(gt=0, le=30 * 86_400)] = 3 * 86_400.0
 

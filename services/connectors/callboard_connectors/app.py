@@ -11,7 +11,7 @@ import structlog
 from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
-from callboard.contracts.playbooks import WatchResources
+from callboard.contracts.playbooks import ResourcesWatched, WatchResources
 from callboard.contracts.status import InstanceStatus
 from callboard.platform.bus import Bus
 from callboard.platform.egress import Egress, private_hosts
@@ -85,7 +85,7 @@ class ConnectorsRoom:
         running = self._running = self._build_running(opener)
         placement = self._placement = Placement(bus.instance, LeaseBucket(bus), running.acquired, running.lost)
         running.placement = placement
-        fold = RegistryFold(lambda: running.follow(fold.registry))
+        fold = RegistryFold(lambda: running.follow(fold.registry), running.depart)
         follower = self._follower = LogFollower(EventStore(self._pool, _nobody), fold.apply)
         register_asks(bus, opener, placement)
         answer_status(self)
@@ -96,7 +96,7 @@ class ConnectorsRoom:
         fold.complete = True
         await running.follow(fold.registry)
         self._tasks.append(asyncio.create_task(placement.run()))
-        await bus.client.flush()
+        await bus.settled()
         self._ready = True
 
     def _build_running(self, opener: SessionOpener) -> Running:
@@ -124,8 +124,13 @@ class ConnectorsRoom:
 
         async def on_watch(msg: Msg) -> None:
             message = watching(msg.data)
+
+            async def heard() -> None:
+                if msg.reply:
+                    await bus.tell(msg.reply, ResourcesWatched())
+
             if self._running is not None:
-                await self._running.watched(message.organisation, message.server, message.uris)
+                self._running.watched(message.organisation, message.server, message.uris, heard)
 
         async def on_held(msg: Msg) -> None:
             assert self._calls is not None
@@ -166,8 +171,8 @@ class ConnectorsRoom:
         if tasks:
             await asyncio.wait(tasks, timeout=0.5)
         self._records.close()
-        with contextlib.suppress(Exception):  # the bus may be gone: then there is nobody to hear it
-            await self.bus.client.flush(1)
+        with contextlib.suppress(TimeoutError):  # the bus may be gone: then there is nobody to hear it
+            await asyncio.wait_for(self.bus.settled(), 1.0)
 
     def status(self) -> InstanceStatus:
         """What `callboard status` shows of this worker."""

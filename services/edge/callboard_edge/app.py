@@ -24,6 +24,7 @@ from callboard_edge.api.tail import Tails
 from callboard_edge.api.traced import TracedApi
 from callboard_edge.auth.access_tokens import AccessTokens
 from callboard_edge.auth.logins import Logins
+from callboard_edge.auth.refusals import Refusals
 from callboard_edge.auth.signing_keys import SigningKeySet
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.entry import asks, pushes
@@ -60,6 +61,7 @@ from callboard_edge.web.routes import page_routes
 log = structlog.get_logger()
 LAST_CALLS = 1.5
 """Seconds that calls have to finish when the edge stops; less than the server's own patience."""
+_LAST_WORDS = 0.3
 
 
 class _Server(uvicorn.Server):
@@ -82,12 +84,14 @@ class Edge:
         access_tokens = AccessTokens(self.bus, self._keys, settings.public_url)
         self._tokens = Tokens(self.bus, access_tokens, settings.token_soft, settings.token_hard)
         self._logins = Logins(self.bus, settings.token_soft)
+        self._refusals = Refusals(self.bus, settings.refusals_seconds)
         self._calls = Calls(self.bus, settings.silence, settings.let_go, tracing(self.bus.traces))
         self._playbooks = Playbooks(self._calls)
         self._sessions = Sessions(self.bus)
         self._watching = Watching(self.bus, self._playbooks)
         self._replays = Replays(self.bus)
-        self._streams = Streams(self.bus, self._replays.alias, self._calls, self._playbooks, self._watching)
+        alias = self._replays.alias
+        self._streams = Streams(self.bus, alias, self._calls, self._playbooks, self._sessions, self._watching)
         self._resume = Resume(self.bus, self._replays, StreamHolders(), settings.silence, settings.let_go)
         deadline = settings.deadline
         self._handshake = Handshake(
@@ -154,6 +158,7 @@ class Edge:
             asyncio.create_task(self._server.serve(sockets=[listener])),
             asyncio.create_task(self._calls.sweep()),
             asyncio.create_task(self._watching.run()),
+            asyncio.create_task(self._refusals.run()),
         ]
         self._ready = True
         log.info("listening", host=self._settings.host, port=listener.getsockname()[1])
@@ -161,13 +166,15 @@ class Edge:
     def application(self) -> Front:
         """All routes: MCP, management API, documentation, health."""
         carriers = Carriers(self._http_sse, self._web_sockets, SessionTokens(self.bus))
-        endpoint = McpEndpoint(self._settings, self._tokens, self._handshake, self._stateless, carriers, self._metrics)
+        endpoint = McpEndpoint(
+            self._settings, self._tokens, self._handshake, self._stateless, carriers, self._metrics, self._refusals
+        )
 
         repeated = CallReplays(self.bus, self._calls, self._settings.deadline)
 
         management = Litestar(
             [
-                *api_routes(self.bus, Gatekeeper(self._tokens, self._logins), self._tails, repeated),
+                *api_routes(self.bus, Gatekeeper(self._tokens, self._logins, self._refusals), self._tails, repeated),
                 *page_routes(self.bus, self._logins, self._settings.public_url),
                 *oauth_routes(self.bus, self._tokens, self._settings.public_url),
                 *resource_routes(self._keys, self._settings.public_url),
@@ -205,6 +212,8 @@ class Edge:
             # Before the server gives them up: their clients are told, and not with a bare 500.
             self._calls.end_all()
             await asyncio.wait(self._tasks[:1], timeout=1.0)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._refusals.flush(), _LAST_WORDS)
         await self.bus.close()
         await cancel_all(*self._tasks)
 

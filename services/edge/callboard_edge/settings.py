@@ -22,6 +22,7 @@ class EdgeSettings(CommonSettings, frozen=True, kw_only=True):
     `silence`: after this long without a word the connectors are asked
     whether anybody still works on the call. `token_soft`/`token_hard`: age at which a verified token is verified
     again, and age at which it is not accepted without. `public_url`: where browsers reach this edge.
+    `refusals_seconds`: how often at most authsvc is told of callers that are not known.
     `trusted_proxies`: networks (like `10.0.0.0/8, ::1/128`) whose `X-Forwarded-For` says where a request comes from.
     """
 
@@ -37,6 +38,7 @@ class EdgeSettings(CommonSettings, frozen=True, kw_only=True):
     token_hard: Annotated[float, Meta(gt=0, le=600)] = 60.0
     public_url: str = "http://127.0.0.1:8700"
     trusted_proxies: str = ""
+    refusals_seconds: Annotated[float, Meta(gt=0, le=3600)] = 60.0
 
     def __post_init__(self) -> None:
         """Refuse networks that are none, by raising ValueError."""

@@ -14,6 +14,7 @@ from callboard.cli.output import Output, moment
 from callboard.cli.refusals import WrongUsage
 from callboard.cli.target import connect, organisation_of
 from callboard.contracts.events import PublishedEvent, type_of
+from callboard.contracts.layers import SYSTEM
 from callboard.contracts.records import LoggedEvent
 
 Item = TypeVar("Item")
@@ -23,12 +24,13 @@ _EVENT_COLUMNS = ("seq", "when", "what", "on", "who", "why")
 def list_events(args: Namespace, out: Output) -> int:
     """`events ls`."""
     with connect(args) as callboard:
-        found = callboard.events(organisation_of(args, callboard), args.after, args.limit)
+        log = SYSTEM if args.system else organisation_of(args, callboard)
+        found = callboard.events(log, args.after, args.limit, args.kind, newest=args.newest)
     if out.as_json:
         out.json(found)
     else:
         out.table(_EVENT_COLUMNS, [_event_row(event) for event in found.events], "no event after that")
-        if found.more:
+        if found.more and not args.newest:
             out.talk(f"there are more: --after {found.events[-1].seq}")
     return OK
 

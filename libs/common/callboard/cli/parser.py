@@ -278,6 +278,10 @@ def _records(commands: Commands) -> None:
     log = _command(events, "ls", "events:list_events", "list events", org=True)
     log.add_argument("--after", type=int, default=0, metavar="SEQ")
     log.add_argument("--limit", type=int, default=200, metavar="N")
+    text = "only events of this type, or of types like 'person.*' or 'authentication.refused'; may be repeated"
+    log.add_argument("--kind", action="append", default=[], metavar="TYPE", help=text)
+    log.add_argument("--newest", action="store_true", help="the last N, and not the first after SEQ")
+    log.add_argument("--system", action="store_true", help="the log of the installation; for its administrators")
     one = _command(events, "show", "events:show_event", "show one event with all that the log keeps of it", org=True)
     one.add_argument("event", metavar="ID|[ORG:]SEQ", help="its id, or its number as `events ls` prints it")
     follow = _command(events, "tail", "events:tail_events", "follow events as they are published", org=True)

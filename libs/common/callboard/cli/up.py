@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from argparse import Namespace
-from typing import TYPE_CHECKING
 
 from callboard.cli.exit_codes import OK
 from callboard.cli.output import Output
 from callboard.cli.refusals import Refused, WrongUsage
 from callboard.cli.target import DEFAULT_DATA_DIR
 from callboard.contracts.subjects import ROOMS
+from callboard.local import errands
+from callboard.local.furnished import Furnished, FurnishOrder
 from callboard.local.up import Installation, Options
-
-if TYPE_CHECKING:
-    from callboard.kernel.playbook_file import PlaybookFile
-    from callboard.local.furnish import Furnished
-
+from callboard.local.welcome import welcome
 
 _MOST_REPLICAS = 64
 
@@ -38,10 +35,12 @@ def up(args: Namespace, out: Output) -> int:
     )
     if not 1 <= options.port <= 65536 - options.count("edge"):
         raise WrongUsage("--port is a number from 1 to 65535, and each further edge takes the next one")
-    installation = Installation(options, out.talk, lambda f, s: _print(f, s, options, installation, out))
+    installation = Installation(options, out.talk, _furnish, lambda f, s: _print(f, s, options, installation, out))
     out.talk(f"starting Callboard in {installation.directory.path}")
     try:
         asyncio.run(installation.run())
+    except errands.ErrandFailed as failed:
+        return failed.code
     except TimeoutError:
         raise Refused(f"not ready in time; look into {installation.directory.logs}") from None
     return OK
@@ -66,6 +65,10 @@ def replicas_of(text: str) -> dict[str, int]:
     return dict.fromkeys(ROOMS, everywhere) | named
 
 
+async def _furnish(order: FurnishOrder) -> Furnished:
+    return await errands.send("callboard.cli.furnish", order, Furnished)
+
+
 def _collector(endpoint: str | None, share: float | None) -> dict[str, str]:
     """The settings of every service for traces; raises `WrongUsage`."""
     if endpoint is not None and not endpoint.startswith(("http://", "https://")):
@@ -76,7 +79,7 @@ def _collector(endpoint: str | None, share: float | None) -> dict[str, str]:
     return {name: str(value) for name, value in named.items() if value is not None}
 
 
-def _file(name: str | None) -> tuple[str, PlaybookFile] | None:
+def _file(name: str | None) -> tuple[str, str] | None:
     if name is None:
         return None
     # Refused before anything is started.
@@ -84,12 +87,11 @@ def _file(name: str | None) -> tuple[str, PlaybookFile] | None:
     from callboard.kernel.playbook_file import parse
 
     shown, text = read_file(name)
-    return shown, parse(text, shown)
+    parse(text, shown)
+    return shown, text
 
 
 def _print(furnished: Furnished, seconds: float, options: Options, installation: Installation, out: Output) -> None:
-    from callboard.local.welcome import welcome
-
     if out.as_json:
         endpoint = f"{options.url}/p/{furnished.organisation}/{furnished.playbook}/mcp"
         told = {"url": options.url, "mcp_url": endpoint if furnished.playbook else "", "token": furnished.token}

@@ -17,6 +17,7 @@ from callboard.contracts.audit import Anchor, AuditVerdict, LogRows, Witness
 from callboard.contracts.calls import CallRecord
 from callboard.contracts.definitions import PlaybookDefinition, ServerDefinition
 from callboard.contracts.events import PublishedEvent
+from callboard.contracts.layers import SYSTEM
 from callboard.contracts.management import (
     Comment,
     Import,
@@ -178,9 +179,13 @@ class Callboard(Assignments, Granting, People, Policing, OutgoingWebhooks):
 
     # --- the log and the calls -------------------------------------------------------------------------
 
-    def events(self, organisation: str, after: int = 0, limit: int = 200) -> Events:
-        """The log after `after`, oldest first."""
-        return self._get(f"{organisation_path(organisation)}/events", Events, {"after": after, "limit": limit})
+    def events(
+        self, organisation: str, after: int = 0, limit: int = 200, kinds: Sequence[str] = (), *, newest: bool = False
+    ) -> Events:
+        """The log after `after`, oldest first: of these types (globs), or the newest. `SYSTEM`: the installation's."""
+        path = "/system" if organisation == SYSTEM else organisation_path(organisation)
+        query = {"after": after, "limit": limit, "newest": newest, **({"kind": list(kinds)} if kinds else {})}
+        return self._get(f"{path}/events", Events, query)
 
     def event(self, organisation: str, event: str | int) -> LoggedEvent:
         """One event of the log, by its number or its id."""

@@ -59,6 +59,16 @@ class ConsentGiven(msgspec.Struct, frozen=True, kw_only=True, tag="grant.consent
     scopes: tuple[str, ...]
 
 
+class ConsentRefused(msgspec.Struct, frozen=True, kw_only=True, tag="grant.consent_refused", tag_field="type"):
+    """A person (by its id) was asked the same, and said no, or may not."""
+
+    member: str
+    client_id: str
+    client_name: str
+    playbook: str
+    scopes: tuple[str, ...]
+
+
 class GrantIssued(msgspec.Struct, frozen=True, kw_only=True, tag="grant.issued", tag_field="type"):
     """A client acts for a member without being asked: by its own credentials, or an identity provider's assertion."""
 
@@ -121,6 +131,7 @@ AccessEvent = (
     | ClientTokenRevoked
     | ClientTokenRotated
     | ConsentGiven
+    | ConsentRefused
     | GrantIssued
     | GrantRevoked
     | RefreshReplayDetected

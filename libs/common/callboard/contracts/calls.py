@@ -7,6 +7,7 @@ arrays, so a new field goes at the end and has a default.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -173,11 +174,11 @@ TASK_METHODS = frozenset({"tasks/get", "tasks/result", "tasks/update", "tasks/ca
 LISTEN = "subscriptions/listen"
 """On the call path: a request for the notifications of one task, held open until it ends."""
 TASK_PREFIX = "cbt1."
-"""Begins every task id of ours: `cbt1.<playbook>.<server>.<worker, or ->.<sealed>`."""
+"""Begins every task id of ours: `cbt1.<playbook>.<server>.<worker, or ->.<tool>.<sealed>`."""
 
 
 class TaskOwner(NamedTuple):
-    """What a task id says in the clear: which playbook and server made the task.
+    """What a task id says in the clear: which playbook, server and tool (by its server's name) made the task.
 
     `holder` is the worker whose session made it, empty when any may be asked.
     """
@@ -185,20 +186,31 @@ class TaskOwner(NamedTuple):
     playbook: str
     server: str
     holder: str
+    tool: str
 
 
 def task_id(owner: TaskOwner, sealed: str) -> str:
     """The id that clients get."""
-    return f"{TASK_PREFIX}{owner.playbook}.{owner.server}.{owner.holder or '-'}.{sealed}"
+    return f"{TASK_PREFIX}{owner.playbook}.{owner.server}.{owner.holder or '-'}.{_in_an_id(owner.tool)}.{sealed}"
 
 
 def task_owner(id: str) -> TaskOwner | None:
     """Whose a task id of ours says it is (it is not opened here); None for any other id."""
     parts = id[len(TASK_PREFIX) :].split(".")
-    if not id.startswith(TASK_PREFIX) or len(parts) != 4 or not all(parts):
+    if not id.startswith(TASK_PREFIX) or len(parts) != 5 or not all(parts):
         return None
-    playbook, server, holder, _ = parts
-    return TaskOwner(playbook, server, "" if holder == "-" else holder)
+    playbook, server, holder, encoded, _ = parts
+    try:
+        tool = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True).decode()
+    except ValueError:
+        return None
+    if _in_an_id(tool) != encoded:
+        return None  # another spelling of the same is none of ours
+    return TaskOwner(playbook, server, "" if holder == "-" else holder, tool)
+
+
+def _in_an_id(tool: str) -> str:
+    return base64.urlsafe_b64encode(tool.encode()).decode().rstrip("=")
 
 
 class CancelCall(msgspec.Struct, frozen=True, kw_only=True, tag="call.cancel", tag_field="type"):

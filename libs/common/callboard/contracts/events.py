@@ -7,7 +7,7 @@ A new field has a default; a changed meaning is a new struct with tag `….v2` a
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -38,6 +38,7 @@ from callboard.contracts.people_events import (
 )
 from callboard.contracts.personal import Personal
 from callboard.contracts.policy_events import PolicyEvent
+from callboard.contracts.sign_in_events import SignInEvent
 from callboard.contracts.signing_events import SigningEvent
 from callboard.contracts.vault_events import VaultEvent
 from callboard.contracts.webhook_events import WebhookEvent
@@ -290,6 +291,7 @@ Event = (
     | PersonErased
     | WebhookEvent
     | PolicyEvent
+    | SignInEvent
 )
 
 
@@ -336,6 +338,10 @@ class PublishedEvent(msgspec.Struct, frozen=True, kw_only=True):
 decode_event = msgspec.json.Decoder(Event).decode
 encode_event = msgspec.json.Encoder().encode
 decode_published = msgspec.json.Decoder(PublishedEvent).decode
+
+
+KINDS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Event))
+"""The tags of all events."""
 
 
 def type_of(event: Event) -> str:

@@ -240,13 +240,17 @@ class ExternalLogin(msgspec.Struct, frozen=True, kw_only=True, tag="person.exter
 
 
 class FinishExternal(msgspec.Struct, frozen=True, kw_only=True, tag="person.finish_external", tag_field="type"):
-    """What the provider sent back by the browser, with the browser's `ticket`; `former`: a session to end."""
+    """What the provider sent back by the browser, with the browser's `ticket`; `former`: a session to end.
+
+    `address`: where the request came from.
+    """
 
     ticket: str
     state: str
     code: str
     iss: str = ""
     former: str = ""
+    address: str = ""
 
     def __repr__(self) -> str:
         return "FinishExternal()"
@@ -363,6 +367,7 @@ class OfferReset(msgspec.Struct, frozen=True, kw_only=True, tag="person.offer_re
     """Make a link by which the person with this e-mail sets another password, once, within an hour."""
 
     email: str
+    actor: str = ""
 
     def __repr__(self) -> str:
         return "OfferReset()"

@@ -223,12 +223,20 @@ class CatalogueChanged(msgspec.Struct, frozen=True, kw_only=True, tag="catalogue
 class WatchResources(msgspec.Struct, frozen=True, kw_only=True, tag="resources.watch", tag_field="type"):
     """edge > connectors on `cb.watch.<organisation>.<server>`: agents here want to hear of these resources.
 
-    Said anew every 20 s and forgotten after 60 s, so that no crash leaves a subscription behind.
+    Said anew every 20 s and forgotten after 60 s, so that no crash leaves a subscription behind. Who asks for an answer
+    gets it from the worker that owns the server.
     """
 
     organisation: str
     server: str
     uris: tuple[str, ...]
+
+
+class ResourcesWatched(msgspec.Struct, frozen=True, kw_only=True, tag="resources.watched", tag_field="type"):
+    """connector > edge, answer to `WatchResources`: from now on a change of these resources is heard.
+
+    Also told when the server cannot be asked to say so: then nobody can do more.
+    """
 
 
 class ResourceOwner(msgspec.Struct, frozen=True, kw_only=True, tag="resource.owner", tag_field="type"):

@@ -205,15 +205,23 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True, tag="servers", tag_fiel
 
 
 class AskEvents(msgspec.Struct, frozen=True, kw_only=True, tag="events?", tag_field="type"):
-    """The log of an organisation from `after` (exclusive), oldest first."""
+    """The log of an organisation from `after` (exclusive), oldest first.
+
+    `kinds`: only events of these types (globs); none: all. `newest`: the last ones instead of the first.
+    """
 
     organisation: str
     after: int = 0
     limit: int = 200
+    kinds: tuple[str, ...] = ()
+    newest: bool = False
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True, tag="events", tag_field="type"):
-    """Answer to `AskEvents`; `more` when the log goes on after the last of them: ask again with its `seq`."""
+    """Answer to `AskEvents`; `more` when there are others after the last of them: ask again with its `seq`.
+
+    Of the newest, `more` says that there are some before the first.
+    """
 
     events: tuple[PublishedEvent, ...]
     more: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 # --- the path of a call (core NATS, framed payloads) -------------------------------------------------
 RPC = "cb.rpc"  # cb.rpc.<organisation>.<playbook>   edge > router
 CALL = "cb.call"  # cb.call.<organisation>.<server>    router > connector
+RETURNED = "cb.returned"  # cb.returned.<router>.<n>      the server > router: nobody holds what was called
 CANCEL = "cb.cancel"  # broadcast                         edge > connectors
 CALL_HELD = "cb.ask.call_held"  # broadcast               edge > connectors
 
@@ -312,6 +313,7 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         (
             f"{RPC}.>",
+            f"{RETURNED}.>",
             "cb.cmd.organisation.apply",
             *(f"cb.cmd.{noun}.>" for noun in ("playbook", "draft", "layer", "policy", "server")),
             "cb.ask.router.>",
@@ -322,13 +324,11 @@ PERMISSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "connectors": (
         (
             STATUS,
-            RECORD_CATALOGUE,
-            OPEN_SECRETS,
-            TASK_KEY,
-            UPSTREAM_TOKEN,
-            SESSION_TOLD,
+            *(RECORD_CATALOGUE, OPEN_SECRETS, TASK_KEY, UPSTREAM_TOKEN, SESSION_TOLD),
             f"{RECORD}.>",
             f"{INBOX}.edge.>",
+            # Never written to: else the server would remember the reply subject of every call for two minutes.
+            f"{RETURNED}.>",
             f"{UPDATED}.>",
             "cb.worker.*",
             *_kv(BUCKET_LEASES),

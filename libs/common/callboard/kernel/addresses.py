@@ -98,6 +98,15 @@ def _network(entry: str) -> Network | None:
         return None
 
 
+def network_of(text: str) -> str:
+    """What one caller has of the addresses: itself of IPv4, its /64 of IPv6; empty for a text that is no address."""
+    try:
+        address = plain(ip_address(text))
+    except ValueError:
+        return ""
+    return str(address if address.version == 4 else ip_network((address.packed, 64), strict=False))
+
+
 def vetted(host: str, found: Iterable[str], allowed: PrivateHosts) -> list[str] | None:
     """The addresses of a name, in order; None when there is one among them that is not allowed."""
     addresses = list(dict.fromkeys(found))

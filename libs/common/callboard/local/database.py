@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
+from callboard.local import errands
 from callboard.local.data_dir import DataDirectory
 from callboard.local.postgres_server import EmbeddedPostgres
 from callboard.local.process import LocalServerError
@@ -18,6 +21,24 @@ DATABASE: Final = "callboard"
 ROOMS: Final = "callboard_rooms"
 """The login of the services at the embedded Postgres."""
 _EXTERNAL_SECONDS: Final = 60.0
+
+
+class Preparation(msgspec.Struct, frozen=True, kw_only=True):
+    """What to prepare: the server and the database in it, as superuser, and the password of the rooms' login."""
+
+    server: str
+    database: str
+    rooms_password: str
+
+    def __repr__(self) -> str:
+        return "Preparation(...)"
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether everything is there; `failure` says what cannot be put right by trying again."""
+
+    done: bool = False
+    failure: str = ""
 
 
 class EmbeddedDatabase:
@@ -42,19 +63,35 @@ class EmbeddedDatabase:
         """Whether the server answers and the database has every table; a failed migration is kept in `failure`."""
         if not await asyncio.to_thread(self._server.is_ready):
             return False
-        from callboard.platform.postgres import UNREACHABLE
-
+        order = Preparation(
+            server=self._server.dsn,
+            database=self._server.dsn_for(DATABASE),
+            rooms_password=self._directory.rooms_password(),
+        )
         try:
-            await create(self._server.dsn)
-            await migrate(self._server.dsn_for(DATABASE))
-            await admit_rooms(self._server.dsn, self._directory.rooms_password())
-        except UNREACHABLE:
-            return False
-        except Exception as error:  # whatever it is, the start has failed and must say why
+            prepared = await errands.send("callboard.local.database", order, Prepared)
+            if prepared.failure:
+                raise LocalServerError(prepared.failure)
+        except (errands.ErrandFailed, LocalServerError) as error:
             self.failure = error
             raise
-        write_private_file(self._directory.migrated, fingerprint().encode())
-        return True
+        if prepared.done:
+            write_private_file(self._directory.migrated, fingerprint().encode())
+        return prepared.done
+
+
+async def _prepare(order: Preparation) -> Prepared:
+    from callboard.platform.postgres import UNREACHABLE
+
+    try:
+        await create(order.server)
+        await migrate(order.database)
+        await admit_rooms(order.server, order.rooms_password)
+    except UNREACHABLE:
+        return Prepared()
+    except Exception as error:  # whatever it is, the start has failed and must say why
+        return Prepared(failure=str(error) or type(error).__name__)
+    return Prepared(done=True)
 
 
 async def create(dsn: str) -> None:
@@ -119,3 +156,7 @@ def _remembered(directory: DataDirectory) -> str:
         return directory.migrated.read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""
+
+
+if __name__ == "__main__":
+    errands.carry_out(Preparation, lambda order: asyncio.run(_prepare(order)))

@@ -1,28 +1,44 @@
 """What happens through the API once everything answers: apply a file or the demo, issue the first token.
 
-Imported only then, because the HTTP client costs time that the start has not.
+In a process of its own (`errands`), because the HTTP client costs memory that the supervisor need not keep.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from callboard.client import Callboard
 from callboard.client.file import apply_file
+from callboard.contracts.problems import Problem
 from callboard.kernel.playbook_file import PlaybookFile, parse
 from callboard.local import demo
+from callboard.local.furnished import Furnished, FurnishOrder
+from callboard.local.process import LocalServerError
 
 Say = Callable[[str], None]
 
 
-class Furnished(NamedTuple):
-    """What there is to connect to. `token` is empty when none was issued now."""
+def carry_out(order: FurnishOrder, say: Say) -> Furnished:
+    """Furnish, or find what there is; raises what the API refuses, and `LocalServerError` when it is not ours."""
+    file = None if order.file is None else (order.file[0], parse(order.file[1], order.file[0]))
+    with Callboard(order.url, order.token) as callboard:
+        _must_be_ours(callboard, order.url)
+        if order.first:
+            return furnish(callboard, file, Path(order.repository), say)
+        return refresh(callboard, file, say)
 
-    organisation: str = ""
-    playbook: str = ""
-    token: str = ""
+
+def _must_be_ours(callboard: Callboard, url: str) -> None:
+    """Another installation may have taken the port after we looked, and answer in our place."""
+    try:
+        callboard.organisations()
+    except Problem as problem:
+        if problem.code != "auth.invalid":
+            raise
+        raise LocalServerError(
+            f"another Callboard answers at {url}, with other tokens; choose another --port"
+        ) from None
 
 
 def furnish(callboard: Callboard, file: tuple[str, PlaybookFile] | None, repository: Path, say: Say) -> Furnished:

@@ -45,7 +45,13 @@ _SETTINGS: Final = {
     "fsync": "on",
     "synchronous_commit": "on",
     "max_connections": "120",
-    "shared_buffers": "40MB",
+    # Memory of one machine, see bench/NOTES.md. What shared buffers do not hold, the kernel's page cache does.
+    "shared_buffers": "24MB",
+    # A session walks through all of them with its temporary table, whatever that holds: the call log's 500 rows.
+    "temp_buffers": "1MB",
+    # Processes of their own for what is not used here: three to read ahead, one to start logical replication.
+    "io_method": "sync",
+    "max_logical_replication_workers": "0",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",

@@ -57,7 +57,6 @@ def spawn(child: Child) -> subprocess.Popen[bytes]:
 
     The kernel ties that death to the calling *thread*: call this from the main thread, not from a worker.
     """
-    before_exec = _die_with(os.getpid()) if sys.platform == "linux" else None
     user = child.run_as
     with _open_log(child.log_path) as log:
         try:
@@ -69,7 +68,7 @@ def spawn(child: Child) -> subprocess.Popen[bytes]:
                 stderr=subprocess.STDOUT,
                 cwd="/" if user is not None else None,
                 start_new_session=True,
-                preexec_fn=before_exec,
+                preexec_fn=dying_with_us(),
                 user=user,
                 group=user,
                 extra_groups=None if user is None else [],
@@ -150,6 +149,11 @@ def set_subreaper(on: bool) -> bool:
     libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(on), 0, 0, 0)
     return bool(before.value)
+
+
+def dying_with_us() -> Callable[[], None] | None:
+    """The `preexec_fn` of a child that the kernel ends together with the thread that calls this."""
+    return _die_with(os.getpid()) if sys.platform == "linux" else None
 
 
 def _die_with(parent: int) -> Callable[[], None]:

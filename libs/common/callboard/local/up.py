@@ -12,16 +12,16 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-from callboard.contracts.problems import Problem
 from callboard.contracts.subjects import ROOMS
 from callboard.local.data_dir import DataDirectory
 from callboard.local.database import EmbeddedDatabase, migrate_external
+from callboard.local.furnished import Furnished, FurnishOrder
 from callboard.local.identities import write_room_credentials
 from callboard.local.leftovers import end_leftovers
 from callboard.local.nats_server import EmbeddedNats
@@ -30,20 +30,16 @@ from callboard.local.process import Child, LocalServerError, kill_tree, log_tail
 from callboard.local.rooms import Wiring, dialled, http_get, room_children
 from callboard.local.supervise import Event, Exited, NotStarted, Ready, Restarting, Supervisor
 
-if TYPE_CHECKING:
-    from callboard.client import Callboard
-    from callboard.kernel.playbook_file import PlaybookFile
-    from callboard.local.furnish import Furnished
-
 READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 4.0
 _POLL_SECONDS: Final = 0.05
 _CRASHES_BEFORE_GIVING_UP: Final = 4
 Say = Callable[[str], None]
+Furnish = Callable[[FurnishOrder], Awaitable[Furnished]]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What to start. `file` is a parsed Callboard file with its name; `environ` the user's environment.
+    """What to start. `file` is name and text of a Callboard file without faults; `environ` the user's environment.
 
     `replicas`: how many processes of each room; one of those that it does not name.
     """
@@ -52,7 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8700
     replicas: Mapping[str, int] = {}
-    file: tuple[str, PlaybookFile] | None = None
+    file: tuple[str, str] | None = None
     nats_url: str | None = None
     nats_credentials: str | None = None
     database_url: str | None = None
@@ -71,11 +67,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Installation:
-    """One run of everything. `ready` is called once with what there is to connect to."""
+    """One run of everything. `furnish` is called when all answer, `ready` once with what there is to connect to."""
 
-    def __init__(self, options: Options, say: Say, ready: Callable[[Furnished, float], None]) -> None:
+    def __init__(self, options: Options, say: Say, furnish: Furnish, ready: Callable[[Furnished, float], None]) -> None:
         self._options = options
         self._say = say
+        self._furnish = furnish
         self._announce = ready
         self._began = time.monotonic()
         self._directory = DataDirectory(Path(options.data_dir))
@@ -117,7 +114,7 @@ class Installation:
             while not await self._everybody_answers():
                 self._give_up_on_crashes()
                 await asyncio.sleep(_POLL_SECONDS)
-        furnished = await asyncio.to_thread(self._furnish)
+        furnished = await self._furnished()
         self._is_ready = True
         self._announce(furnished, time.monotonic() - self._began)
 
@@ -141,31 +138,16 @@ class Installation:
                 log = self._directory.logs / f"{name}.log"
                 raise LocalServerError(f"{name} does not stay up; the end of {log}:\n{log_tail(log)}")
 
-    def _furnish(self) -> Furnished:
-        # Imported here: at the top it would cost every start a quarter of a second before the first process.
-        from callboard.client import Callboard
-        from callboard.local.furnish import Furnished, furnish, refresh
-
-        directory, file = self._directory, self._options.file
-        with Callboard(self._options.url, directory.admin_token()) as callboard:
-            self._must_be_ours(callboard)
-            if directory.furnished.exists() or (file is None and not self._options.demo):
-                return refresh(callboard, file, self._say)
-            furnished = furnish(callboard, file, directory.demo_repository, self._say)
-        if furnished != Furnished():
+    async def _furnished(self) -> Furnished:
+        options, directory = self._options, self._directory
+        first = not directory.furnished.exists() and (options.file is not None or options.demo)
+        repository = str(directory.demo_repository)
+        token = directory.admin_token()
+        order = FurnishOrder(url=options.url, token=token, file=options.file, first=first, repository=repository)
+        furnished = await self._furnish(order)
+        if first and furnished != Furnished():
             directory.furnished.touch(mode=0o600)
         return furnished
-
-    def _must_be_ours(self, callboard: Callboard) -> None:
-        """Another installation may have taken the port after we looked, and answer in our place."""
-        try:
-            callboard.organisations()
-        except Problem as problem:
-            if problem.code != "auth.invalid":
-                raise
-            raise LocalServerError(
-                f"another Callboard answers at {self._options.url}, with other tokens; choose another --port"
-            ) from None
 
     # --- what to start ---------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from callboard.local.furnish import Furnished
+from callboard.local.furnished import Furnished
 
 
 def welcome(url: str, logs: Path, data_dir: str, furnished: Furnished, seconds: float) -> str:

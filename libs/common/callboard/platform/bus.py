@@ -38,6 +38,8 @@ encode = msgspec.json.Encoder().encode
 decode_problem = msgspec.json.Decoder(ProblemBody).decode
 PROBLEM_HEADER = "cb-problem"
 _STRAGGLER_SECONDS = 0.03
+_FLUSH_SECONDS = 10.0
+_UNTIL_DISCONNECTED = 24 * 3600
 
 
 def _problem_answer(problem: Problem) -> NatsResponse:
@@ -135,10 +137,7 @@ class Bus:
     async def serve(self) -> None:
         """Start the FastStream subscribers; when this returns the server knows all of them."""
         await self.broker.start()
-        # Twice: nats-py writes the PING of a flush past the commands that still wait to be written, so the first
-        # answer may come before the server has seen the subscriptions.
-        await self.client.flush()
-        await self.client.flush()
+        await self.settled()
 
     async def close(self) -> None:
         """Stop taking messages first (drain), then finish what runs, then disconnect."""
@@ -160,6 +159,8 @@ class Bus:
 
     async def _on_disconnect(self) -> None:
         log.info("bus_disconnected")
+        for flushing in self._flushing:
+            flushing.cancel()  # nats-py has forgotten what was asked on the connection that is gone
 
     async def _on_closed(self) -> None:
         log.info("bus_closed")
@@ -213,20 +214,32 @@ class Bus:
             log.warning("not_sent", subject=subject, reason=type(error).__name__)
 
     async def flush(self) -> bool:
-        """Wait until the server has taken what was published; False when it did not within 10 s."""
+        """Wait for an answer of the server; False when there was none within 10 s, or the connection was lost.
+
+        The question overtakes what still waits to be written here: see `settled`.
+        """
+        if not self.connected:
+            return False
         # nats-py stops reading when the answer to a flush comes and nobody waits for it any more: so one that is
-        # cancelled goes on by itself.
+        # cancelled, or takes too long, goes on by itself.
         flushing = asyncio.create_task(self._flushed())
         self._flushing.add(flushing)
         flushing.add_done_callback(self._flushing.discard)
-        return await asyncio.shield(flushing)
+        await asyncio.wait({flushing}, timeout=_FLUSH_SECONDS)
+        return flushing.done() and not flushing.cancelled() and flushing.result()
 
     async def _flushed(self) -> bool:
         try:
-            await self.client.flush()
-        except nats.errors.Error:
+            await self.client.flush(_UNTIL_DISCONNECTED)
+        except (nats.errors.Error, OSError):
             return False
         return True
+
+    async def settled(self) -> bool:
+        """Wait until the server has taken what was published and knows what is subscribed here; False as in `flush`."""
+        # Twice: nats-py writes the PING of a flush past the commands that still wait to be written, so the first
+        # answer may come before the server has seen them.
+        return await self.flush() and await self.flush()
 
     async def gather(
         self,

@@ -33,6 +33,7 @@ TASK_ROOT = "callboard task ids v1"
 OAUTH_LINEAGE = "callboard oauth refresh tokens v1"
 PERSON_NAMES = "callboard person names v1"
 SIGN_IN_LINKS = "callboard sign-in links v1"
+REFUSALS = "callboard digests of refused callers v1"
 _WRAPPING = "callboard data key wrapping v1"
 _IDENTITY = "callboard key file identity v1"
 

@@ -91,6 +91,7 @@ class MemberTable:
                     # For good: whoever joins again does not get old keys back.
                     for statement in _REMOVAL:
                         await connection.execute(sql(_PACKAGE, statement), organisation, event.member, now)
+                    await connection.execute(sql(_PACKAGE, "forget_member_sign_ins"), organisation, event.member)
                 case _:
                     pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from datetime import datetime
 
@@ -13,8 +14,10 @@ from callboard.platform.postgres import persist, sql
 from callboard.platform.walls import across
 from callboard_authsvc.oauth_server.client import IDLE_LIFE, UNUSED_LIFE, Client
 from callboard_authsvc.oauth_server.domain import Request
+from callboard_authsvc.vault.sealing import NONCE_BYTES, NotOpened, open_sealed, seal
 
 _PACKAGE = "callboard_authsvc"
+_STATE = ("oauth state",)
 
 
 class OAuthClientTable:
@@ -55,7 +58,10 @@ class OAuthClientTable:
 
 
 class OAuthRequestTable:
-    """Ids are stored as hashes: who reads the table can decide nothing."""
+    """Ids are stored as hashes: who reads the table can decide nothing.
+
+    What the client wants back (`state`) is sealed under a key that follows from the id: only who has that can read it.
+    """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = across(pool)  # a request is nobody's until a person answers it
@@ -67,7 +73,7 @@ class OAuthRequestTable:
             request.client_id,
             request.redirect_uri,
             request.named,
-            request.state,
+            _sealed(request_id, request.state),
             request.challenge,
             request.scopes,
             request.resource,
@@ -80,22 +86,50 @@ class OAuthRequestTable:
         """The request, which is this session's from now on; None when it is another's, decided or over."""
         key = (_hashed(request_id), session, now)
         row = await persist(lambda: self._pool.fetchrow(sql(_PACKAGE, "oauth_show_request"), *key))
-        return None if row is None else _request(row)
+        return _request(request_id, row)
+
+    async def decided(self, request_id: str, session: str, now: datetime) -> Request | None:
+        """The request that this session decided a while ago."""
+        key = (_hashed(request_id), session, now)
+        row = await persist(lambda: self._pool.fetchrow(sql(_PACKAGE, "oauth_decided_request"), *key))
+        return _request(request_id, row)
 
     async def decide(
         self, connection: Connection | asyncpg.Pool, request_id: str, session: str, now: datetime
     ) -> Request | None:
         """The same, once: nobody can decide it again."""
         row = await connection.fetchrow(sql(_PACKAGE, "oauth_decide_request"), _hashed(request_id), session, now)
-        return None if row is None else _request(row)
+        return _request(request_id, row)
 
     async def refuse(self, request_id: str, session: str, now: datetime) -> Request | None:
         """Decide it with no other effect."""
         return await persist(lambda: self.decide(self._pool, request_id, session, now))
 
 
-def _request(row: asyncpg.Record) -> Request:
-    return msgspec.convert(dict(row), Request)
+def _request(request_id: str, row: asyncpg.Record | None) -> Request | None:
+    if row is None:
+        return None
+    try:
+        return msgspec.convert({**row, "state": _opened(request_id, row["state"])}, Request)
+    except (NotOpened, ValueError):
+        return None  # nobody could give the client back what it wants
+
+
+def _sealed(request_id: str, state: str | None) -> str | None:
+    if state is None:
+        return None
+    # One key for one value, so the nonce may be what it likes.
+    return base64.b64encode(seal(_state_key(request_id), bytes(NONCE_BYTES), state.encode(), _STATE)).decode()
+
+
+def _opened(request_id: str, sealed: str | None) -> str | None:
+    if sealed is None:
+        return None
+    return open_sealed(_state_key(request_id), bytes(NONCE_BYTES), base64.b64decode(sealed), _STATE).decode()
+
+
+def _state_key(request_id: str) -> bytes:
+    return hashlib.sha256(f"callboard oauth state v1 {request_id}".encode()).digest()
 
 
 def _client(row: asyncpg.Record) -> Client:

@@ -13,7 +13,7 @@ from callboard.platform.bus import Bus
 
 log = structlog.get_logger()
 
-_FLUSH_SECONDS = 2
+_SETTLED_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
 
 
@@ -55,15 +55,16 @@ class RevocationPush:
                 self._leaving = set()
 
     async def _publish(self, keys: tuple[tuple[str, bool], ...]) -> bool:
+        if not self._bus.connected:
+            return False
         try:
             for key_id, revoked in keys:
                 if revoked:
                     await self._bus.tell(subjects.TOKEN_REVOKED, TokenRevoked(key_id=key_id))
                 else:
                     await self._bus.tell(subjects.RIGHTS_CHANGED, RightsChanged(key_id=key_id))
-            # The server's PONG says that it has read everything before the PING.
-            await self._bus.client.flush(_FLUSH_SECONDS)
+            async with asyncio.timeout(_SETTLED_SECONDS):
+                return await self._bus.settled()
         except (nats.errors.Error, TimeoutError, OSError) as error:
             log.warning("revocation_not_published_yet", keys=len(keys), reason=type(error).__name__)
             return False
-        return True

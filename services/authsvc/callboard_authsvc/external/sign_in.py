@@ -10,10 +10,12 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.tokens import base62
 from callboard_authsvc.adapters.external_table import PendingLogin
 from callboard_authsvc.adapters.identity_provider import IdentityProvider
+from callboard_authsvc.adapters.person_table import PersonRow
 from callboard_authsvc.external.dependencies import ExternalDependencies
 from callboard_authsvc.external.domain import Identity, identity_of, refused
 from callboard_authsvc.external.person import person_behind
 from callboard_authsvc.people.sessions import end_former, open_session
+from callboard_authsvc.refusals.domain import Shown
 
 _LIFE: Final = timedelta(minutes=10)
 _RANDOM_BYTES, _LENGTH = 40, 43
@@ -34,6 +36,14 @@ async def finish_external(command: FinishExternal, use: ExternalDependencies) ->
 
     `iss`, where the provider sends it, must be the issuer's (RFC 9207), and that is looked at before the code.
     """
+    people = use.people
+    with people.refusals.of("login", Shown(), command.address):
+        person = await _person_behind(command, use)
+    await end_former(command.former, people)
+    return await open_session(person, people, "external")
+
+
+async def _person_behind(command: FinishExternal, use: ExternalDependencies) -> PersonRow:
     provider, people = _provider(use), use.people
     login = await use.table.take(people.verifier.of(command.state))
     if login is None or people.clock() >= login.expires_at or not people.verifier.fits(command.ticket, login.ticket):
@@ -41,9 +51,7 @@ async def finish_external(command: FinishExternal, use: ExternalDependencies) ->
     if command.iss not in ("", provider.provider.issuer) or not command.code:
         raise refused()
     identity = await _vouched(provider, command.code, login, use)
-    person = await person_behind(identity, use)
-    await end_former(command.former, people)
-    return await open_session(person, people)
+    return await person_behind(identity, use)
 
 
 async def _vouched(provider: IdentityProvider, code: str, login: PendingLogin, use: ExternalDependencies) -> Identity:

@@ -7,11 +7,17 @@ from callboard_authsvc.oauth_server.assertions import check_client_assertion, cl
 from callboard_authsvc.oauth_server.client import Client, unknown_client
 from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
 from callboard_authsvc.oauth_server.find_client import client_of
+from callboard_authsvc.refusals.domain import Shown
 
 
 async def authenticated(proof: ClientProof, use: OAuthDependencies) -> Client:
     """Raises `oauth.refused` with `invalid_client`, with one message for whatever is wrong."""
     client_id = proof.client_id or (claimed_client(proof.assertion) if proof.assertion else "")
+    with use.refusals.of("oauth", Shown(client_id=client_id), proof.address):
+        return await _proved(client_id, proof, use)
+
+
+async def _proved(client_id: str, proof: ClientProof, use: OAuthDependencies) -> Client:
     # Nobody is redirected by what is read here, so a public client's document may be that of its last visit.
     client = await client_of(client_id, use, proof.address, stale=True)
     match client.auth_method:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from callboard.contracts.access import Principal
+from callboard.contracts.access_events import ConsentRefused
+from callboard.contracts.layers import SYSTEM
 from callboard.contracts.oauth_server import (
     AskConsent,
     Consent,
@@ -17,6 +19,7 @@ from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import can
 from callboard.kernel.tokens import CODE_PREFIX, base62, compose
 from callboard.platform.event_store import Connection, new_id
+from callboard_authsvc.journal import Noted
 from callboard_authsvc.oauth_server.client import Client
 from callboard_authsvc.oauth_server.dependencies import OAuthDependencies
 from callboard_authsvc.oauth_server.domain import (
@@ -30,6 +33,7 @@ from callboard_authsvc.oauth_server.domain import (
     Place,
     Request,
     answer_url,
+    next_random,
     place_of,
     stream_of,
     unknown_consent,
@@ -69,12 +73,44 @@ async def ask_consent(question: AskConsent, use: OAuthDependencies) -> Consent:
 
 
 async def give_consent(command: GiveConsent, use: OAuthDependencies) -> ConsentDecided:
-    """A grant, a code, and the event, in one transaction. Raises as `ask_consent` does."""
+    """A grant, a code, and the event, in one transaction. Raises as `ask_consent` does.
+
+    A button that is pressed twice gives one grant and one code: a browser drops the first answer and follows the other.
+    """
+    try:
+        return await _given(command, use)
+    except Problem as problem:
+        if problem.code != "consent.unknown":
+            raise
+        again = await _given_before(command, use)
+        if again is None:
+            raise
+        return again
+
+
+async def _given_before(command: GiveConsent, use: OAuthDependencies) -> ConsentDecided | None:
+    """The same answer to the same session, as long as nobody has used the code."""
+    request = await use.requests.decided(command.request, command.by, use.clock())
+    code = _code_of(command.request, use)
+    held = await use.grants.code(use.verifier.of(code)) if request is not None else None
+    if request is None or held is None or use.clock() >= held.expires_at:
+        return None
+    if held.spent_at is not None or held.grant.revoked_at is not None:
+        return None
+    return ConsentDecided(url=answer_url(request, use.issuer, code=code))
+
+
+def _code_of(request_id: str, use: OAuthDependencies) -> str:
+    """It follows from the request, so that the answer to a second press of the button is that to the first."""
+    return compose(next_random(use.lineage, f"code of {request_id}"), CODE_PREFIX)
+
+
+async def _given(command: GiveConsent, use: OAuthDependencies) -> ConsentDecided:
     principal, request = await _shown(command.request, command.by, use)
     client = await client_of(request.client_id, use, stale=True)
     place = place_of(use.issuer, request.resource)
     grant = _grant(client, request, place, principal, await _organisation(command, principal, place, use), use)
-    code, now = compose(use.chance(40), CODE_PREFIX), use.clock()
+    code, now = _code_of(command.request, use), use.clock()
 
     async def decide(connection: Connection, events: tuple[GrantEvent, ...] = ()) -> None:
         if await use.requests.decide(connection, command.request, command.by, now) is None:
@@ -96,11 +132,30 @@ async def give_consent(command: GiveConsent, use: OAuthDependencies) -> ConsentD
 
 async def refuse_consent(command: RefuseConsent, use: OAuthDependencies) -> ConsentDecided:
     """Raises `consent.unknown`, `auth.invalid`. Also for a person who may not use what was asked for."""
-    await _shown(command.request, command.by, use)
+    principal, _ = await _shown(command.request, command.by, use)
     request = await use.requests.refuse(command.request, command.by, use.clock())
     if request is None:
         raise unknown_consent()
+    await _note_refusal(request, principal, use)
     return ConsentDecided(url=answer_url(request, use.issuer, error="access_denied"))
+
+
+async def _note_refusal(request: Request, principal: Principal, use: OAuthDependencies) -> None:
+    """In the log of the organisation that was asked about, if the person belongs to it; anybody can name another."""
+    client = await use.clients.find(request.client_id)
+    place = place_of(use.issuer, request.resource)
+    choices = (place.organisation,) if place.playbook else _organisations(principal, place)
+    own = [name for name in choices if principal.grants is not None and name in principal.grants]
+    event = ConsentRefused(
+        member=principal.member,
+        client_id=request.client_id,
+        client_name=client.name if client is not None else "",
+        playbook=place.playbook if own else "",
+        scopes=request.scopes,
+    )
+    actor = f"{principal.client}/{principal.key_id}"
+    noted = Noted(command_id=new_id(), organisation=own[0] if len(own) == 1 else SYSTEM, actor=actor)
+    await use.journal.note(noted, event)
 
 
 async def _shown(request_id: str, by: str, use: OAuthDependencies) -> tuple[Principal, Request]:

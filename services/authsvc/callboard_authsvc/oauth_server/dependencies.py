@@ -25,6 +25,7 @@ from callboard_authsvc.members.dependencies import MemberDependencies
 from callboard_authsvc.members.rights import Rights
 from callboard_authsvc.oauth_server.client import parse_private_uris, parse_trusted
 from callboard_authsvc.organisations.known import KnownOrganisations
+from callboard_authsvc.refusals.note import Refusals
 from callboard_authsvc.settings import AuthsvcSettings
 from callboard_authsvc.signing.dependencies import SigningDependencies
 from callboard_authsvc.signing.mint import StoredKeys
@@ -61,6 +62,7 @@ class OAuthDependencies:
     attempts: AttemptTable
     rights: Rights
     push: RevocationPush
+    refusals: Refusals
     verifier: Verifier
     mint: Callable[[AccessClaims], Awaitable[str]]
     signing_keys: StoredKeys
@@ -82,6 +84,7 @@ def oauth_of(
     push: RevocationPush,
     lineage: bytes,
     fetch: Fetch,
+    refusals: Refusals,
 ) -> OAuthDependencies:
     """All of it over this database. `fetch`: for what the settings name."""
     # Anybody can be a client, so what an operator allows upstreams is not for what clients name.
@@ -100,6 +103,7 @@ def oauth_of(
         attempts=AttemptTable(pool),
         rights=members.rights,
         push=push,
+        refusals=refusals,
         verifier=members.verifier,
         mint=signing.minter.mint,
         signing_keys=signing.table,

@@ -14,6 +14,7 @@ from callboard_authsvc.adapters.session_table import SessionTable
 from callboard_authsvc.clock import Chance, Clock
 from callboard_authsvc.journal import Journal
 from callboard_authsvc.members.dependencies import MemberDependencies
+from callboard_authsvc.refusals.note import Refusals
 from callboard_authsvc.tokens.verifier import Verifier
 
 
@@ -30,6 +31,7 @@ class PeopleDependencies:
     members: MemberDependencies
     passwords: Passwords
     push: RevocationPush
+    refusals: Refusals
     verifier: Verifier
     csrf: Verifier
     clock: Clock

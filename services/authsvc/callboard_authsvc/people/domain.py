@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
+from callboard.contracts.layers import SYSTEM
 from callboard.contracts.problems import Problem
 
 MIN_PASSWORD, MAX_PASSWORD = 12, 128
@@ -60,3 +62,9 @@ def is_open(
     """Whether a session is good at `now`: not ended, not too old, not idle for too long."""
     idle = IDLE_ADMINISTRATOR if administers else IDLE
     return ended_at is None and now < expires_at and now < seen_at + idle
+
+
+def logs_of(organisations: Iterable[str], *, administers: bool) -> tuple[str, ...]:
+    """Whose logs tell of a person: its organisations'; the installation's, without one or of who administers it."""
+    named = tuple(sorted(organisations))
+    return (*named, SYSTEM) if administers or not named else named

@@ -8,13 +8,18 @@ from __future__ import annotations
 from callboard.contracts.people import ChangePassword, OfferReset, ResetOffered, ResetPassword, SessionOpened
 from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
+from callboard.contracts.sign_in_events import PersonPasswordSet, PersonResetLinkMade
 from callboard.kernel.tokens import RESET_PREFIX, compose, key_id_of
 from callboard_authsvc.adapters.link_table import ResetRow
+from callboard_authsvc.adapters.person_table import PersonRow
 from callboard_authsvc.oauth_server.end import tell_of_grants
 from callboard_authsvc.people.attempts import forgive, note_attempt
 from callboard_authsvc.people.dependencies import PeopleDependencies
 from callboard_authsvc.people.domain import MAX_PASSWORD, RESET_LIFE, check_password, checked_email
+from callboard_authsvc.people.noted import note_of
+from callboard_authsvc.people.session_keys import principal_key
 from callboard_authsvc.people.sessions import end_all, open_session, open_session_of, tell_ended
+from callboard_authsvc.refusals.domain import Shown
 
 _RANDOM_BYTES = 40
 
@@ -26,11 +31,14 @@ async def change_password(command: ChangePassword, use: PeopleDependencies) -> S
     if person is None:
         raise Problem("auth.invalid", "the session is unknown, ended or expired")
     check_password(command.password, person.email)
-    await note_attempt(person.email, command.address, use)
-    if not await use.passwords.fits(command.current[: MAX_PASSWORD + 1], person.password):
-        raise Problem("login.refused", "the current password is wrong")
+    with use.refusals.of("login", Shown(email=person.email), command.address):
+        await note_attempt(person.email, command.address, use)
+        if not await use.passwords.fits(command.current[: MAX_PASSWORD + 1], person.password):
+            raise Problem("login.refused", "the current password is wrong")
     await forgive(person.email, use)
     hashed = await use.passwords.hash(command.password)
+    actor = f"{person.person}/{principal_key(session.key_id)}"
+    await note_of(person, PersonPasswordSet(person=person.person, by="password"), actor, use)
     async with use.table.pool.acquire() as connection, connection.transaction():
         await use.table.set_password(connection, person.person, hashed)
         ended = await end_all(connection, person.person, use)
@@ -50,22 +58,21 @@ async def offer_reset(command: OfferReset, use: PeopleDependencies) -> ResetOffe
     assert key_id is not None, "a composed token has its form"
     expires_at = use.clock() + RESET_LIFE
     row = ResetRow(key_id=key_id, verifier=use.verifier.of(token), person=person.person, expires_at=expires_at)
+    event = PersonResetLinkMade(person=person.person, expires_at=expires_at)
+    await note_of(person, event, command.actor, use)
     await use.links.insert_reset(row)
     return ResetOffered(person=person.person, token=token, expires_at=expires_at)
 
 
 async def reset_password(command: ResetPassword, use: PeopleDependencies) -> Done:
     """Raises `reset.unknown` for every link that is not good, `argument.invalid`, or `login.too_many`."""
-    await note_attempt("", command.address, use)
-    key_id = key_id_of(command.token, RESET_PREFIX)
-    row = await use.links.find_reset(key_id) if key_id is not None else None
-    genuine = use.verifier.fits(command.token, row.verifier if row is not None else None)
-    person = await use.table.by_id(row.person) if row is not None else None
-    now = use.clock()
-    if row is None or not genuine or person is None or row.used_at is not None or now >= row.expires_at:
-        raise _unknown()
+    with use.refusals.of("login", Shown(), command.address):
+        await note_attempt("", command.address, use)
+        row, person = await _behind(command.token, use)
     check_password(command.password, person.email)
     hashed = await use.passwords.hash(command.password)
+    await note_of(person, PersonPasswordSet(person=person.person, by="link"), person.person, use)
+    now = use.clock()
     async with use.table.pool.acquire() as connection, connection.transaction():
         if not await use.links.use_reset(connection, row.key_id, now):
             raise _unknown()
@@ -76,6 +83,17 @@ async def reset_password(command: ResetPassword, use: PeopleDependencies) -> Don
     await tell_of_grants(grants, use)
     await forgive(person.email, use)
     return Done(seq=0)
+
+
+async def _behind(token: str, use: PeopleDependencies) -> tuple[ResetRow, PersonRow]:
+    """The link and its person; `reset.unknown` for every link that is not good."""
+    key_id = key_id_of(token, RESET_PREFIX)
+    row = await use.links.find_reset(key_id) if key_id is not None else None
+    genuine = use.verifier.fits(token, row.verifier if row is not None else None)
+    person = await use.table.by_id(row.person) if row is not None else None
+    if row is None or not genuine or person is None or row.used_at is not None or use.clock() >= row.expires_at:
+        raise _unknown()
+    return row, person
 
 
 def _unknown() -> Problem:

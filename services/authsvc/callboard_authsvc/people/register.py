@@ -43,7 +43,7 @@ async def register_person(command: Register, use: PeopleDependencies) -> Session
             raise Problem("person.exists", "somebody has this e-mail address here already")
 
     await join(invitation, person.person, email, command.command_id, use.members, insert)
-    return await open_session(person, use)
+    return await open_session(person, use, "invitation")
 
 
 async def accept_invitation(command: AcceptInvitation, use: PeopleDependencies) -> Joined:

@@ -8,6 +8,7 @@ from typing import Final
 from callboard.contracts.people import AskSession, PersonLine, RenewSession, SessionOpened, SignedIn, SignOut
 from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
+from callboard.contracts.sign_in_events import Means, PersonSignedIn
 from callboard.kernel.tokens import SESSION_PREFIX, compose, key_id_of
 from callboard.platform.event_store import Connection
 from callboard_authsvc.adapters.person_table import PersonRow
@@ -15,6 +16,7 @@ from callboard_authsvc.adapters.session_table import SessionRow
 from callboard_authsvc.members.tell import RECENT
 from callboard_authsvc.people.dependencies import PeopleDependencies
 from callboard_authsvc.people.domain import SESSION_LIFE
+from callboard_authsvc.people.noted import note_of
 from callboard_authsvc.people.principal import is_session_open, principal_of_session
 from callboard_authsvc.people.session_keys import principal_key
 
@@ -41,12 +43,19 @@ async def open_session_of(session: str, use: PeopleDependencies) -> SessionRow:
     return row
 
 
-async def open_session(person: PersonRow, use: PeopleDependencies) -> SessionOpened:
-    """A new session; its value is made here and never taken from a request."""
+async def open_session(person: PersonRow, use: PeopleDependencies, means: Means | None = None) -> SessionOpened:
+    """A new session; its value is made here and never taken from a request. `means`: how the person signed in just now.
+
+    A sign-in is in the log before there is a session of it: it may be there in vain, and is never missing.
+    """
     now = use.clock()
     session = compose(use.chance(_RANDOM_BYTES), SESSION_PREFIX)
     key_id = key_id_of(session, SESSION_PREFIX)
     assert key_id is not None, "a composed value has its form"
+    if means is not None:
+        named = principal_key(key_id)
+        signed_in = PersonSignedIn(person=person.person, session=named, means=means)
+        await note_of(person, signed_in, f"{person.person}/{named}", use)
     verifier, expires_at = use.verifier.of(session), now + SESSION_LIFE
     await use.sessions.insert(key_id, verifier, person.person, now, expires_at)
     row = SessionRow(key_id=key_id, verifier=verifier, person=person, seen_at=now, expires_at=expires_at)

@@ -29,6 +29,7 @@ _LISTEN_PAUSE = 1.0
 _GATHER_SECONDS = 0.02
 _OPEN_SECONDS = 0.5
 _SUBSCRIBE_SECONDS = 5.0
+_WATCH_SECONDS = 2.0
 
 
 class Recorder(Protocol):
@@ -59,6 +60,7 @@ class Keeper:
         self._interest = interest
         self._subscribed: frozenset[str] = frozenset()
         self._telling: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Connect, look, wait; again and again."""
@@ -104,8 +106,9 @@ class Keeper:
             upstream.moved.clear()
             return False
         upstream.moved.clear()
-        await self._listen(session)
-        await self._until_open()
+        # Listen before looking, so that no change falls between the two; not for long, since many never open a stream.
+        if await self._listen(session, _OPEN_SECONDS):
+            self._changed.clear()
         try:
             catalogue = await self._discovery.look(session)
         except FAILURES as error:
@@ -165,13 +168,19 @@ class Keeper:
         return False
 
     async def watch(self) -> None:
-        """Agents somewhere watch resources; perhaps others than before."""
-        now = asyncio.get_running_loop().time()
+        """Agents somewhere watch resources, perhaps others than before; returns when nothing of them is missed."""
         session = self._upstream.live
-        if session is not None and self._interest.current(now) != self._subscribed:
-            await self._listen(session)
+        if session is not None:
+            await self._listen(session, _WATCH_SECONDS)
 
-    async def _listen(self, session: Session) -> None:
+    async def _listen(self, session: Session, within: float) -> bool:
+        """Tell the server what is of interest and wait for its stream of changes; whether it was opened meanwhile."""
+        # Whoever comes second may not go on before the server was told what the first one tells it.
+        async with self._turn:
+            await self._tell(session)
+            return await self._until_open(within)
+
+    async def _tell(self, session: Session) -> None:
         wanted = self._interest.current(asyncio.get_running_loop().time())
         if self._heard is session and wanted == self._subscribed:
             return
@@ -186,17 +195,16 @@ class Keeper:
         if not session.opening.modern:
             await self._subscribe(session, wanted - before, before - wanted)
 
-    async def _until_open(self) -> None:
-        """Listen before looking, so that no change falls between the two; not for long, since many never open one."""
+    async def _until_open(self, within: float) -> bool:
+        """Wait for the stream of changes; whether it was opened meanwhile."""
         if self._listening is None or self._open.is_set():
-            return
+            return False
         opening = asyncio.ensure_future(self._open.wait())
         try:
-            await asyncio.wait([opening, self._listening], timeout=_OPEN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([opening, self._listening], timeout=within, return_when=asyncio.FIRST_COMPLETED)
         finally:
             opening.cancel()
-        if self._open.is_set():
-            self._changed.clear()
+        return self._open.is_set()
 
     async def _subscribe(self, session: Session, more: frozenset[str], less: frozenset[str]) -> None:
         for method, uris in (("resources/subscribe", more), ("resources/unsubscribe", less)):

@@ -10,23 +10,30 @@ from nats.aio.msg import Msg
 from callboard.contracts.events import Recorded
 from callboard.contracts.status import LogHint
 from callboard.platform.log_follower import LogFollower
-from callboard_connectors.registry.domain import Registry, evolve
+from callboard_connectors.registry.domain import Registry, departed, evolve
 
 _hint = msgspec.json.Decoder(LogHint).decode
 
 
 class RegistryFold:
-    """The registry in memory; `changed` is called after a batch once the log was read to its end."""
+    """The registry in memory; once the log was read to its end, `changed` is called after a batch.
 
-    def __init__(self, changed: Callable[[], Awaitable[None]]) -> None:
+    Before that, `left` is called for each caller (organisation, client, server) whose sign-ins ended.
+    """
+
+    def __init__(self, changed: Callable[[], Awaitable[None]], left: Callable[[str, str, str], None]) -> None:
         self.registry: Registry = {}
         self.complete = False
         self._changed = changed
+        self._left = left
 
     async def apply(self, batch: list[Recorded]) -> None:
         """Take a batch of one organisation."""
         for recorded in batch:
             self.registry = evolve(self.registry, recorded)
+            gone = departed(recorded) if self.complete else None
+            if gone is not None:
+                self._left(*gone)
         if self.complete:
             await self._changed()
 

@@ -17,6 +17,7 @@ from callboard.contracts.events import (
     ServerRegistered,
     ServerRetired,
 )
+from callboard.contracts.people_events import MemberRemoved
 from callboard.contracts.vault_events import SecretStored, UpstreamSignedIn, UpstreamSignedOut
 from callboard.kernel.param_headers import HeaderMap, header_maps
 
@@ -66,6 +67,17 @@ def evolve(registry: Registry, recorded: Recorded) -> Registry:
             return _signed_in(registry, ServerKey(organisation, event.server), recorded.seq)
         case _:
             return registry
+
+
+def departed(recorded: Recorded) -> tuple[str, str, str] | None:
+    """Whose own sessions end here: organisation, client, and the server (empty: all of them); None: nobody's."""
+    match recorded.event:
+        case MemberRemoved():
+            return recorded.organisation, recorded.event.member, ""
+        case UpstreamSignedOut() if recorded.event.subject:
+            return recorded.organisation, recorded.event.subject, recorded.event.server
+        case _:
+            return None
 
 
 def _defined(before: Wanted | None, definition: ServerDefinition, seq: int) -> Wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 from nats.aio.subscription import Subscription
@@ -167,14 +167,30 @@ class Running:
         slot = self._slots.get(ServerKey(organisation, server))
         return None if slot is None else slot.upstream
 
-    async def watched(self, organisation: str, server: str, uris: Iterable[str]) -> None:
-        """Agents watch these resources; the owner of the server hears what becomes of them."""
+    def depart(self, organisation: str, client: str, server: str) -> None:
+        """A caller's sign-ins ended, at one server or (empty) at all: no session of theirs is used again."""
+        for key, slot in self._slots.items():
+            personal = slot.upstream.personal
+            if personal is not None and key.organisation == organisation and server in ("", key.server):
+                personal.depart(client)
+
+    def watched(
+        self, organisation: str, server: str, uris: Iterable[str], heard: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Agents watch these resources; the owner of the server hears what becomes of them.
+
+        `heard` is called by the owner alone, once it does. Nobody waits here: a server takes its time over it.
+        """
         slot = self._slots.get(ServerKey(organisation, server))
         if slot is not None:
             # Remembered also where nobody owns the server yet: the owner begins with it.
             slot.interest.name(uris, asyncio.get_running_loop().time())
             if slot.keeping is not None:
-                await slot.keeping.watch()
+                self._later(self._watch(slot.keeping, heard))
+
+    async def _watch(self, keeping: Keeper, heard: Callable[[], Awaitable[None]]) -> None:
+        await keeping.watch()
+        await heard()
 
     # ------------------------------------------------------------------------------------------ calls
 

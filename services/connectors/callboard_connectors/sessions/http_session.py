@@ -304,10 +304,14 @@ class HttpSession:
                 raise SessionUnknown
             if response.status != 200:
                 return False
-            watcher.opened()
+            if not self.opening.modern:
+                watcher.opened()
             async for event in self._link.events(response):
                 if not self._said(event, watcher):
                     return False
+                if event.data:
+                    # The headers come before the server has subscribed anything; what it says first is that it has.
+                    watcher.opened()
             return True
         finally:
             response.close()

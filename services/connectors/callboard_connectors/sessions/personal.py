@@ -58,6 +58,11 @@ class Personal:
                 raise Problem("server.unavailable", f"server {self._server!r} is busy with {MOST} callers")
             self._let_go(min(idle, key=self._used.__getitem__))
 
+    def depart(self, client: str) -> None:
+        """The sign-in of this caller ended: whoever calls under the name next connects anew."""
+        if client in self._own:
+            self._let_go(client)
+
     def _let_go(self, client: str) -> None:
         del self._used[client]
         task = asyncio.get_running_loop().create_task(self._own.pop(client).close())

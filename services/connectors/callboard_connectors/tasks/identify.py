@@ -43,12 +43,12 @@ class Tasks:
         except msgspec.DecodeError as error:
             raise Problem("argument.invalid", f"params of {head.method}: {error}") from None
         seal = await self.seal_of(head.organisation)
-        ref = seal.open(ours, head.playbook, head.principal)
+        ref, owner = seal.open(ours, head.playbook, head.principal)
         known = msgspec.structs.replace(
             head,
             version=ref.version,
             wire_name=ref.wire_name,
-            upstream_name=ref.upstream_name,
+            upstream_name=owner.tool,
             digest=ref.digest,
         )
         return known, TaskIds(ref.task, ours)
@@ -58,6 +58,6 @@ class Tasks:
         theirs = created(result)
         if not theirs:
             return None
-        ref = TaskRef(theirs, head.principal, head.version, head.wire_name, head.upstream_name, head.digest)
-        owner = TaskOwner(head.playbook, head.server, holder)
+        ref = TaskRef(theirs, head.principal, head.version, head.wire_name, head.digest)
+        owner = TaskOwner(head.playbook, head.server, holder, head.upstream_name)
         return TaskIds(theirs, (await self.seal_of(head.organisation)).seal(ref, owner))

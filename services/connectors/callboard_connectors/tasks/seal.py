@@ -1,9 +1,10 @@
 """A task id of ours: which task, whose, made by which tool under which version; sealed with the organisation's key.
 
-    cbt1.<playbook>.<server>.<worker, or ->.<base64url of AES-SIV ciphertext>
+    cbt1.<playbook>.<server>.<worker, or ->.<base64url of the tool>.<base64url of AES-SIV ciphertext>
 
-Playbook, server and worker stand in the clear, so that any router finds the owner; they are bound to the rest. The same
-task has the same id, and there is no nonce that could come twice. Nothing is kept anywhere. Above: `tasks.identify`.
+Playbook, server, worker and tool stand in the clear, so that any router finds the owner and what policies say of it;
+they are bound to the rest. The same task has the same id, and there is no nonce that could come twice. Nothing is kept
+anywhere. Above: `tasks.identify`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ class TaskRef(msgspec.Struct, frozen=True, array_like=True):
     principal: str
     version: int
     wire_name: str
-    upstream_name: str
     digest: str
 
 
@@ -45,8 +45,11 @@ class TaskSeal:
         sealed = self._key.encrypt(_pack(ref), [part.encode() for part in owner])
         return task_id(owner, base64.urlsafe_b64encode(sealed).decode().rstrip("="))
 
-    def open(self, id: str, playbook: str, principal: str) -> TaskRef:
-        """What the id says; `task.unknown` for one that was altered, is not ours, or is somebody else's."""
+    def open(self, id: str, playbook: str, principal: str) -> tuple[TaskRef, TaskOwner]:
+        """What the id says, under its seal and before it.
+
+        Raises `task.unknown` for one that was altered, is not ours, or is somebody else's.
+        """
         owner = task_owner(id)
         if owner is None or owner.playbook != playbook:
             raise unknown_task()
@@ -58,7 +61,7 @@ class TaskSeal:
             raise unknown_task() from None
         if ref.principal != principal:
             raise unknown_task()
-        return ref
+        return ref, owner
 
 
 def unknown_task() -> Problem:

@@ -21,6 +21,7 @@ from callboard.kernel.names import is_slug, matches
 from callboard.kernel.permissions import Action, can
 from callboard.platform.event_store import new_id
 from callboard_edge.auth.logins import COOKIE, Logins, jwt_of, require_csrf
+from callboard_edge.auth.refusals import Refusals
 from callboard_edge.auth.verify import Tokens
 
 MAX_COMMAND_ID = 200
@@ -32,6 +33,7 @@ class Gatekeeper:
 
     tokens: Tokens
     logins: Logins
+    refusals: Refusals
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -107,6 +109,15 @@ def provide_caller(gatekeeper: Gatekeeper) -> Callable[..., Awaitable[Caller]]:
         if b"\0" in unquote_to_bytes(request.scope["raw_path"] + b"?" + request.scope["query_string"]):
             raise Problem("argument.invalid", "a NUL character stands in the path or the query")
         authorization = request.headers.get("authorization")
+        try:
+            return await authenticated(request, authorization)
+        except Problem as problem:
+            address = request.client.host if request.client is not None else ""
+            organisation = str(request.path_params.get("organisation", ""))
+            gatekeeper.refusals.note("api", problem, organisation, authorization, address)
+            raise
+
+    async def authenticated(request: Request[Any, Any, Any], authorization: str | None) -> Caller:
         if (vouched := jwt_of(authorization)) is not None:
             return Caller(await gatekeeper.logins.vouched(vouched))
         if authorization is not None or COOKIE not in request.cookies:

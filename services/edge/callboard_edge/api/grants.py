@@ -27,12 +27,18 @@ _CLIENTS = "/organisations/{organisation:str}/oauth-clients"
 
 @get("/me/grants", summary="List what clients may do as oneself")
 async def own_grants(bus: Bus, caller: Caller) -> Grants:
-    """The newest first: of a person in every organisation, of a token in its own. Whoever is no member has none."""
+    """The newest first: of a person in every organisation, of a token in its own. Whoever is no member has none.
+
+    A token that is limited to some playbooks shows those for one of these.
+    """
     principal = caller.principal
     if not principal.member:
         return Grants(grants=())
     organisation = "" if principal.organisation == EVERY_ORGANISATION else principal.organisation
-    return await bus.ask(subjects.GRANTS, AskGrants(organisation=organisation, member=principal.member), Grants)
+    found = await bus.ask(subjects.GRANTS, AskGrants(organisation=organisation, member=principal.member), Grants)
+    if not principal.playbooks:
+        return found
+    return Grants(grants=tuple(line for line in found.grants if line.playbook and caller.sees(line.playbook)))
 
 
 @delete("/me/grants/{grant:str}", summary="End what a client may do as oneself", status_code=200)

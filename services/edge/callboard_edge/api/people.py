@@ -87,6 +87,7 @@ async def finish_external(
         code=code,
         iss=iss,
         former=request.cookies.get(COOKIE, ""),
+        address=_address(request),
     )
     next_path = request.cookies.get(NEXT, "")
     try:
@@ -134,7 +135,7 @@ async def change_password(bus: Bus, logins: Logins, request: AnyRequest, data: N
 async def offer_reset(bus: Bus, caller: Caller, data: ResetFor) -> ResetOffered:
     """For administrators, who pass it on. The only time its token is shown."""
     caller.require_administrator()
-    return await bus.ask(subjects.OFFER_RESET, OfferReset(email=data.email), ResetOffered)
+    return await bus.ask(subjects.OFFER_RESET, OfferReset(email=data.email, actor=caller.actor), ResetOffered)
 
 
 @post("/password-resets/use", summary="Set another password by a link", status_code=200)

@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import Outcome, record_lines
+from callboard.contracts.layers import SYSTEM
 from callboard.contracts.problems import Problem
 from callboard.contracts.records import (
     AskCalls,
@@ -32,18 +33,38 @@ from callboard_edge.api.tail import Tails
 
 Limit = Annotated[int, Parameter(ge=1, le=1000)]
 Positive = Annotated[int, Parameter(ge=0)]
+Kinds = Annotated[list[str] | None, Parameter(max_items=50)]
 ASK_SECONDS = 12.0
 """A search of many days may take a while; the projections end it after eight seconds."""
 
 
 @get("/organisations/{organisation:str}/events", summary="Read the log")
 async def list_events(
-    bus: Bus, caller: Caller, organisation: str, after: Annotated[int, Parameter(ge=0)] = 0, limit: Limit = 200
+    bus: Bus,
+    caller: Caller,
+    organisation: str,
+    after: Positive = 0,
+    limit: Limit = 200,
+    kind: Kinds = None,
+    newest: bool = False,
 ) -> Events:
-    """Events after `after` (exclusive), oldest first."""
+    """Events after `after` (exclusive), oldest first: of these types (globs), or the newest ones."""
     caller.require("event:read", organisation)
-    question = AskEvents(organisation=organisation, after=after, limit=limit)
-    return await bus.ask(subjects.EVENTS_ASKED, question, Events)
+    return await _events(bus, organisation, after, limit, kind, newest=newest)
+
+
+@get("/system/events", summary="Read the log of the installation")
+async def list_system_events(
+    bus: Bus, caller: Caller, after: Positive = 0, limit: Limit = 200, kind: Kinds = None, newest: bool = False
+) -> Events:
+    """What concerns no organisation: signing keys, its layer, who signed in that has none, and who was refused."""
+    caller.require_administrator()
+    return await _events(bus, SYSTEM, after, limit, kind, newest=newest)
+
+
+async def _events(bus: Bus, log: str, after: int, limit: int, kinds: list[str] | None, *, newest: bool) -> Events:
+    question = AskEvents(organisation=log, after=after, limit=limit, kinds=tuple(kinds or ()), newest=newest)
+    return await bus.ask(subjects.EVENTS_ASKED, question, Events, within=ASK_SECONDS)
 
 
 @get("/organisations/{organisation:str}/events/tail", summary="Follow the log", media_type="text/event-stream")
@@ -124,4 +145,4 @@ def _visible_to(caller: Caller) -> Callable[[Msg], Sequence[bytes]]:
     return visible
 
 
-ROUTES = [list_events, tail_events, show_event, list_calls, show_definition, tail_calls]
+ROUTES = [list_events, list_system_events, tail_events, show_event, list_calls, show_definition, tail_calls]

@@ -93,7 +93,7 @@ class Tails:
         subscription = await self._bus.listen(subject, backlog.put)
         try:
             # The first bytes say that from here on nothing is missed.
-            await self._bus.client.flush()
+            await self._bus.settled()
             yield b": following\n\n"
             while True:
                 yield await backlog.next_text()

@@ -71,10 +71,7 @@ async def listen(
     async def session_changed(message: Msg) -> None:
         id = _session_changed(message.data).session
         sessions.forget(id)
-        if streams.follows(id):
-            session = await sessions.read(id)
-            if session is not None:
-                streams.session_changed(session)
+        streams.changed_anywhere(id)
 
     async def resource_updated(message: Msg) -> None:
         watching.updated(_updated(message.data))

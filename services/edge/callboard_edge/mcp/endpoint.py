@@ -16,9 +16,10 @@ from callboard.contracts.access import ANONYMOUS_KEY, Principal
 from callboard.contracts.calls import MODERN
 from callboard.contracts.problems import Problem
 from callboard.kernel.permissions import can
+from callboard_edge.auth.refusals import Refusals
 from callboard_edge.auth.verify import Tokens
 from callboard_edge.health.metrics import Metrics
-from callboard_edge.mcp.address import address_of, remember
+from callboard_edge.mcp.address import address, address_of, remember
 from callboard_edge.mcp.answers import (
     Headers,
     Receive,
@@ -76,6 +77,7 @@ class McpEndpoint:
         stateless: Stateless,
         carriers: Carriers,
         metrics: Metrics,
+        refusals: Refusals,
     ) -> None:
         self._gate = Gate(settings)
         self._limit = settings.max_body_bytes
@@ -85,6 +87,7 @@ class McpEndpoint:
         self._stateless = stateless
         self._carriers = carriers
         self._metrics = metrics
+        self._refusals = refusals
         self._challenges = Challenges(settings.public_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -211,7 +214,12 @@ class McpEndpoint:
             raise Problem("auth.required", "what is at /mcp follows from a token, and the request has none")
         if header is None and self._anonymous:
             return ANONYMOUS
-        principal = await self._tokens.authenticate(header.decode("latin-1") if header else None, place[:2])
+        shown = header.decode("latin-1") if header else None
+        try:
+            principal = await self._tokens.authenticate(shown, place[:2])
+        except Problem as problem:
+            self._refusals.note("mcp", problem, place.organisation, shown, address())
+            raise
         if place is not BY_TOKEN and not can(principal, "use", place.organisation, place.playbook):
             raise not_opened(principal, place.organisation, "the token does not open this playbook")
         return principal

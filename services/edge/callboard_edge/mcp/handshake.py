@@ -254,6 +254,8 @@ class Handshake:
             subscriptions[uri] = await self._playbooks.owner(place, uri, asker_of(principal, session.id))
         if subscriptions != session.subscriptions:
             await keep(msgspec.structs.replace(session, subscriptions=subscriptions))
+        if uri in subscriptions:
+            await self._streams.subscribed(place, uri, subscriptions[uri])
 
     async def _set_level(self, session: Session, message: Message, keep: Keep) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from callboard.contracts.replays import StreamNews
@@ -21,12 +21,17 @@ class News(NamedTuple):
     messages: list[bytes]
 
 
+async def _no_tasks() -> None:
+    """Most streams are not about tasks."""
+
+
 class Listener:
     """Level-triggered: a change that comes twice before it was told is told once.
 
+    `judge_tasks`: has it hear nothing of tasks that it may not ask for any more.
     `watched`: URI -> server, the resources this agent subscribed to; `lost` are those that it may not have any more.
     `stream`: the name of a stream that can be resumed; what is told on it is numbered, and remembered by kind of list
-    and URI.
+    and URI. `read`: which reading of its session it goes by.
     """
 
     def __init__(
@@ -48,6 +53,10 @@ class Listener:
         self._updated: dict[str, None] = {}
         self._said: deque[bytes] = deque(maxlen=MAX_SAID)
         self._wake = asyncio.Event()
+        self.read = 0
+        self._doubts = 0
+        self._doubtful: dict[str, str] = {}
+        self.judge_tasks: Callable[[], Awaitable[None]] = _no_tasks
         self.closed = False
         self.stream = stream
         self._number = 0
@@ -77,6 +86,20 @@ class Listener:
         if self.watched.get(uri) == server:
             self._updated[uri] = None
             self._wake.set()
+        elif self._doubts:
+            self._doubtful[uri] = server
+
+    def doubt(self) -> None:
+        """Its session subscribed to others, and these are being read: until `settled`, what is updated may be one."""
+        self._doubts += 1
+
+    def settled(self) -> None:
+        """What it watches is known again."""
+        self._doubts -= 1
+        if not self._doubts:
+            doubtful, self._doubtful = self._doubtful, {}
+            for uri, server in doubtful.items():
+                self.updated(server, uri)
 
     def watch(self, subscriptions: Mapping[str, str]) -> None:
         """The session has subscribed to these, and to no others."""

@@ -164,6 +164,7 @@ class Playbooks:
                     listener.lose(uri, server)
             else:
                 listener.find(uri, server)
+        await listener.judge_tasks()
 
     def listen(self, listener: Listener) -> None:
         """A stream was opened."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from contextlib import suppress
 
 import msgspec
+import structlog
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import LEGACY, RpcHead
@@ -26,10 +28,11 @@ from callboard_edge.mcp.listener import Listener
 from callboard_edge.mcp.outlet import Outlet
 from callboard_edge.mcp.playbooks import Playbooks
 from callboard_edge.mcp.relay import HttpOutlet
-from callboard_edge.mcp.sessions import Session
+from callboard_edge.mcp.sessions import Session, Sessions
 from callboard_edge.mcp.task_news import TaskNews
 from callboard_edge.mcp.watching import Watching
 
+log = structlog.get_logger()
 HEARTBEAT = 15.0
 LINGER = 120.0
 """Seconds for which a session's own stream is held after its connection broke, for the client to come back."""
@@ -80,19 +83,22 @@ def session_listener(place: Place, asker: Asker, session: Session, opened: Opene
 class Streams:
     """Serves the streams of this edge."""
 
-    def __init__(self, bus: Bus, alias: str, calls: Calls, playbooks: Playbooks, watching: Watching) -> None:
+    def __init__(
+        self, bus: Bus, alias: str, calls: Calls, playbooks: Playbooks, sessions: Sessions, watching: Watching
+    ) -> None:
         self._bus = bus
         self._alias = alias
         self._calls = calls
         self._playbooks = playbooks
+        self._sessions = sessions
         self._watching = watching
+        self._reads = itertools.count(1)
+        self._settling: set[asyncio.Task[None]] = set()
 
     async def follow(self, listener: Listener, outlet: Outlet, meta: bytes = b"") -> None:
         """Say what changes, until the listener is closed, the client has gone or its token has expired."""
         watcher = asyncio.create_task(_until_over(outlet, listener))
         self._playbooks.listen(listener)
-        if listener.watched:
-            self._watching.announce()
         try:
             while not listener.closed:
                 news = await listener.news(HEARTBEAT)
@@ -137,6 +143,8 @@ class Streams:
             self.close_session(session.id, but=listener)
             await self._bus.tell(subjects.STREAM_OPENED, StreamOpened(session=session.id, edge=self._bus.instance))
             listener.offer((await self._playbooks.open(place, asker)).etags)
+            await self._reread(session.id, [listener])
+            await self._watching.stand(place.organisation, listener.watched)
             await outlet.idle()
             await self.follow(listener, outlet)
         finally:
@@ -162,11 +170,46 @@ class Streams:
         return StreamNews(held=False)
 
     def session_changed(self, session: Session) -> None:
-        """A session subscribed to other resources, perhaps at another edge."""
-        for listener in self._playbooks.listeners():
-            if listener.session == session.id:
+        """The session of a connection here subscribed to other resources."""
+        for listener in self._of(session.id):
+            listener.watch(session.subscriptions)
+
+    async def subscribed(self, place: Place, uri: str, server: str) -> None:
+        """A session watches this from now on: returns once no change of it is missed where the session has a stream."""
+        await self._watching.stand(place.organisation, {uri: server})
+
+    def changed_anywhere(self, session: str) -> None:
+        """A session was stored anew, perhaps by another edge, and perhaps it subscribed to other resources.
+
+        From this moment on nothing that it may watch is missed, although it takes a while to read what that is.
+        """
+        listeners = self._of(session)
+        if listeners:
+            for listener in listeners:
+                listener.doubt()
+            task = asyncio.create_task(self._settle(session, listeners))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, session: str, listeners: list[Listener]) -> None:
+        try:
+            await self._reread(session, listeners)
+        except Problem as problem:
+            log.warning("subscriptions_unread", reason=problem.code)
+        finally:
+            for listener in listeners:
+                listener.settled()
+
+    async def _reread(self, id: str, listeners: list[Listener]) -> None:
+        number = next(self._reads)
+        session = await self._sessions.read(id)
+        if session is None:
+            return
+        for listener in listeners:
+            # Whoever asked first may not have the last word.
+            if listener.read < number:
+                listener.read = number
                 listener.watch(session.subscriptions)
-                self._watching.announce()
 
     def session_told(self, message: SessionTold) -> None:
         """A server has something to say to one session; without a stream it is not heard."""
@@ -191,9 +234,8 @@ class Streams:
             if listener.key_id == key_id:
                 listener.close()
 
-    def follows(self, session: str) -> bool:
-        """Whether a stream of this session is open here."""
-        return any(listener.session == session for listener in self._playbooks.listeners())
+    def _of(self, session: str) -> list[Listener]:
+        return [listener for listener in self._playbooks.listeners() if listener.session == session]
 
     async def serve_listen(
         self, message: Message, place: Place, asker: Asker, head: RpcHead, opened: Opened, outlet: Outlet
@@ -208,8 +250,13 @@ class Streams:
         watched = await self._owned(place, wanted.resource_subscriptions[:MAX_WATCHED], asker)
         listener = Listener(place, asker, frozenset(kinds), opened.etags, watched)
         tasks = TaskNews(self._calls, place, head, bytes(asked.meta), listener, message.raw_id)
+        # From here on it hears everything, so that nothing is missed between the acknowledgement and what follows.
+        self._playbooks.listen(listener)
         try:
+            await self._watching.stand(place.organisation, watched)
+            listener.offer((await self._playbooks.open(place, asker)).etags)
             heard = await tasks.begin(wanted.task_ids) if wanted.task_ids else []
+            listener.judge_tasks = tasks.judge
             honoured: dict[str, object] = {f"{kind}ListChanged": True for kind in kinds}
             honoured |= {"resourceSubscriptions": list(watched)} if watched else {}
             honoured |= {"taskIds": heard} if heard else {}
@@ -218,6 +265,7 @@ class Streams:
             await outlet.say(_notification("notifications/subscriptions/acknowledged", meta, acknowledged))
             await self.follow(listener, outlet, meta)
         finally:
+            self._playbooks.leave(listener)
             tasks.end()
         await outlet.result(b'{"resultType":"complete",' + meta + b"}")
 

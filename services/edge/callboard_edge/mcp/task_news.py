@@ -28,6 +28,8 @@ _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 _NEWS = "notifications/tasks"
 _FINAL = frozenset({"task.unknown", "method.unknown", "capability.required", "argument.invalid"})
 
+_LOST = _FINAL | {"auth.scope_insufficient", "auth.required"}
+
 
 class _Agreed(msgspec.Struct, rename="camel"):
     task_ids: list[str] = []
@@ -119,8 +121,21 @@ class TaskNews:
             self._calls.forget(call)
         return reply.problem
 
+    async def judge(self) -> None:
+        """Of what the caller may not ask for any more the stream says nothing from now on."""
+        for id in list(self._following):
+            reply, _ = await self._asked(id)
+            if reply.problem in _LOST and id in self._following:
+                self._following.pop(id)[0].cancel()
+
     async def _catch_up(self, id: str) -> None:
         """The task may have gone on while nobody listened: what `tasks/get` says is what would have been told."""
+        reply, body = await self._asked(id)
+        if reply.kind == RESULT:
+            self._say(body)
+
+    async def _asked(self, id: str) -> tuple[ReplyHead, bytes]:
+        """What `tasks/get` answers now."""
         call = await self._send("tasks/get", b'{"taskId":%b,"_meta":%b}' % (_encode(id), self._meta))
         try:
             reply, body = await self._next(call)
@@ -128,8 +143,7 @@ class TaskNews:
                 reply, body = await self._next(call)
         finally:
             self._calls.forget(call)
-        if reply.kind == RESULT:
-            self._say(body)
+        return reply, body
 
     async def _send(self, method: str, params: bytes) -> Call:
         now = time.time_ns() // 1000

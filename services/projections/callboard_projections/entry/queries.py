@@ -95,7 +95,7 @@ def register_log(bus: Bus, reads: Reads) -> None:
     """Subscribe the questions about the log itself."""
 
     async def events(question: AskEvents) -> Events:
-        return await reads.events(question.organisation, question.after, question.limit)
+        return await reads.events(question)
 
     async def event(question: AskEvent) -> LoggedEvent:
         return await reads.event(question.organisation, question.seq, question.event_id)

@@ -7,17 +7,20 @@ nothing is new it costs one look at two rows.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 import asyncpg
 import msgspec
 
 from callboard.contracts.assignments import CanaryLine, PinLine, Pins
 from callboard.contracts.definitions import PlaybookContent, ServerDefinition
-from callboard.contracts.events import PublishedEvent
+from callboard.contracts.events import KINDS, PublishedEvent
 from callboard.contracts.playbooks import EXPORT_FORMAT, Caller, ExportedPlaybook, ExportedVersion
 from callboard.contracts.problems import Problem
 from callboard.contracts.records import (
+    AskEvents,
     Callers,
     Definition,
     Diff,
@@ -184,20 +187,24 @@ class Reads:
         rows = await self._fetch("ask_servers", organisation)
         return Servers(servers=tuple(_server_line(row) for row in rows))
 
-    async def events(self, organisation: str, after: int, limit: int) -> Events:
-        """The log after `after`, oldest first: at most `limit` (1000) events and about 2 MiB, at least one."""
-        await self._known(organisation)
-        wanted = max(1, min(limit, MOST_EVENTS))
-        position = max(0, min(after, _INT8))
-        recorded = await persist(lambda: self._store.read(organisation, position, wanted + 1))
+    async def events(self, question: AskEvents) -> Events:
+        """Some of the log, oldest first: at most `limit` (1000) events and about 2 MiB, at least one."""
+        await self._known(question.organisation)
+        wanted = max(1, min(question.limit, MOST_EVENTS))
+        position = max(0, min(question.after, _INT8))
+        which = "ask_newest_events" if question.newest else "ask_events"
+        kinds = kinds_of(question.kinds)
+        rows = await self._fetch(which, question.organisation, position, wanted + 1, kinds)
+        found = [published_of(recorded_of(row)) for row in (reversed(rows) if question.newest else rows)]
         events: list[PublishedEvent] = []
         size = 0
-        for event in map(published_of, recorded[:wanted]):
+        for event in found[:wanted]:
             size += len(_encode(event))
             if events and size > MOST_BYTES:
                 break
             events.append(event)
-        return Events(events=tuple(events), more=len(events) < len(recorded))
+        shown = reversed(events) if question.newest else events
+        return Events(events=tuple(shown), more=len(events) < len(rows))
 
     async def event(self, organisation: str, seq: int, event_id: str) -> LoggedEvent:
         """One event with what the log keeps beside it; raises `event.unknown`."""
@@ -241,6 +248,20 @@ class Reads:
     async def _fetch(self, name: str, *values: object) -> list[asyncpg.Record]:
         rows: list[asyncpg.Record] = await persist(lambda: self._pool.fetch(sql(_HERE, name), *values))
         return rows
+
+
+def kinds_of(globs: Sequence[str]) -> list[str]:
+    """The types of events that these globs select, all without any; `argument.invalid` when one selects none."""
+    selected = {kind for kind in KINDS if not globs}
+    for glob in globs:
+        found = {kind for kind in KINDS if fnmatchcase(kind, glob)}
+        if not found:
+            words = (
+                f"kind: no event is called {glob[:80]!r}; a type is like 'playbook.published', a glob like 'person.*'"
+            )
+            raise Problem("argument.invalid", words, argument="kind")
+        selected |= found
+    return sorted(selected)
 
 
 def _unknown_organisation(organisation: str) -> Problem:

@@ -1,6 +1,6 @@
 """Send a call on to whoever holds its server, with the edge's inbox to answer to.
 
-Two inboxes: the router's own is the NATS reply, so that "no responders" comes back here at once; the edge's
+Two inboxes: one of the router's own is the NATS reply, so that "no responders" comes back here at once; the edge's
 travels in the head, so that the result does not pass through the router. Nobody holds the server: connectors
 are asked to place it, and the call, which nobody has seen yet, is sent again until they did or time is up.
 """
@@ -44,7 +44,7 @@ class Forwarder:
         self._bus = bus
         self._placement_wait = placement_wait
         self._refuse = refuse
-        self._prefix = bus.new_inbox()
+        self._prefix = f"{subjects.RETURNED}.{bus.instance}"
         self._cut = len(self._prefix) + 1
         self._next = 0
         self._pending: dict[int, _Pending] = {}
@@ -76,7 +76,7 @@ class Forwarder:
         while self._pending:
             await asyncio.sleep(SWEEP_SECONDS)
             sent = self._next
-            # Twice: what is waiting to be written may be overtaken by the first, see `Bus.serve`.
+            # Twice: what is waiting to be written may be overtaken by the first, see `Bus.settled`.
             if await self._bus.flush() and await self._bus.flush():
                 while self._oldest < sent:
                     self._oldest += 1

@@ -198,7 +198,7 @@ def _about_task(head: RpcHead, id: str, playbook: CompiledPlaybook) -> Target:
     if (
         not is_slug(owner.server)
         or not is_restricted(owner.holder or "-")
-        or not playbook.admits_tasks_of(owner.server)
+        or not playbook.admits_task(owner.server, owner.tool, head)
     ):
         raise unknown_task()
     # Waiting for a task, or for news of it, is silence by nature.

@@ -236,8 +236,8 @@ class CompiledPlaybook:
         other.policing = policing
         return other
 
-    def admits_tasks_of(self, server: str) -> bool:
-        """Whether the caller may ask for tasks that were made there."""
+    def admits_task(self, server: str, tool: str, head: RpcHead) -> bool:
+        """Whether the caller may ask for what this tool (by its server's name) began."""
         return True
 
     def under(

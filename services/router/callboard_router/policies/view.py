@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from callboard.contracts.calls import RpcHead
 from callboard.contracts.previews import Hidden
 from callboard.contracts.problems import Problem
 from callboard_router.catalogue.compiled import (
@@ -100,7 +101,6 @@ class View(CompiledPlaybook):
         self.limits_of_calls = limits
         self._denied_by = partial(decide, policies, off, instant=instant)
         self._look = any(policy.definition.read_only for policy in policies)
-        self._off = off
         self.caching = {kind: msgspec.structs.replace(hint, scope="private") for kind, hint in whole.caching.items()}
         self.held = {
             key: drift
@@ -110,11 +110,7 @@ class View(CompiledPlaybook):
         self.exposure = self._restricted(whole.exposure)
         self.tools = {name: _route(whole.tools[name], policies) for name in self.exposure.tools}
         self._hidden_tools = frozenset(whole.tools.keys() - self.tools.keys())
-        self._servers = {
-            entry.server
-            for entries in (self.exposure.tools, self.exposure.prompts, self.exposure.resources)
-            for entry in entries.values()
-        }
+        self._callable = {(route.server, route.name): route.demand for route in self.tools.values()}
         self._show(self.exposure)
         opened = msgspec.json.decode(said_divided(whole.opened))
         self.opened = msgspec.json.encode({**opened, "etags": self.etags})
@@ -171,9 +167,15 @@ class View(CompiledPlaybook):
         hidden = problem.code == "tool.unknown" and problem.data.get("tool") in self._hidden_tools
         return "policy.denied" if hidden else problem.code
 
-    def admits_tasks_of(self, server: str) -> bool:
-        """Of a task only the server is known: one of which nothing is left has none."""
-        return server in self._servers and server not in self._off
+    def admits_task(self, server: str, tool: str, head: RpcHead) -> bool:
+        """As a call of the tool now; of one that the playbook does not have any more only its name can be judged.
+
+        Raises as `Demand.refusal` does.
+        """
+        if (server, tool) not in self._callable:
+            return self._denied_by(thing=Thing("tool", server, tool)) is None
+        demand = self._callable[(server, tool)]
+        return demand is None or not demand.refusal(head)
 
     def _refuse(self, server: str, uri: str) -> None:
         denied = self._denied_by(thing=Thing("resource", server, uri))
