@@ -147,7 +147,7 @@ async def test_the_share_decides_for_requests_without_a_trace_of_their_own() -> 
 @pytest.mark.parametrize(
     ("text", "valid"),
     [
-        (new_traceparent(), True),
+        pytest.param(new_traceparent(), True, id="new"),
         (PARENT, True),
         (PARENT.upper(), False),
         (f"00-{'0' * 32}-{'b' * 16}-01", False),
