@@ -58,7 +58,9 @@ def _settings(folder: Path, port: int, secret: str, encryption: str, word: str) 
 async def _start(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, Endpoint]]:
     """In a place where it ran before it has its upstream and its virtual server, and the secrets of then."""
     port, kept = free_port(), place.folder / "made.json"
-    made = json.loads(kept.read_text()) if kept.exists() else {"secrets": [secrets.token_urlsafe(24) for _ in range(3)]}
+    made: dict[str, Any] = {"secrets": [secrets.token_urlsafe(24) for _ in range(3)]}
+    if kept.exists():
+        made = json.loads(kept.read_text())
     programs, url = place.package / "venv" / "bin", f"http://127.0.0.1:{port}"
     secret, *others = made["secrets"]
     settings = _settings(place.folder, port, secret, *others)

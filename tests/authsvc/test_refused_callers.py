@@ -19,8 +19,8 @@ from callboard.contracts.problems import Problem
 from callboard.contracts.refusals import NOTE_REFUSALS, NoteRefusals, RefusedCallers
 from callboard.contracts.sign_in_events import Refused
 from callboard.kernel.tokens import key_id_of
+from callboard.platform import bursts
 from callboard.platform.settings import Sensitive
-from callboard_authsvc.refusals import note
 from callboard_authsvc.refusals.domain import MOST_LINES, MOST_LOGS, Found, Shown, Told, by_log
 from callboard_authsvc.refusals.note import Refusals
 from tests.authsvc.oauth_desk import Desk, desk_of
@@ -78,6 +78,31 @@ async def test_what_cannot_be_written_waits_and_is_counted_on() -> None:
     assert written == [([("a", 2)], WHEN)]
 
 
+async def test_who_never_stops_is_told_of_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    runs, wanted, turn = 0, asyncio.Event(), asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await turn(0)
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        wanted.clear()
+        if runs < 7:
+            wanted.set()
+
+    monkeypatch.setattr(bursts.asyncio, "sleep", sleep)
+    running = asyncio.create_task(bursts.in_bursts(wanted, work, 60))
+    for _ in range(2):
+        wanted.set()
+        await asyncio.wait([running], timeout=0.05)
+    running.cancel()
+    assert slept[::2] == [2.0] * 8
+    assert slept[1::2] == [60, 120, 240, 480, 960, 960, 960, 60]
+
+
 async def test_a_burst_is_written_once_and_the_next_a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
     slept: list[float] = []
@@ -90,7 +115,7 @@ async def test_a_burst_is_written_once_and_the_next_a_minute_later(monkeypatch: 
         slept.append(seconds)
         await go_on.wait()
 
-    monkeypatch.setattr(note.asyncio, "sleep", sleep)
+    monkeypatch.setattr(bursts.asyncio, "sleep", sleep)
     refusals = Refusals(write, 60, SteppingClock(WHEN))
     running = asyncio.create_task(refusals.run())
     for n in range(2000):

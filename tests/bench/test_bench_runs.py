@@ -31,6 +31,11 @@ from bench.table import ratio, readme, report
 from tests.support.upstreams.launch import running
 
 
+@pytest.fixture(autouse=True)
+def nobody_waits_for_a_quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.measure._QUIET_SECONDS", 0.0)
+
+
 def taken(gateway: str, rate: float, conc: int = 64, era: str = "2026", noisy: bool = False) -> Sample:
     cell = Cell(gateway, "http", era, conc)
     numbers = {"p50_ms": 15.0, "p95_ms": 20.0, "p99_ms": 30.0, "cpu_us": 1e6 / rate}
@@ -353,6 +358,7 @@ async def test_who_does_not_wake_up_is_told_and_not_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.field._AWAKE_SECONDS", 0.0)
+    monkeypatch.setattr("bench.field._ASK_SECONDS", 0.2)
     run = Run("a machine", "", {}, "now")
     options = argparse.Namespace(secs=0.1, rounds=2, conc="1", era="2026", kind="http", tries=1)
     async with running("echo") as upstream, running("echo") as other, contextlib.AsyncExitStack() as stack:

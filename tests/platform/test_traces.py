@@ -147,7 +147,6 @@ async def test_the_share_decides_for_requests_without_a_trace_of_their_own() -> 
 @pytest.mark.parametrize(
     ("text", "valid"),
     [
-        (new_traceparent(), True),
         (PARENT, True),
         (PARENT.upper(), False),
         (f"00-{'0' * 32}-{'b' * 16}-01", False),
@@ -161,6 +160,13 @@ async def test_the_share_decides_for_requests_without_a_trace_of_their_own() -> 
 )
 def test_a_traceparent_is_read_by_the_letter(text: str, valid: bool) -> None:
     assert is_traceparent(text) is valid
+
+
+def test_a_new_traceparent_is_one_and_is_not_sampled() -> None:
+    made = new_traceparent()
+    assert is_traceparent(made)
+    assert not is_sampled(made)
+    assert made != new_traceparent()
 
 
 def test_the_flag_is_the_lowest_bit_and_a_child_keeps_trace_and_flag() -> None:

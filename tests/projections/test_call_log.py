@@ -24,6 +24,7 @@ from callboard_projections.app import DURABLE
 from callboard_projections.call_log import keep, pull
 from callboard_projections.call_log.domain import (
     RecordRefused,
+    at_once,
     day_of,
     expired,
     partition_of,
@@ -97,6 +98,11 @@ def test_a_record_under_the_subject_of_another_organisation_is_refused() -> None
 )
 def test_a_record_that_the_table_cannot_hold_is_refused(changes: dict[str, Any], reason: str) -> None:
     assert refusal(encode_record(call_record("c1", **changes))) == reason
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, 0), (1, 1), (150, 150), (151, 76), (333, 111), (25_600, 150)])
+def test_rows_are_written_in_parts_of_about_one_size(count: int, sizes: int) -> None:
+    assert at_once(count, 150) == sizes
 
 
 def test_a_day_has_one_partition_in_every_zone() -> None:
@@ -244,7 +250,7 @@ async def test_a_message_is_acknowledged_when_all_of_it_is_written(monkeypatch: 
 
     wrote.refuse_from = 99
     await call_log._write(messages[2:])
-    assert (wrote.rows[3:], wrote.acknowledged) == ([3, 1], ["ack0", "ack1", "ack2"])
+    assert (wrote.rows[3:], wrote.acknowledged) == ([2, 2], ["ack0", "ack1", "ack2"])
 
 
 class _Written:
@@ -258,7 +264,7 @@ class _Written:
     async def write(self, rows: Sequence[object]) -> tuple[int, int]:
         if sum(self.rows) >= self.refuse_from:
             raise asyncpg.DiskFullError
-        self.rows.append(len(rows))
+        self.rows += [len(rows)] if rows else []
         return len(rows), 0
 
     async def done(self, message: Delivered) -> None:

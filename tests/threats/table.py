@@ -259,8 +259,13 @@ THREATS: Final = {
             "kernel/test_permissions.py::test_a_token_may_what_its_scopes_and_its_member_both_may",
             "authsvc/test_members.py::test_the_keys_of_a_demoted_member_shrink_and_every_edge_is_told",
             "api/test_people_api.py::test_a_demoted_and_a_removed_member_lose_everything_within_two_seconds",
+            "authsvc/test_members.py::test_a_new_account_does_not_inherit_the_sign_ins_of_an_earlier_one_of_its_name",
+            "router/test_policy_views.py::test_what_a_tool_began_is_judged_again_when_it_is_asked_for",
         ),
-        (_WITHOUT + "test_t23_without_the_rights_of_the_member_behind_a_token",),
+        (
+            _WITHOUT + "test_t23_without_the_rights_of_the_member_behind_a_token",
+            "router/test_policy_views.py::test_a_result_that_was_given_out_after_a_denial_would_be_seen",
+        ),
     ),
     "T24": Threat(
         "a right is given, or somebody comes in or tries to, and nobody can say who",
@@ -274,6 +279,7 @@ THREATS: Final = {
             "edge/test_edge_refusals.py::"
             "test_bad_keys_at_the_api_and_at_an_endpoint_are_told_and_good_ones_cost_nothing",
             "edge/test_edge_refusals.py::test_a_flood_from_everywhere_is_one_short_message",
+            "api/test_who_came_in.py::test_an_operator_sees_who_signed_in_and_who_was_refused",
         ),
         (
             _GRANTS + "test_a_grant_that_left_no_event_would_be_seen",

@@ -1,7 +1,7 @@
-"""Count refusals as they happen, without IO; write them down some seconds after the first, then once a minute.
+"""Count refusals as they happen, without IO; write them down some seconds after the first, then a minute later.
 
-So an attacker makes one event a minute and log, however fast and from wherever. What is counted and not written when a
-process dies is lost.
+So an attacker makes one event a minute and log at most, and soon fewer, however fast and from wherever. What is counted
+and not written when a process dies is lost.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
 
 import structlog
 
 from callboard.contracts.problems import Problem
 from callboard.contracts.sign_in_events import Door
 from callboard.kernel.tally import Tally
+from callboard.platform.bursts import in_bursts
 from callboard_authsvc.clock import Clock
 from callboard_authsvc.refusals.domain import MOST_TOLD_APART, REASONS, Attempt, Shown, attempt_of
 
 log = structlog.get_logger()
-FIRST_SECONDS: Final = 2.0
-"""What comes in a burst is told together."""
 
 Counted = Sequence[tuple[Attempt, int]]
 Write = Callable[[Counted, int, datetime], Awaitable[None]]
@@ -59,11 +57,7 @@ class Refusals:
 
     async def run(self) -> None:
         """Write until cancelled."""
-        while True:
-            await self._some.wait()
-            await asyncio.sleep(min(FIRST_SECONDS, self._every))
-            await self.flush()
-            await asyncio.sleep(self._every)
+        await in_bursts(self._some, self.flush, self._every)
 
     async def flush(self) -> None:
         """Write what was counted; what cannot be written waits for the next time."""

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from callboard.contracts.layers import SYSTEM
 from callboard.contracts.playbooks import Done
 from callboard.contracts.problems import Problem
@@ -65,7 +67,8 @@ class RefusalsWriter:
     ) -> None:
         found = [await self._found(attempt, count) for attempt, count in counted]
         for log, told in by_log(found, others).items():
-            event = AuthenticationRefused(since=since, until=until, lines=told.lines, others=told.others)
+            lines = tuple(replace(line, address=self._address(log, line.address)) for line in told.lines)
+            event = AuthenticationRefused(since=since, until=until, lines=lines, others=told.others)
             named = str(command_uuid(f"{command_id}/{log}"))
             noted = Noted(command_id=named, organisation=log, actor=_ACTOR, comment=f"refused: {told.words}")
             await self.journal.note(noted, event)
@@ -78,8 +81,7 @@ class RefusalsWriter:
             logs, account = await self._of_client(shown.client_id)
         else:
             logs, account, reason = await self._of_key(shown, reason)
-        address = self._digest(attempt.network) if attempt.network else ""
-        line = Refused(door=attempt.door, reason=reason, count=count, account=account, address=address)
+        line = Refused(door=attempt.door, reason=reason, count=count, account=account, address=attempt.network)
         return Found(logs, line)
 
     async def _of_email(self, email: str) -> tuple[tuple[str, ...], str]:
@@ -118,6 +120,10 @@ class RefusalsWriter:
                 raise
             return SYSTEM
         return organisation
+
+    def _address(self, log: str, network: str) -> str:
+        # In each log another one: nobody finds out who comes to two organisations.
+        return self._digest(f"{log} {network}") if network else ""
 
     def _digest(self, text: str) -> str:
         return hmac.digest(self.key, text.encode(), hashlib.sha256).hex()[:_DIGEST]

@@ -20,12 +20,11 @@ from callboard.kernel.addresses import network_of
 from callboard.kernel.names import is_slug
 from callboard.kernel.tally import Tally
 from callboard.kernel.tokens import key_id_of
+from callboard.platform.bursts import in_bursts
 from callboard.platform.bus import Bus
 from callboard.platform.event_store import new_id
 
 log = structlog.get_logger()
-FIRST_SECONDS: Final = 2.0
-"""What comes in a burst is told together."""
 MOST_TOLD_APART: Final = 200
 _REASONS: Final = frozenset({"auth.invalid", "auth.malformed"})
 """Without a key nobody tried to be anybody, and who is known and may not is in the call records."""
@@ -65,11 +64,7 @@ class Refusals:
 
     async def run(self) -> None:
         """Tell until cancelled."""
-        while True:
-            await self._some.wait()
-            await asyncio.sleep(min(FIRST_SECONDS, self._every))
-            await self.flush()
-            await asyncio.sleep(self._every)
+        await in_bursts(self._some, self.flush, self._every)
 
     async def flush(self) -> None:
         """Tell what was counted. What was not answered is told again first, as the same message."""

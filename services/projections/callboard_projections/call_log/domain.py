@@ -100,6 +100,11 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "\ufffd")[:LONGEST]
 
 
+def at_once(count: int, most: int) -> int:
+    """How many of `count` rows to write at a time: at most so many, and about as many each time."""
+    return -(-count // max(1, -(-count // most)))
+
+
 def cursor_after(record: CallRecord) -> str:
     """What asks for the calls that come after this one in a list: its time in epoch microseconds and its id."""
     return f"{(record.started_at - _EPOCH) // timedelta(microseconds=1)}_{record.call_id}"

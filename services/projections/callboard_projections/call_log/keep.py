@@ -12,7 +12,7 @@ import structlog
 
 from callboard.contracts.calls import record_lines
 from callboard.platform.postgres import UNREACHABLE
-from callboard_projections.call_log.domain import RecordRefused, Row, read_record, row_of
+from callboard_projections.call_log.domain import RecordRefused, Row, at_once, read_record, row_of
 from callboard_projections.call_log.partitions import Partitions
 from callboard_projections.call_log.pull import Delivered, Pull, PullLost
 from callboard_projections.call_log.store import CallStore
@@ -77,14 +77,16 @@ class CallLog:
 
     async def _write(self, messages: Sequence[Delivered]) -> None:
         """Every line is judged for itself; a message is acknowledged when all its records are written."""
+        lines = [(message, record_lines(message.data)) for message in messages]
+        most = at_once(sum(len(its) for _, its in lines), ROWS)
         rows: list[Row] = []
         whole: list[Delivered] = []
-        for message in messages:
-            for line in record_lines(message.data):
+        for message, its in lines:
+            for line in its:
                 row = self._row(message.subject, line)
                 if row is not None:
                     rows.append(row)
-                if len(rows) >= ROWS:
+                if len(rows) >= most:
                     await self._write_rows(rows, whole)
                     rows, whole = [], []
             whole.append(message)
