@@ -63,6 +63,7 @@ def test_every_route_is_tried_but_those_with_a_reason(rig: Rig) -> None:
         "GET /me",
         "GET /status",
         "GET /me/grants",
+        "GET /system/events",
         "GET /system/layer",
         "GET /system/signing-keys",
         "POST /system/signing-keys",
