@@ -24,6 +24,8 @@ _WARM_STARTS = 3
 # Who is woken up may have hundreds of calls of its last sample still to do, some at four a second.
 _AWAKE_SECONDS = 90.0
 _ASK_SECONDS = 10.0
+# The first call of a worker that is still starting beside the one that has answered already.
+_FIRST_SECONDS = 45.0
 _SETTLE_SECONDS = 0.2
 
 
@@ -101,7 +103,7 @@ class Field:
         self.turns.join(endpoint.pid)
         for era in self._eras:
             if peer.why_not(kind, era) is None:
-                if (why := await wrong(endpoint, era)) is None:
+                if (why := await wrong(endpoint, era, _FIRST_SECONDS)) is None:
                     self._able[peer.name, kind].append(era)
                 else:
                     self._without(about, f"{kind} {era}", why)
