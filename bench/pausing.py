@@ -107,7 +107,7 @@ class Turns:
 
     def leave(self, root: int) -> None:
         """A tree is to be ended."""
-        if self._roots.pop(root, None):
+        if self._roots.pop(root, None) is not None:
             go_on(root)
         self._tell()
 
@@ -115,6 +115,7 @@ class Turns:
         """Stop all but this one (0: all); whether it was stopped before, so that it has to find its feet again."""
         for other, pids in self._roots.items():
             if other != root and not pids:
+                self._roots[other] = {other}  # some of it may be stopped when this is interrupted
                 self._roots[other] = stop(other)
         slept = bool(self._roots.get(root))
         if slept:
