@@ -275,7 +275,9 @@ class Keeper:
         loop = asyncio.get_running_loop()
         ends = loop.time() + _TURN_SECONDS
         more, less = sorted(wanted - self._subscribed), sorted(self._subscribed - wanted)
-        for uri in filter(None, itertools.chain.from_iterable(itertools.zip_longest(more, less))):
+        for uri in itertools.chain.from_iterable(itertools.zip_longest(more, less)):
+            if uri is None:
+                continue
             method = "resources/subscribe" if uri in wanted else "resources/unsubscribe"
             try:
                 await session.ask(method, {"uri": uri}, _SUBSCRIBE_SECONDS)

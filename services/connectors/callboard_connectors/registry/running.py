@@ -153,8 +153,9 @@ class Running:
             slot.upstream.owner, slot.upstream.generation = False, 0
             if not slot.shared:
                 await asyncio.gather(self._leave(slot), slot.upstream.disconnect())
+            slot.keeping = None  # first, so that nobody has it begin anything while it ends
             await cancel_all(slot.keeper)
-            slot.keeper = slot.keeping = None
+            slot.keeper = None
 
     def _keep(self, slot: Slot, generation: int) -> None:
         upstream = slot.upstream
