@@ -126,11 +126,11 @@ class ConnectorsRoom:
             message = watching(msg.data)
 
             async def heard() -> None:
-                if msg.reply:
-                    await bus.tell(msg.reply, ResourcesWatched())
+                await bus.tell(msg.reply, ResourcesWatched())
 
             if self._running is not None:
-                self._running.watched(message.organisation, message.server, message.uris, heard)
+                asks = heard if msg.reply else None
+                self._running.watched(message.organisation, message.server, message.uris, asks)
 
         async def on_held(msg: Msg) -> None:
             assert self._calls is not None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
@@ -30,6 +33,13 @@ _GATHER_SECONDS = 0.02
 _OPEN_SECONDS = 0.5
 _SUBSCRIBE_SECONDS = 5.0
 _WATCH_SECONDS = 2.0
+_TURN_SECONDS = 1.0
+"""Seconds after which no further subscription is begun before others had their turn."""
+_MAX_ASKING = 1000
+"""Who asked before as many others has long given up."""
+
+Heard = Callable[[], Awaitable[None]]
+"""Tells one asker that no change of what it watches is missed from now on."""
 
 
 class Recorder(Protocol):
@@ -58,9 +68,14 @@ class Keeper:
         self._open = asyncio.Event()
         self._heard: Session | None = None
         self._interest = interest
-        self._subscribed: frozenset[str] = frozenset()
+        self._subscribed: set[str] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        self._asking: deque[Heard] = deque(maxlen=_MAX_ASKING)
+        self._watching: asyncio.Task[None] | None = None
+        self._due = False
+        self._began = 0.0
+        self._silent: Session | None = None
 
     async def run(self) -> None:
         """Connect, look, wait; again and again."""
@@ -80,7 +95,7 @@ class Keeper:
                     await self._wait(max(pause, self._upstream.pause()))
                     pause = min(pause * 2, _LONGEST_PAUSE)
         finally:
-            await cancel_all(self._listening)
+            await cancel_all(self._watching, self._listening)
 
     async def _wait(self, seconds: float) -> None:
         """Until something changed, here or there, or the time is over."""
@@ -107,7 +122,11 @@ class Keeper:
             return False
         upstream.moved.clear()
         # Listen before looking, so that no change falls between the two; not for long, since many never open a stream.
-        if await self._listen(session, _OPEN_SECONDS):
+        if self._heard is session:
+            self.watch()  # beside this: nobody has to wait here for what agents subscribe to
+        else:
+            await self._tell(session)
+        if await self._until_open(_OPEN_SECONDS):
             self._changed.clear()
         try:
             catalogue = await self._discovery.look(session)
@@ -148,6 +167,7 @@ class Keeper:
 
     def opened(self) -> None:
         """Look again: what changed between the last look and now was said to nobody."""
+        self._silent = None
         if self._open.is_set():
             return
         self._open.set()
@@ -167,52 +187,105 @@ class Keeper:
         """The keeper's session speaks for nobody, so nothing else on it is for anybody."""
         return False
 
-    async def watch(self) -> None:
-        """Agents somewhere watch resources, perhaps others than before; returns when nothing of them is missed."""
+    def watch(self, heard: Heard | None = None) -> None:
+        """Agents somewhere watch resources, perhaps others than before; `heard` once nothing of them is missed.
+
+        However many ask, one task answers them: whoever comes while a round is under way is answered by the next one.
+        """
+        self._due = True
+        if heard is not None:
+            self._asking.append(heard)
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.get_running_loop().create_task(self._watched())
+
+    async def _watched(self) -> None:
+        while self._due:
+            # Agents subscribe to one thing after the other; a moment later the server is told at once.
+            await asyncio.sleep(_GATHER_SECONDS)
+            self._due = False
+            asking = tuple(self._asking)
+            self._asking.clear()
+            try:
+                await self._answer(asking)
+            except Exception:
+                # A fault of ours is not the end of it: the askers give up by themselves, and others come.
+                log.exception("not_watched", server=str(self._upstream.key))
+
+    async def _answer(self, asking: tuple[Heard, ...]) -> None:
         session = self._upstream.live
         if session is not None:
-            await self._listen(session, _WATCH_SECONDS)
+            if not await self._tell(session):
+                self._asking.extendleft(reversed(asking[: _MAX_ASKING - len(self._asking)]))
+                return
+            await self._until_open(_WATCH_SECONDS)
+        for heard in asking:
+            await heard()
 
-    async def _listen(self, session: Session, within: float) -> bool:
-        """Tell the server what is of interest and wait for its stream of changes; whether it was opened meanwhile."""
+    async def _tell(self, session: Session) -> bool:
+        """Tell the server what changed of what is of interest; False when there is more, for another turn."""
         # Whoever comes second may not go on before the server was told what the first one tells it.
         async with self._turn:
-            await self._tell(session)
-            return await self._until_open(within)
+            if self._upstream.live is not session:
+                return True  # the next one begins with everything
+            wanted = self._interest.current(asyncio.get_running_loop().time())
+            if self._heard is not session or (session.opening.modern and wanted != self._subscribed):
+                self._begin(session, wanted)
+            if session.opening.modern:
+                return True
+            await self._subscribe(session, wanted)
+            if self._subscribed == wanted or self._upstream.live is not session:
+                return True
+        self.watch()
+        return False
 
-    async def _tell(self, session: Session) -> None:
-        wanted = self._interest.current(asyncio.get_running_loop().time())
-        if self._heard is session and wanted == self._subscribed:
-            return
-        if self._heard is not session or session.opening.modern:
-            # In the stateless era the subscription is the stream, so another one replaces it.
-            if self._listening is not None:
-                self._listening.cancel()
-            self._open = asyncio.Event()
-            self._listening = asyncio.create_task(self._listened(session, wanted))
-        before = self._subscribed if self._heard is session else frozenset()
-        self._heard, self._subscribed = session, wanted
-        if not session.opening.modern:
-            await self._subscribe(session, wanted - before, before - wanted)
+    def _begin(self, session: Session, wanted: frozenset[str]) -> None:
+        """Begin a stream of changes. In the stateless era it is the subscription, so another one replaces it."""
+        if self._listening is not None:
+            self._listening.cancel()
+        self._open = asyncio.Event()
+        self._began = asyncio.get_running_loop().time()
+        self._heard, self._subscribed = session, set(wanted if session.opening.modern else ())
+        self._listening = asyncio.create_task(self._listened(session, wanted))
 
     async def _until_open(self, within: float) -> bool:
-        """Wait for the stream of changes; whether it was opened meanwhile."""
-        if self._listening is None or self._open.is_set():
+        """Wait for the stream of changes; whether it was opened meanwhile.
+
+        A server that once let a stream wait in vain may never open one: with this session nobody waits again until it
+        does.
+        """
+        if self._open.is_set():
             return False
-        opening = asyncio.ensure_future(self._open.wait())
-        try:
-            await asyncio.wait([opening, self._listening], timeout=within, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            opening.cancel()
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + within
+        while self._listening is not None and not self._open.is_set() and self._silent is not self._heard:
+            listening, opening = self._listening, asyncio.ensure_future(self._open.wait())
+            try:
+                left = ends - loop.time()
+                done, _ = await asyncio.wait([opening, listening], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                opening.cancel()
+            if not done and loop.time() - self._began >= _WATCH_SECONDS:
+                self._silent = self._heard
+            if not done or listening is self._listening:
+                break  # else it was replaced by another one meanwhile
         return self._open.is_set()
 
-    async def _subscribe(self, session: Session, more: frozenset[str], less: frozenset[str]) -> None:
-        for method, uris in (("resources/subscribe", more), ("resources/unsubscribe", less)):
-            for uri in sorted(uris):
-                try:
-                    await session.ask(method, {"uri": uri}, _SUBSCRIBE_SECONDS)
-                except FAILURES as error:
-                    log.info("not_subscribed", server=str(self._upstream.key), reason=type(error).__name__)
+    async def _subscribe(self, session: Session, wanted: frozenset[str]) -> None:
+        """Subscribe to what is new and unsubscribe from what is gone, in turns, for a while."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + _TURN_SECONDS
+        more, less = sorted(wanted - self._subscribed), sorted(self._subscribed - wanted)
+        for uri in itertools.chain.from_iterable(itertools.zip_longest(more, less)):
+            if uri is None:
+                continue
+            method = "resources/subscribe" if uri in wanted else "resources/unsubscribe"
+            try:
+                await session.ask(method, {"uri": uri}, _SUBSCRIBE_SECONDS)
+            except FAILURES as error:
+                log.info("not_subscribed", server=str(self._upstream.key), reason=type(error).__name__)
+            self._subscribed ^= {uri}
+            if loop.time() >= ends or self._upstream.live is not session:
+                return
 
     async def _listened(self, session: Session, uris: frozenset[str]) -> None:
         """Hold the server's stream of changes open; without one the slow poll has to do."""
@@ -233,4 +306,5 @@ class Keeper:
             pause = min(pause * 2, _LONGEST_PAUSE)
             # What changed while nobody listened is found by looking, now and once somebody listens again.
             self._open.clear()
+            self._began = asyncio.get_running_loop().time()
             self._changed.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 import structlog
 from nats.aio.subscription import Subscription
@@ -15,8 +15,8 @@ from callboard.contracts.status import ServerStatus
 from callboard.platform.bus import Bus
 from callboard.platform.room import cancel_all
 from callboard_connectors.calls.perform import Calls
-from callboard_connectors.discovery.interest import Interest
-from callboard_connectors.discovery.keep import Keeper, Recorder
+from callboard_connectors.discovery.interest import MAX_URIS, Interest
+from callboard_connectors.discovery.keep import Heard, Keeper, Recorder
 from callboard_connectors.entry.calls import CallIntake
 from callboard_connectors.placement.hold import Placement
 from callboard_connectors.registry.domain import Registry, ServerKey, Wanted, changes
@@ -153,8 +153,9 @@ class Running:
             slot.upstream.owner, slot.upstream.generation = False, 0
             if not slot.shared:
                 await asyncio.gather(self._leave(slot), slot.upstream.disconnect())
+            slot.keeping = None  # first, so that nobody has it begin anything while it ends
             await cancel_all(slot.keeper)
-            slot.keeper = slot.keeping = None
+            slot.keeper = None
 
     def _keep(self, slot: Slot, generation: int) -> None:
         upstream = slot.upstream
@@ -174,23 +175,19 @@ class Running:
             if personal is not None and key.organisation == organisation and server in ("", key.server):
                 personal.depart(client)
 
-    def watched(
-        self, organisation: str, server: str, uris: Iterable[str], heard: Callable[[], Awaitable[None]]
-    ) -> None:
+    def watched(self, organisation: str, server: str, uris: Iterable[str], heard: Heard | None) -> None:
         """Agents watch these resources; the owner of the server hears what becomes of them.
 
         `heard` is called by the owner alone, once it does. Nobody waits here: a server takes its time over it.
         """
-        slot = self._slots.get(ServerKey(organisation, server))
+        key = ServerKey(organisation, server)
+        slot = self._slots.get(key)
         if slot is not None:
             # Remembered also where nobody owns the server yet: the owner begins with it.
-            slot.interest.name(uris, asyncio.get_running_loop().time())
+            if slot.interest.name(uris, asyncio.get_running_loop().time()):
+                log.warning("too_many_watched", server=str(key), most=MAX_URIS)
             if slot.keeping is not None:
-                self._later(self._watch(slot.keeping, heard))
-
-    async def _watch(self, keeping: Keeper, heard: Callable[[], Awaitable[None]]) -> None:
-        await keeping.watch()
-        await heard()
+                slot.keeping.watch(heard)
 
     # ------------------------------------------------------------------------------------------ calls
 

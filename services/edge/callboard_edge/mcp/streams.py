@@ -175,7 +175,10 @@ class Streams:
             listener.watch(session.subscriptions)
 
     async def subscribed(self, place: Place, uri: str, server: str) -> None:
-        """A session watches this from now on: returns once no change of it is missed where the session has a stream."""
+        """A session watches this from now on: returns once no change of it is missed where the session has a stream.
+
+        That may be at another edge, of which nothing is known here: so the server is told whether or not one is here.
+        """
         await self._watching.stand(place.organisation, {uri: server})
 
     def changed_anywhere(self, session: str) -> None:
