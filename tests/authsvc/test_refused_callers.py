@@ -22,6 +22,7 @@ from callboard.contracts.sign_in_events import Refused
 from callboard.kernel.tokens import key_id_of
 from callboard.platform import bursts
 from callboard.platform.settings import Sensitive
+from callboard_authsvc.journal import Journal
 from callboard_authsvc.refusals.domain import MOST_LINES, MOST_LOGS, Batch, Found, Shown, Told, attempt_of, by_log
 from callboard_authsvc.refusals.note import MOST_TRIES, Refusals
 from tests.authsvc.oauth_desk import Desk, desk_of
@@ -367,13 +368,27 @@ async def test_a_client_that_is_not_who_it_says_and_a_person_who_says_no_are_tol
     await desk.refuse(request, ann)
     [event] = await log.of("acme", "grant.consent_refused")
     assert (event["member"], event["client_id"], event["playbook"]) == (person_of(ann), client_id, "start")
-    assert event["by"] == f"{person_of(ann)}/{key_of(ann)}"
+    assert (event["by"], event["client_name"]) == (f"{person_of(ann)}/{key_of(ann)}", "Agent")
 
     elsewhere = await desk.request(client_id, resource="http://127.0.0.1:8700/p/other/secret/mcp")
     await desk.refuse(elsewhere, ann)
     [event] = await log.of(SYSTEM, "grant.consent_refused")
-    assert event["playbook"] == ""
+    assert (event["playbook"], event["client_name"]) == ("", "")
     assert (await desk.token(grant_type="client_credentials", client_id="nobody", client_secret="x")).status == 401
     [(door, reason, account, count)] = await log.refused(SYSTEM)
     assert (door, reason, count) == ("oauth", "invalid_client", 1)
     assert account.startswith("?")
+
+
+async def test_a_client_hears_that_a_person_said_no_also_when_that_cannot_be_written_down(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk: Desk = await desk_of(stack, SteppingClock())
+    ann = await desk.office.join("ann", "user")
+    request = await desk.request(await desk.register(), scope="mcp:use")
+
+    async def failing(*_: Any) -> None:
+        raise asyncpg.PostgresError("no")
+
+    monkeypatch.setattr(Journal, "note", failing)
+    assert "error=access_denied" in await desk.refuse(request, ann)
