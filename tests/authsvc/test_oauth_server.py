@@ -92,6 +92,20 @@ async def test_no_value_that_opens_anything_is_stored(stack: Stack, desk: Desk) 
         assert str(value) not in stored or value in (3600, "Bearer", "mcp:use")
 
 
+async def test_a_request_of_before_states_were_sealed_can_be_answered_and_an_altered_one_cannot(
+    stack: Stack, desk: Desk
+) -> None:
+    ann = await desk.office.join("ann", "user")
+    request = await desk.request(await desk.register(), state="x")
+    [row] = await stack.rows("select state from cb.oauth_request")
+    altered = row["state"][:-8] + "AAAAAAAA"
+    await stack.rows("update cb.oauth_request set state = $1", altered)
+    await refused("consent.unknown", desk.consent(request, ann))
+    await stack.rows("update cb.oauth_request set state = 's/1 of before'")
+    await desk.consent(request, ann)
+    assert query_of(await desk.agree(request, ann))["state"] == "s/1 of before"
+
+
 async def test_after_a_step_up_the_grant_before_ends_when_the_client_goes_on_with_the_new_one(
     desk: Desk, clock: SteppingClock
 ) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -21,8 +22,9 @@ from callboard.contracts.sign_in_events import Refused
 from callboard.kernel.tokens import key_id_of
 from callboard.platform import bursts
 from callboard.platform.settings import Sensitive
-from callboard_authsvc.refusals.domain import MOST_LINES, MOST_LOGS, Found, Shown, Told, by_log
-from callboard_authsvc.refusals.note import Refusals
+from callboard_authsvc.journal import Journal
+from callboard_authsvc.refusals.domain import MOST_LINES, MOST_LOGS, Batch, Found, Shown, Told, attempt_of, by_log
+from callboard_authsvc.refusals.note import MOST_TRIES, Refusals
 from tests.authsvc.oauth_desk import Desk, desk_of
 from tests.authsvc.people import PASSWORD, Office, key_of, person_of
 from tests.authsvc.stack import Edge, Stack, SteppingClock, new_id, refused
@@ -56,26 +58,84 @@ def test_so_many_organisations_at_once_are_one_number_for_the_installation() -> 
     assert told[SYSTEM].words == "1 at login, 31 others"
 
 
-async def test_what_cannot_be_written_waits_and_is_counted_on() -> None:
-    written: list[Any] = []
-    away = True
+AWAY = Problem("database.unavailable", "it is away")
+UNEXPECTED = (OSError("out of the library"), asyncpg.PostgresError("a deadlock"), Problem("internal.unexpected", "no"))
 
-    async def write(counted: Any, others: int, since: datetime) -> None:
-        if away:
-            raise Problem("database.unavailable", "it is away")
-        written.append(([(attempt.shown.email, count) for attempt, count in counted], since))
 
-    clock = SteppingClock(WHEN)
-    refusals = Refusals(write, 60, clock)
+class Paper:
+    """What is written on it; refused with `trouble`."""
+
+    def __init__(self) -> None:
+        self.tried: list[Batch] = []
+        self.trouble: Exception | None = None
+
+    async def write(self, batch: Batch) -> None:
+        self.tried.append(batch)
+        if self.trouble is not None:
+            raise self.trouble
+
+
+def refuse(refusals: Refusals, email: str = "a") -> None:
+    with pytest.raises(Problem), refusals.of("login", Shown(email=email), ""):
+        raise Problem("login.refused", "no")
+
+
+@pytest.mark.parametrize("trouble", [AWAY, *UNEXPECTED])
+async def test_what_cannot_be_written_comes_again_as_the_same_batch_and_then_the_rest(trouble: Exception) -> None:
+    paper, clock = Paper(), SteppingClock(WHEN)
+    refusals = Refusals(paper.write, 60, clock)
+    paper.trouble = trouble
     for _ in range(2):
-        with pytest.raises(Problem), refusals.of("login", Shown(email="a"), ""):
-            raise Problem("login.refused", "no")
+        refuse(refusals)
         await refusals.flush()
         clock.step(seconds=5)
-    away = False
+    paper.trouble = None
+    for _ in range(3):
+        await refusals.flush()
+    first, again, at_last, rest = paper.tried
+    assert first == again == at_last
+    assert rest.command_id != first.command_id
+    assert [(batch.since, batch.size) for batch in (first, rest)] == [(WHEN, 1), (WHEN + timedelta(seconds=5), 1)]
+
+
+async def test_a_batch_that_nobody_can_write_does_not_hold_up_the_next_but_a_database_that_is_away_does() -> None:
+    paper = Paper()
+    refusals = Refusals(paper.write, 60, SteppingClock(WHEN))
+    refuse(refusals, "a")
+    for trouble, tries in ((AWAY, 20), (UNEXPECTED[0], MOST_TRIES)):
+        paper.trouble = trouble
+        for _ in range(tries):
+            await refusals.flush()
+    paper.trouble = None
+    refuse(refusals, "b")
     await refusals.flush()
-    await refusals.flush()
-    assert written == [([("a", 2)], WHEN)]
+    assert len(paper.tried) == 20 + MOST_TRIES + 1
+    assert [attempt.shown.email for attempt, _ in paper.tried[-1].counted] == ["b"]
+
+
+async def test_a_burst_that_fails_is_not_the_last_and_comes_no_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    runs, wanted, enough, turn = 0, asyncio.Event(), asyncio.Event(), asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 6:
+            enough.set()
+        await turn(0)
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        wanted.clear()
+        if runs < 3:
+            raise OSError("unexpected")
+
+    monkeypatch.setattr(bursts.asyncio, "sleep", sleep)
+    running = asyncio.create_task(bursts.in_bursts(wanted, work, 60))
+    wanted.set()
+    await asyncio.wait_for(enough.wait(), 10)
+    running.cancel()
+    assert slept == [2.0, 60, 2.0, 120, 2.0, 240]
 
 
 async def test_who_never_stops_is_told_of_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,29 +164,25 @@ async def test_who_never_stops_is_told_of_ever_less_often(monkeypatch: pytest.Mo
 
 
 async def test_a_burst_is_written_once_and_the_next_a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[int] = []
+    paper = Paper()
     slept: list[float] = []
     go_on = asyncio.Event()
-
-    async def write(counted: Any, others: int, since: datetime) -> None:
-        written.append(sum(count for _, count in counted) + others)
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
         await go_on.wait()
 
     monkeypatch.setattr(bursts.asyncio, "sleep", sleep)
-    refusals = Refusals(write, 60, SteppingClock(WHEN))
+    refusals = Refusals(paper.write, 60, SteppingClock(WHEN))
     running = asyncio.create_task(refusals.run())
     for n in range(2000):
-        with pytest.raises(Problem), refusals.of("login", Shown(email=f"{n}@example.com"), ""):
-            raise Problem("login.refused", "no")
+        refuse(refusals, f"{n}@example.com")
     await asyncio.wait([running], timeout=0)
-    assert (written, slept) == ([], [2.0])
+    assert (paper.tried, slept) == ([], [2.0])
     go_on.set()
     await asyncio.wait([running], timeout=0.05)
     running.cancel()
-    assert written == [2000]
+    assert [batch.size for batch in paper.tried] == [2000]
     assert slept[:2] == [2.0, 60.0]
 
 
@@ -272,6 +328,36 @@ async def test_what_edges_refused_is_told_where_the_key_belongs_and_the_same_mes
     assert rows == []
 
 
+async def test_a_batch_of_which_some_logs_were_told_is_told_to_the_rest_and_to_none_twice(
+    stack: Stack, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await office.join("ann", "owner")
+    await office.join("bob", "owner", "other")
+    [room] = stack.rooms
+    assert room._refusals is not None
+    writer: Any = room._refusals._write.__self__  # type: ignore[attr-defined]
+    note, told = writer.journal.note, list[str]()
+
+    async def failing(noted: Any, event: Any) -> None:
+        if told:
+            raise asyncpg.PostgresError("the second fails")
+        told.append(noted.organisation)
+        await note(noted, event)
+
+    shown = ("ann@example.com", "bob@example.com", "carl@example.com", "dave@example.com")
+    for email in shown:
+        room._refusals.add(attempt_of("login", "login.refused", Shown(email=email), ""))
+    with monkeypatch.context() as patched:
+        patched.setattr(writer.journal, "note", failing)
+        await room._refusals.flush()
+    await office.join("carl", "owner")  # what the same batch comes to has changed for a log that was told
+    await room._refusals.flush()
+
+    logs = {name: len(await Log(stack).refused(name)) for name in ("acme", "other", SYSTEM)}
+    assert (told, logs["other"]) == ([SYSTEM], 1)
+    assert (logs["acme"], logs[SYSTEM]) == (2, 2)
+
+
 async def test_a_client_that_is_not_who_it_says_and_a_person_who_says_no_are_told(stack: Stack) -> None:
     desk: Desk = await desk_of(stack, SteppingClock())
     log = Log(stack)
@@ -282,13 +368,27 @@ async def test_a_client_that_is_not_who_it_says_and_a_person_who_says_no_are_tol
     await desk.refuse(request, ann)
     [event] = await log.of("acme", "grant.consent_refused")
     assert (event["member"], event["client_id"], event["playbook"]) == (person_of(ann), client_id, "start")
-    assert event["by"] == f"{person_of(ann)}/{key_of(ann)}"
+    assert (event["by"], event["client_name"]) == (f"{person_of(ann)}/{key_of(ann)}", "Agent")
 
     elsewhere = await desk.request(client_id, resource="http://127.0.0.1:8700/p/other/secret/mcp")
     await desk.refuse(elsewhere, ann)
     [event] = await log.of(SYSTEM, "grant.consent_refused")
-    assert event["playbook"] == ""
+    assert (event["playbook"], event["client_name"]) == ("", "")
     assert (await desk.token(grant_type="client_credentials", client_id="nobody", client_secret="x")).status == 401
     [(door, reason, account, count)] = await log.refused(SYSTEM)
     assert (door, reason, count) == ("oauth", "invalid_client", 1)
     assert account.startswith("?")
+
+
+async def test_a_client_hears_that_a_person_said_no_also_when_that_cannot_be_written_down(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk: Desk = await desk_of(stack, SteppingClock())
+    ann = await desk.office.join("ann", "user")
+    request = await desk.request(await desk.register(), scope="mcp:use")
+
+    async def failing(*_: Any) -> None:
+        raise asyncpg.PostgresError("no")
+
+    monkeypatch.setattr(Journal, "note", failing)
+    assert "error=access_denied" in await desk.refuse(request, ann)

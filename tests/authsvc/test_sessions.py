@@ -190,6 +190,7 @@ async def test_a_reset_link_works_once_and_for_an_hour(stack: Stack) -> None:
     await refused("reset.unknown", reset(late.token))
     await refused("argument.invalid", reset(offered.token, "short"))
     answers = await asyncio.gather(reset(offered.token), reset(offered.token), return_exceptions=True)
+    assert len(await stack.rows("select 1 from cb.event where type = 'person.password_set'")) == 1
     assert sorted(type(answer) is Done for answer in answers) == [False, True]
     await refused("reset.unknown", reset(offered.token))
     await refused("auth.invalid", office.whose(ann.session))

@@ -14,7 +14,7 @@ from callboard_connectors.tasks.domain import TaskIds, created, news, renamed
 from callboard_connectors.tasks.identify import Tasks
 from callboard_connectors.tasks.seal import TaskRef, TaskSeal
 
-IDS = TaskIds("theirs", "cbt1.p.up.-.AAAA")
+IDS = TaskIds("theirs", "cbt2.p.up.-.AAAA")
 REF = TaskRef("theirs", "k1", 3, "up__slow", "sha256:d")
 RELATED = "io.modelcontextprotocol/related-task"
 
@@ -81,11 +81,12 @@ def test_to_everybody_else_it_is_an_unknown_task() -> None:
 def test_an_altered_id_is_an_unknown_task() -> None:
     tasks = Tasks(Keys())
     id = made(tasks, holder="w1")
-    for position in range(len("cbt1."), len(id), 5):
+    for position in range(len("cbt2."), len(id), 5):
         other = "A" if id[position] != "A" else "B"
         altered = id[:position] + other + id[position + 1 :]
         assert refusal(tasks, head("tasks/get"), altered)[0] == "task.unknown"
-    junk = ("", "cbt1.", "cbt1.p.up.-.", "cbt1.p.up.-.!!", "cbt1.p.up.-.AAAA", "cbt1.up.-.AAAA", "cb1.p.up.-.AAAA")
+    old = id.replace("cbt2.", "cbt1.")
+    junk = ("", "cbt2.", "cbt2.p.up.-.", "cbt2.p.up.-.!!", "cbt2.p.up.-.AAAA", "cbt2.up.-.AAAA", "cb2.p.up.-.AAAA", old)
     for other in (*junk, id[:-4], id + "AAAA", id + ".AAAA", id.replace(".p.", ".")):
         assert refusal(tasks, head("tasks/get"), other)[0] == "task.unknown"
 

@@ -36,10 +36,13 @@ class Authsvc:
         self.told: list[NoteRefusals] = []
         self.asked = 0
         self.trouble = ""
+        self.error: Exception | None = None
 
     async def ask(self, subject: str, question: Any, answer: Any, within: float = 10.0) -> Any:
         if isinstance(question, NoteRefusals):
             self.told.append(question)
+            if self.error is not None:
+                raise self.error
             if self.trouble:
                 raise Problem(self.trouble, "no")
             return Done(seq=0)
@@ -150,3 +153,19 @@ async def test_a_message_that_nobody_will_ever_take_does_not_hold_up_the_next() 
     await rig.refusals.flush()
     await rig.refusals.flush()
     assert len(rig.authsvc.told) == 1
+
+
+@pytest.mark.parametrize("error", [OSError("out of the library"), Problem("internal.unexpected", "no")])
+async def test_something_unexpected_loses_nothing_and_a_message_at_which_it_always_happens_is_given_up(
+    error: Exception,
+) -> None:
+    rig = Rig()
+    for tries in (1, 5):
+        rig.refusals.note("mcp", Problem("auth.invalid", "no"), "acme", None, "")
+        rig.authsvc.told, rig.authsvc.error = [], error
+        for _ in range(tries):
+            await rig.refusals.flush()
+        assert len({message.command_id for message in rig.authsvc.told}) == 1
+        rig.authsvc.error = None
+        await rig.refusals.flush()
+        assert len(rig.authsvc.told) == (2 if tries == 1 else 5)

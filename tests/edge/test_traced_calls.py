@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from callboard.contracts.calls import ERROR, LEGACY, MODERN, NOTIFICATION, RESULT, ReplyHead, RpcHead
+from callboard.platform.traced_bus import TracedMessages
 from callboard.platform.traces import NO_PARENT, Span, Traces, is_sampled
 from callboard_edge.mcp.calls import Call, Calls
 from callboard_edge.mcp.envelope import Meta, Params, carry_on
@@ -15,6 +17,7 @@ from callboard_edge.mcp.traced import TracedCall, tracing
 
 PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 QUIET = PARENT[:-1] + "0"
+DEEP = b"[" * 100_000
 
 
 class Noted:
@@ -84,6 +87,9 @@ async def test_with_one_a_call_that_is_not_sampled_is_an_ordinary_one_too() -> N
         (ReplyHead("c1", RESULT), b'{"content":["\\"isError\\":true"]}', "", None),
         (ReplyHead("c1", ERROR, "tool.unknown"), b'{"code":-32602,"message":"secret"}', "tool.unknown", "-32602"),
         (ReplyHead("c1", ERROR), b'{"code":-32000,"message":"secret"}', "-32000", "-32000"),
+        (ReplyHead("c1", RESULT), b'{"isError":"\xff"}', "server.invalid_answer", None),
+        pytest.param(ReplyHead("c1", RESULT), b'{"isError":' + DEEP, "server.invalid_answer", None, id="deep"),
+        (ReplyHead("c1", ERROR), b'{"message":"\xff"}', "0", None),
         (None, b"", "call.cancelled", None),
     ],
 )
@@ -108,11 +114,26 @@ async def test_a_sampled_call_is_noted_once_with_how_it_ended_and_without_what_w
         assert hidden not in str(span)
 
 
-@pytest.mark.parametrize("params", [b"", b"[", b'{"name":5}', b"{}"])
+@pytest.mark.parametrize(
+    "params", [b"", b"[", b'{"name":5}', b"{}", b'{"name":"\xff"}', pytest.param(b'{"name":' + DEEP, id="deep")]
+)
 async def test_a_name_that_is_none_is_left_out(params: bytes) -> None:
     call = await made(noted := Noted(), PARENT, params)
     call.over()
     assert [span.name for span in noted.spans] == ["tools/call"]
+
+
+@pytest.mark.parametrize("body", [b'{"organisation":"\xff"}', pytest.param(b'{"x":' + DEEP, id="deep"), b"[]", None])
+async def test_a_message_of_the_bus_that_says_nothing_readable_is_handled_and_its_span_noted(body: Any) -> None:
+    noted = Noted()
+    message: Any = SimpleNamespace(headers={"traceparent": PARENT}, raw_message=None, body=body)
+
+    async def handled(_: Any) -> str:
+        return "answer"
+
+    middleware = TracedMessages(cast("Traces", noted), None, context=None)
+    assert await middleware.consume_scope(handled, message) == "answer"
+    assert len(noted.spans) == 1
 
 
 async def test_an_endless_name_is_cut_and_an_uri_is_not_told() -> None:

@@ -352,4 +352,4 @@ async def test_the_inspector_waits_for_a_task_as_for_a_call(
         result = await inspect(url, token, protocol, *words)
         assert result["content"] == [{"type": "text", "text": said}]
         if tool == "test_tool_with_task":  # this one cannot be had without a task
-            assert result["_meta"]["io.modelcontextprotocol/related-task"]["taskId"].startswith("cbt1.p.up.")
+            assert result["_meta"]["io.modelcontextprotocol/related-task"]["taskId"].startswith("cbt2.p.up.")

@@ -34,7 +34,8 @@ from callboard.contracts.records import (
 )
 from callboard.contracts.status import AskStatus, InstanceStatus
 from callboard.platform.event_store import published_of
-from tests.projections.stack import Stack, discovered, published, registered, rolled_back, status_of
+from callboard_projections.history.read import Reads
+from tests.projections.stack import Log, Stack, discovered, published, registered, rolled_back, status_of
 from tests.support.waiting import eventually
 
 
@@ -175,6 +176,31 @@ async def test_the_log_is_read_in_pages_oldest_first(stack: Stack) -> None:
     assert [event.seq for event in (await page(-1, 0)).events] == [1]
     stored = [published_of(event) for event in await stack.log.store.read("acme", 0)]
     assert list((await page(0, 2**70)).events) == stored
+
+
+async def test_what_this_instance_does_not_know_yet_is_not_left_out_unsaid(log: Log) -> None:
+    await log.fill("acme", 3)
+    reads = Reads(log.pool, log.store, {})
+    await log.tamper("update cb.event set type = 'from.tomorrow' where seq = 2")
+    for newest in (False, True):
+        found = await reads.events(AskEvents(organisation="acme", newest=newest))
+        assert sorted(event.seq for event in found.events) == [1, 2, 3]
+    await log.tamper("""update cb.event set payload = '{"type":"from.tomorrow"}' where seq = 2""")
+    with pytest.raises(msgspec.ValidationError):
+        await reads.events(AskEvents(organisation="acme"))
+
+
+async def test_a_search_for_kinds_that_takes_too_long_is_ended_and_says_so(log: Log) -> None:
+    await log.fill("acme", 3)
+    reads = Reads(log.pool, log.store, {}, patience="100ms")
+    for newest in (False, True):
+        search = AskEvents(organisation="acme", kinds=("playbook.*",), newest=newest)
+        assert len((await reads.events(search)).events) == 3
+        async with log.pool.acquire() as connection, connection.transaction():
+            await connection.execute("lock table cb.event in access exclusive mode")
+            with pytest.raises(Problem) as refused:
+                await asyncio.wait_for(reads.events(search), 10)
+        assert refused.value.code == "events.too_many"
 
 
 async def test_an_event_is_found_by_its_number_and_by_its_id_with_its_link_of_the_chain(stack: Stack) -> None:

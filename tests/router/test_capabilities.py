@@ -101,7 +101,7 @@ def test_a_task_goes_to_the_server_that_its_id_names_whatever_the_playbook_holds
 
 
 def test_a_task_that_is_none_of_ours_is_unknown_and_where_there_are_no_tasks_so_is_the_method() -> None:
-    for id in ("x", "cbt1.mine.UP!.-.AAAA", "cbt1.mine.up.a b.AAAA", "cbt1.up.-.AAAA"):
+    for id in ("x", "cbt2.mine.UP!.-.AAAA", "cbt2.mine.up.a b.AAAA", "cbt2.up.-.AAAA"):
         assert refused(head("tasks/get"), {"taskId": id}).code == "task.unknown"
     assert refused(head("tasks/get"), {"taskId": "x"}, PLAIN).code == "method.unknown"
     assert refused(head("tasks/get"), {}).code == "argument.invalid"

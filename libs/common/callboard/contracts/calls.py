@@ -173,8 +173,11 @@ TASK_METHODS = frozenset({"tasks/get", "tasks/result", "tasks/update", "tasks/ca
 """Requests about a task that a call left behind."""
 LISTEN = "subscriptions/listen"
 """On the call path: a request for the notifications of one task, held open until it ends."""
-TASK_PREFIX = "cbt1."
-"""Begins every task id of ours: `cbt1.<playbook>.<server>.<worker, or ->.<tool>.<sealed>`."""
+TASK_PREFIX = "cbt2."
+"""Begins every task id of ours: `cbt2.<playbook>.<server>.<worker, or ->.<tool>.<sealed>`.
+
+`cbt1.` began those without the tool, which are unknown now.
+"""
 
 
 class TaskOwner(NamedTuple):

@@ -76,6 +76,7 @@ CODES: dict[str, tuple[int, int, str]] = {
         503,
         "Look whether the gateway runs, then send the request again; it had no effect, or repeating it is safe.",
     ),
+    "events.too_many": (-32602, 400, "Ask from a later number on (`after`), for other kinds, or for all of them."),
     "event.unknown": (-32602, 404, "List them with `callboard events ls`; the number is that of its organisation."),
     "file.invalid": (-32602, 400, "Correct the file at the line named."),
     "grant.unknown": (-32602, 404, "List them with `GET /api/v1/me/grants`, or `/organisations/ORG/grants`."),

@@ -22,18 +22,14 @@ class Tally(Generic[Key]):
     def __bool__(self) -> bool:
         return bool(self._counts) or self._others > 0
 
-    def add(self, key: Key, count: int = 1) -> None:
+    def add(self, key: Key) -> None:
         """It happened."""
         if key in self._counts:
-            self._counts[key] += count
+            self._counts[key] += 1
         elif len(self._counts) < self._most:
-            self._counts[key] = count
+            self._counts[key] = 1
         else:
-            self._others += count
-
-    def add_others(self, count: int) -> None:
-        """Things happened that were not told apart before."""
-        self._others += count
+            self._others += 1
 
     def take(self) -> tuple[list[tuple[Key, int]], int]:
         """What was counted, the most frequent first, and how much beside it; the counting begins anew."""

@@ -69,7 +69,7 @@ def _names(body: Any) -> dict[str, str]:
     """What a command is about, as far as its message says so under the usual names."""
     try:
         about = _about(body)
-    except (msgspec.MsgspecError, TypeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
         return {}
     named = {ORGANISATION: about.organisation, PLAYBOOK: about.playbook}
     return {key: value for key, value in named.items() if value}

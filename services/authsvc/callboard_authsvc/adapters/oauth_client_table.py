@@ -18,6 +18,8 @@ from callboard_authsvc.vault.sealing import NONCE_BYTES, NotOpened, open_sealed,
 
 _PACKAGE = "callboard_authsvc"
 _STATE = ("oauth state",)
+_SEALED = "sealed1."
+"""Begins a sealed `state`. Without it the row is one of an instance that wrote what the client wants back as it was."""
 
 
 class OAuthClientTable:
@@ -119,13 +121,15 @@ def _sealed(request_id: str, state: str | None) -> str | None:
     if state is None:
         return None
     # One key for one value, so the nonce may be what it likes.
-    return base64.b64encode(seal(_state_key(request_id), bytes(NONCE_BYTES), state.encode(), _STATE)).decode()
+    sealed = seal(_state_key(request_id), bytes(NONCE_BYTES), state.encode(), _STATE)
+    return _SEALED + base64.b64encode(sealed).decode()
 
 
-def _opened(request_id: str, sealed: str | None) -> str | None:
-    if sealed is None:
-        return None
-    return open_sealed(_state_key(request_id), bytes(NONCE_BYTES), base64.b64decode(sealed), _STATE).decode()
+def _opened(request_id: str, state: str | None) -> str | None:
+    if state is None or not state.startswith(_SEALED):
+        return state
+    sealed = base64.b64decode(state.removeprefix(_SEALED))
+    return open_sealed(_state_key(request_id), bytes(NONCE_BYTES), sealed, _STATE).decode()
 
 
 def _state_key(request_id: str) -> bytes:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
 from urllib.parse import urlsplit
+
+import structlog
 
 from callboard.contracts.access import Principal
 from callboard.contracts.access_events import ConsentRefused
@@ -41,6 +45,10 @@ from callboard_authsvc.oauth_server.domain import (
 )
 from callboard_authsvc.oauth_server.find_client import client_of
 from callboard_authsvc.people.session_keys import session_key
+
+log = structlog.get_logger()
+_NOTE_SECONDS: Final = 3.0
+"""How long a person who refused waits until that is written down: the answer is given already."""
 
 
 async def ask_consent(question: AskConsent, use: OAuthDependencies) -> Consent:
@@ -136,12 +144,19 @@ async def refuse_consent(command: RefuseConsent, use: OAuthDependencies) -> Cons
     request = await use.requests.refuse(command.request, command.by, use.clock())
     if request is None:
         raise unknown_consent()
-    await _note_refusal(request, principal, use)
+    try:
+        await asyncio.wait_for(_note_refusal(request, principal, use), _NOTE_SECONDS)
+    except Exception as error:
+        # The request is spent: the client must hear of it, whatever else fails.
+        log.error("consent_refusal_not_noted", error=type(error).__name__, exc_info=error)
     return ConsentDecided(url=answer_url(request, use.issuer, error="access_denied"))
 
 
 async def _note_refusal(request: Request, principal: Principal, use: OAuthDependencies) -> None:
-    """In the log of the organisation that was asked about, if the person belongs to it; anybody can name another."""
+    """In the log of the organisation that was asked about, if the person belongs to it; anybody can name another.
+
+    Then it is in that of the installation, without what the client calls itself: nobody writes there what they like.
+    """
     client = await use.clients.find(request.client_id)
     place = place_of(use.issuer, request.resource)
     choices = (place.organisation,) if place.playbook else _organisations(principal, place)
@@ -149,7 +164,7 @@ async def _note_refusal(request: Request, principal: Principal, use: OAuthDepend
     event = ConsentRefused(
         member=principal.member,
         client_id=request.client_id,
-        client_name=client.name if client is not None else "",
+        client_name=client.name if client is not None and len(own) == 1 else "",
         playbook=place.playbook if own else "",
         scopes=request.scopes,
     )

@@ -71,11 +71,13 @@ async def reset_password(command: ResetPassword, use: PeopleDependencies) -> Don
         row, person = await _behind(command.token, use)
     check_password(command.password, person.email)
     hashed = await use.passwords.hash(command.password)
-    await note_of(person, PersonPasswordSet(person=person.person, by="link"), person.person, use)
     now = use.clock()
+    # The link is spent first, by one of those who use it at once: only that one tells, and before it sets.
     async with use.table.pool.acquire() as connection, connection.transaction():
         if not await use.links.use_reset(connection, row.key_id, now):
             raise _unknown()
+    await note_of(person, PersonPasswordSet(person=person.person, by="link"), person.person, use)
+    async with use.table.pool.acquire() as connection, connection.transaction():
         await use.table.set_password(connection, person.person, hashed)
         ended = await end_all(connection, person.person, use)
         grants = await use.grants.revoke_of_person(connection, person.person, now)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from callboard.contracts.layers import SYSTEM
@@ -48,6 +49,21 @@ class Attempt(NamedTuple):
     reason: str
     shown: Shown
     network: str
+
+
+class Batch(NamedTuple):
+    """What is written at once: attempts, how often each, and how many others. The same id again writes nothing."""
+
+    command_id: str
+    since: datetime
+    until: datetime
+    counted: Sequence[tuple[Attempt, int]]
+    others: int
+
+    @property
+    def size(self) -> int:
+        """How many attempts it tells of."""
+        return sum(count for _, count in self.counted) + self.others
 
 
 class Found(NamedTuple):

@@ -7,9 +7,9 @@ and not written when a process dies is lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -17,14 +17,15 @@ from callboard.contracts.problems import Problem
 from callboard.contracts.sign_in_events import Door
 from callboard.kernel.tally import Tally
 from callboard.platform.bursts import in_bursts
+from callboard.platform.event_store import new_id
 from callboard_authsvc.clock import Clock
-from callboard_authsvc.refusals.domain import MOST_TOLD_APART, REASONS, Attempt, Shown, attempt_of
+from callboard_authsvc.refusals.domain import MOST_TOLD_APART, REASONS, Attempt, Batch, Shown, attempt_of
 
 log = structlog.get_logger()
 
-Counted = Sequence[tuple[Attempt, int]]
-Write = Callable[[Counted, int, datetime], Awaitable[None]]
-"""Write down these attempts, and so many others, since a time."""
+Write = Callable[[Batch], Awaitable[None]]
+MOST_TRIES: Final = 5
+"""For a batch at which something unexpected fails: one that never can be written must not hold up the next."""
 
 
 class Refusals:
@@ -37,6 +38,8 @@ class Refusals:
         self._tally: Tally[Attempt] = Tally(MOST_TOLD_APART)
         self._since = clock()
         self._some = asyncio.Event()
+        self._unwritten: Batch | None = None
+        self._tries = 0
 
     @contextmanager
     def of(self, door: Door, shown: Shown, address: str) -> Iterator[None]:
@@ -60,17 +63,28 @@ class Refusals:
         await in_bursts(self._some, self.flush, self._every)
 
     async def flush(self) -> None:
-        """Write what was counted; what cannot be written waits for the next time."""
+        """Write what was counted. What could not be written is written first the next time, as the same batch."""
         self._some.clear()
-        if not self._tally:
+        if self._unwritten is None and self._tally:
+            self._unwritten, self._tries = Batch(new_id(), self._since, self._clock(), *self._tally.take()), 0
+        if self._unwritten is None:
             return
-        since, (counted, others) = self._since, self._tally.take()
         try:
-            await self._write(counted, others, since)
-        except Problem as problem:
-            log.warning("refusals_not_written_yet", code=problem.code)
-            self._since = since
-            self._tally.add_others(others)
-            for attempt, count in counted:
-                self._tally.add(attempt, count)
+            await self._write(self._unwritten)
+        except Exception as error:
+            if not self._given_up(self._unwritten, error):
+                self._some.set()
+                return
+        self._unwritten = None
+        if self._tally:
             self._some.set()
+
+    def _given_up(self, batch: Batch, error: Exception) -> bool:
+        if isinstance(error, Problem) and error.code == "database.unavailable":
+            log.info("refusals_not_written_yet", code=error.code)
+            return False
+        self._tries += 1
+        given_up = self._tries >= MOST_TRIES
+        name = type(error).__name__
+        log.error("refusals_not_written", error=name, given_up=batch.size if given_up else 0, exc_info=error)
+        return given_up

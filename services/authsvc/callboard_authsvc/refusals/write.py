@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -16,7 +14,6 @@ from callboard.contracts.problems import Problem
 from callboard.contracts.refusals import NoteRefusals
 from callboard.contracts.sign_in_events import AuthenticationRefused, Refused
 from callboard.kernel.ids import command_uuid
-from callboard.platform.event_store import new_id
 from callboard_authsvc.adapters.member_table import MemberTable
 from callboard_authsvc.adapters.oauth_client_table import OAuthClientTable
 from callboard_authsvc.adapters.person_table import PersonTable
@@ -25,7 +22,7 @@ from callboard_authsvc.clock import Clock
 from callboard_authsvc.journal import Journal, Noted
 from callboard_authsvc.organisations.known import KnownOrganisations
 from callboard_authsvc.people.domain import checked_email, logs_of
-from callboard_authsvc.refusals.domain import Attempt, Found, Shown, attempt_of, by_log
+from callboard_authsvc.refusals.domain import Attempt, Batch, Found, Shown, attempt_of, by_log
 
 _ACTOR = "refused callers"
 _DIGEST = 16
@@ -44,9 +41,20 @@ class RefusalsWriter:
     key: bytes
     clock: Clock
 
-    async def write(self, counted: Sequence[tuple[Attempt, int]], others: int, since: datetime) -> None:
-        """What this instance refused itself."""
-        await self._write(counted, others, since, self.clock(), new_id())
+    async def write(self, batch: Batch) -> None:
+        """What this instance refused itself. Raises `database.unavailable`; then the same batch is to come again."""
+        found = [await self._found(attempt, count) for attempt, count in batch.counted]
+        for log, told in by_log(found, batch.others).items():
+            lines = tuple(replace(line, address=self._address(log, line.address)) for line in told.lines)
+            event = AuthenticationRefused(since=batch.since, until=batch.until, lines=lines, others=told.others)
+            named = str(command_uuid(f"{batch.command_id}/{log}"))
+            noted = Noted(command_id=named, organisation=log, actor=_ACTOR, comment=f"refused: {told.words}")
+            try:
+                await self.journal.note(noted, event)
+            except Problem as problem:
+                if problem.code != "command.reused":
+                    raise
+                # This log was told before, by the same batch; since then more, or less, is known of the accounts.
 
     async def note(self, command: NoteRefusals) -> Done:
         """What an edge refused; the same message again writes nothing."""
@@ -59,19 +67,8 @@ class RefusalsWriter:
             )
             for line in command.lines
         ]
-        await self._write(counted, command.others, command.since, command.until, command.command_id)
+        await self.write(Batch(command.command_id, command.since, command.until, counted, command.others))
         return Done(seq=0)
-
-    async def _write(
-        self, counted: Sequence[tuple[Attempt, int]], others: int, since: datetime, until: datetime, command_id: str
-    ) -> None:
-        found = [await self._found(attempt, count) for attempt, count in counted]
-        for log, told in by_log(found, others).items():
-            lines = tuple(replace(line, address=self._address(log, line.address)) for line in told.lines)
-            event = AuthenticationRefused(since=since, until=until, lines=lines, others=told.others)
-            named = str(command_uuid(f"{command_id}/{log}"))
-            noted = Noted(command_id=named, organisation=log, actor=_ACTOR, comment=f"refused: {told.words}")
-            await self.journal.note(noted, event)
 
     async def _found(self, attempt: Attempt, count: int) -> Found:
         shown, reason = attempt.shown, attempt.reason

@@ -1,6 +1,6 @@
 """A task id of ours: which task, whose, made by which tool under which version; sealed with the organisation's key.
 
-    cbt1.<playbook>.<server>.<worker, or ->.<base64url of the tool>.<base64url of AES-SIV ciphertext>
+    cbt2.<playbook>.<server>.<worker, or ->.<base64url of the tool>.<base64url of AES-SIV ciphertext>
 
 Playbook, server, worker and tool stand in the clear, so that any router finds the owner and what policies say of it;
 they are bound to the rest. The same task has the same id, and there is no nonce that could come twice. Nothing is kept

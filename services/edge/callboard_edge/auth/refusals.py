@@ -30,6 +30,8 @@ _REASONS: Final = frozenset({"auth.invalid", "auth.malformed"})
 """Without a key nobody tried to be anybody, and who is known and may not is in the call records."""
 
 _AWAY: Final = frozenset({"bus.unavailable", "database.unavailable"})
+_MOST_TRIES: Final = 5
+"""For a message at which something unexpected fails: one that nobody can take must not hold up the next."""
 
 
 class _Caller(NamedTuple):
@@ -50,6 +52,7 @@ class Refusals:
         self._since = datetime.now(UTC)
         self._some = asyncio.Event()
         self._unanswered: NoteRefusals | None = None
+        self._tries = 0
 
     def note(self, door: Door, problem: Problem, organisation: str, authorization: str | None, address: str) -> None:
         """Count a refusal, if it is one of somebody who is not known. `organisation`: whose URL was asked."""
@@ -71,6 +74,7 @@ class Refusals:
         self._some.clear()
         if self._unanswered is None and self._tally:
             counted, others = self._tally.take()
+            self._tries = 0
             self._unanswered = NoteRefusals(
                 command_id=new_id(),
                 since=self._since,
@@ -82,15 +86,24 @@ class Refusals:
             return
         try:
             await self._bus.ask(NOTE_REFUSALS, self._unanswered, Done)
-        except Problem as problem:
-            if problem.code in _AWAY:
-                log.info("refusals_not_told_yet", code=problem.code)
+        except Exception as error:
+            if not self._given_up(error):
                 self._some.set()
                 return
-            log.warning("refusals_not_told", code=problem.code)  # nor ever, as it seems
         self._unanswered = None
         if self._tally:
             self._some.set()
+
+    def _given_up(self, error: Exception) -> bool:
+        code = error.code if isinstance(error, Problem) else "internal.unexpected"
+        if code in _AWAY:
+            log.info("refusals_not_told_yet", code=code)
+            return False
+        self._tries += 1
+        given_up = code != "internal.unexpected" or self._tries >= _MOST_TRIES
+        unexpected = None if isinstance(error, Problem) else error
+        log.warning("refusals_not_told", code=code, given_up=given_up, exc_info=unexpected)
+        return given_up
 
 
 def _line(caller: _Caller, count: int) -> RefusedCallers:

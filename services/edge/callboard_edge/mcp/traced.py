@@ -20,6 +20,9 @@ from callboard_edge.mcp.calls import Call, Tracing
 _MAX_PEEKED = 1024 * 1024
 """Longer results are not looked into for `isError`; the span of the connector says it all the same."""
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What strangers wrote may be no UTF-8, and as deep as they like."""
+
 
 class _Named(msgspec.Struct):
     name: Any = ""
@@ -94,7 +97,7 @@ def tracing(traces: Traces | None) -> Tracing | None:
 def _name_in(params: bytes) -> str:
     try:
         name = _named(params).name
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return ""
     return name if isinstance(name, str) else ""
 
@@ -110,6 +113,6 @@ def _how(last: tuple[ReplyHead, bytes] | None) -> tuple[str, int]:
             return head.problem or str(code), code
         if len(body) <= _MAX_PEEKED and b'"isError"' in body and _result(body).is_error is True:
             return span_names.TOOL_ERROR, 0
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return "server.invalid_answer", 0
     return "", 0

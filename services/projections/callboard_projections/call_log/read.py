@@ -77,7 +77,7 @@ class CallReads:
             question.digest, question.trace_id, min(question.min_us, _INT8), limit,
         )  # fmt: skip
         async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-            await connection.execute(sql(_HERE, "calls_plan"), self._patience)
+            await connection.execute(sql(_HERE, "search_plan"), self._patience)
             rows: list[asyncpg.Record] = await connection.fetch(sql(_HERE, "ask_calls"), *values)
         return rows
 

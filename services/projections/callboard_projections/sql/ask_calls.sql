@@ -2,7 +2,7 @@ select started_at, call_id, organisation, playbook, version, method, server, too
   era, upstream_era, outcome, error_code, problem, router_us, connector_us, upstream_us, total_us, request_bytes,
   response_bytes, trace_id, connector, replay_of
 from cb.call
--- Planned anew with its values each time (see calls_plan.sql), so that what is not asked for falls away.
+-- Planned anew with its values each time (see search_plan.sql), so that what is not asked for falls away.
 where organisation = $1 and started_at >= $2 and started_at < $3
   and ($4::timestamptz is null or (started_at, call_id) < ($4, $5::text))
   and ($6::text = '' or playbook = $6)
