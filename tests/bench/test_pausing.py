@@ -129,7 +129,12 @@ class Started:
 
 async def families_of_a_run() -> Started:
     pipe = subprocess.PIPE
-    run = subprocess.Popen([sys.executable, "-c", RUN], cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+    # Whoever runs the tests may have SIGHUP ignored (nohup), and children inherit that.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        run = subprocess.Popen([sys.executable, "-c", RUN], cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert run.stdout is not None
     line = await asyncio.wait_for(asyncio.to_thread(run.stdout.readline), PATIENCE)
     found = Started(run, map(int, line.split()))
