@@ -103,8 +103,7 @@ class Sessions:
         await self._bus.tell(subjects.SESSION_CHANGED, SessionChanged(session=session.id))
 
     async def read(self, id: str) -> Session | None:
-        """The session as it is stored now."""
-        self._kept.pop(id, None)
+        """The session as it is stored now; nobody used it by that."""
         return await self._read(id)
 
     async def end(self, session: Session) -> None:
