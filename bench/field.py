@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -177,6 +178,8 @@ def _command(place: Place) -> str:
     """How it was started, with names for the folders."""
     file = place.folder / "command.txt"
     text = file.read_text() if file.exists() else ""
+    if path := os.environ.get("PATH"):
+        text = text.replace(path, "$PATH")
     folders = {place.folder: "$FOLDER", place.package: "$PACKAGE", _ROOT: "$CHECKOUT", Path.home(): "~"}
     for folder, name in folders.items():
         text = text.replace(str(folder), name)
