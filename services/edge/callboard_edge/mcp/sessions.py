@@ -121,7 +121,7 @@ class Sessions:
         yield from (session for session, at in self._kept.values() if now - at < within)
 
     def forget(self, id: str) -> None:
-        """Another edge deleted it."""
+        """Another edge deleted or changed it."""
         self._kept.pop(id, None)
 
     def _keep(self, session: Session, now: float) -> None:
