@@ -49,14 +49,12 @@ class CallStore:
             return first[0] + second[0], first[1] + second[1]
 
     async def _write(self, rows: Sequence[Row]) -> int:
-        days = {day_of(row[0]) for row in rows if isinstance(row[0], datetime)}
-        await self._partitions.make(days)
         try:
             return await self._keep(rows)
         except asyncpg.CheckViolationError:
-            # No partition for a row: another instance dropped it, or the database was restored.
+            # No partition for a row: its day is a past one, another instance dropped it, the database was restored.
             self._partitions.forget()
-            await self._partitions.make(days)
+            await self._partitions.make({day_of(row[0]) for row in rows if isinstance(row[0], datetime)})
             return await self._keep(rows)
 
     async def _keep(self, rows: Sequence[Row]) -> int:
