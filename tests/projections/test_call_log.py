@@ -23,6 +23,7 @@ from callboard.platform.migrate import migrate
 from callboard_projections.app import DURABLE
 from callboard_projections.call_log import keep, pull
 from callboard_projections.call_log.domain import (
+    COLUMNS,
     RecordRefused,
     at_once,
     day_of,
@@ -105,6 +106,14 @@ def test_rows_are_written_in_parts_of_about_one_size(count: int, sizes: int) -> 
     assert at_once(count, 150) == sizes
 
 
+def test_only_a_text_that_is_too_long_by_itself_is_cut() -> None:
+    record = call_record("c1", started_at=NOW, tool="t" * 499, client="c" * 501, principal="\x00k", version=7)
+    row = dict(zip(COLUMNS, row_of(record), strict=False))
+
+    assert (row["tool"], row["client"], row["principal"]) == ("t" * 499, "c" * 500, "\ufffdk")
+    assert (row["started_at"], row["version"], row["server"]) == (NOW, 7, record.server)
+
+
 def test_a_day_has_one_partition_in_every_zone() -> None:
     late = datetime.fromisoformat("2026-11-20T23:30:00-05:00")
     assert day_of(late) == date(2026, 11, 21)
@@ -124,7 +133,8 @@ async def test_a_row_that_postgres_refuses_costs_nothing_but_itself(log: Log) ->
     partitions = Partitions(log.pool, KEEP)
     records = [call_record(f"c{number}") for number in range(9)]
     rows = [row_of(record) for record in records]
-    rows[4] = (*rows[4][:4], 2**40, *rows[4][5:])
+    version = COLUMNS.index("version")
+    rows[4] = (*rows[4][:version], 2**40, *rows[4][version + 1 :])
 
     assert await CallStore(log.pool, partitions).write(rows) == (8, 1)
     assert await log.pool.fetchval("select count(*) from cb.call") == 8
@@ -136,6 +146,30 @@ async def test_text_with_a_nul_is_stored(log: Log) -> None:
 
     assert await CallStore(log.pool, Partitions(log.pool, KEEP)).write([row]) == (1, 0)
     assert await log.pool.fetchval("select tool from cb.call") == "a\ufffdb"
+
+
+async def test_of_rows_that_are_there_in_part_only_the_new_ones_are_written(log: Log) -> None:
+    content = CallContent(arguments={"n": 1})
+    rows = [row_of(call_record(f"c{number}", content=content if number % 2 else None)) for number in range(6)]
+    store = CallStore(log.pool, Partitions(log.pool, KEEP))
+
+    assert await store.write(rows[:3]) == (3, 0)
+    assert await store.write(rows) == (3, 0)
+    assert await store.write([*rows[4:], row_of(call_record("c6", tool="another")), rows[0]]) == (1, 0)
+    assert await log.pool.fetchval("select count(*) from cb.call") == 7
+    assert await log.pool.fetchval("select array_agg(call_id order by call_id) from cb.call_content") == [
+        "c1",
+        "c3",
+        "c5",
+    ]
+
+
+async def test_the_same_new_row_twice_is_written_once(log: Log) -> None:
+    row, other = row_of(call_record("c1")), row_of(call_record("c2"))
+    store = CallStore(log.pool, Partitions(log.pool, KEEP))
+
+    assert await store.write([row, other, row]) == (2, 0)
+    assert await log.pool.fetchval("select count(*) from cb.call") == 2
 
 
 async def test_days_are_made_ahead_and_when_a_record_needs_one_and_dropped_when_they_are_old(log: Log) -> None:

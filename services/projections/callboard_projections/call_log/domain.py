@@ -15,12 +15,10 @@ from callboard.contracts.problems import Problem
 AHEAD = timedelta(days=2)
 """Clocks of connectors may be wrong, but not by more."""
 
-COLUMNS = (
-    "started_at",
+_TEXTS = (
     "call_id",
     "organisation",
     "playbook",
-    "version",
     "method",
     "server",
     "tool",
@@ -31,18 +29,13 @@ COLUMNS = (
     "era",
     "upstream_era",
     "outcome",
-    "error_code",
     "problem",
-    "router_us",
-    "connector_us",
-    "upstream_us",
-    "total_us",
-    "request_bytes",
-    "response_bytes",
     "trace_id",
     "connector",
     "replay_of",
 )
+_SIZES = ("router_us", "connector_us", "upstream_us", "total_us", "request_bytes", "response_bytes")
+COLUMNS = ("started_at", *_TEXTS, "version", "error_code", *_SIZES)
 LONGEST = 500
 """Texts are cut here: a URI may be of any length, the entry of an index may not."""
 
@@ -77,23 +70,26 @@ def read_record(subject: str, line: bytes, now: datetime, keep: timedelta) -> Ca
     return record
 
 
+_sizes = operator.attrgetter(*_SIZES)
+
+
 def _fits(record: CallRecord) -> bool:
-    numbers = (record.router_us, record.connector_us, record.upstream_us, record.total_us)
-    sizes = (record.request_bytes, record.response_bytes)
-    return all(0 <= n <= _INT8 for n in (*numbers, *sizes)) and abs(record.error_code or 0) <= _INT4
+    sizes = _sizes(record)
+    return min(sizes) >= 0 and max(sizes) <= _INT8 and abs(record.error_code or 0) <= _INT4
 
 
 _values = operator.attrgetter(*COLUMNS)
+_texts = operator.itemgetter(slice(1, 1 + len(_TEXTS)))
 
 
 def row_of(record: CallRecord) -> Row:
     """The row; JSON may carry U+0000, a text column may not."""
+    values = _values(record)
+    together = "".join(_texts(values))
+    if len(together) > LONGEST or "\x00" in together:
+        values = tuple(_storable(value) if type(value) is str else value for value in values)
     content = None if record.content is None else msgspec.json.encode(record.content).decode()
-    return (*[_storable(value) if _is_unusual(value) else value for value in _values(record)], content)
-
-
-def _is_unusual(value: object) -> bool:
-    return type(value) is str and (len(value) > LONGEST or "\x00" in value)
+    return (*values, content)
 
 
 def _storable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Write call records: COPY into a table of this session, then insert what is not there yet."""
+"""Write call records: COPY into the call log; where some are there already, insert what is not there yet."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from datetime import datetime
 
 import asyncpg
 
+from callboard.platform.event_store import Connection
 from callboard.platform.postgres import sql
 from callboard_projections.call_log.domain import COLUMNS, Row, day_of
 from callboard_projections.call_log.partitions import Partitions
 
 _HERE = "callboard_projections"
+_CONTENT = (*COLUMNS[:3], "content")
 _REFUSED: tuple[type[Exception], ...] = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -47,26 +49,45 @@ class CallStore:
             return first[0] + second[0], first[1] + second[1]
 
     async def _write(self, rows: Sequence[Row]) -> int:
-        days = {day_of(row[0]) for row in rows if isinstance(row[0], datetime)}
-        await self._partitions.make(days)
         try:
-            return await self._copy(rows)
+            return await self._keep(rows)
         except asyncpg.CheckViolationError:
-            # No partition for a row: another instance dropped it, or the database was restored.
+            # No partition for a row: its day is a past one, another instance dropped it, the database was restored.
             self._partitions.forget()
-            await self._partitions.make(days)
-            return await self._copy(rows)
+            await self._partitions.make({day_of(row[0]) for row in rows if isinstance(row[0], datetime)})
+            return await self._keep(rows)
 
-    async def _copy(self, rows: Sequence[Row]) -> int:
+    async def _keep(self, rows: Sequence[Row]) -> int:
+        """Straight into the table; only when some are there already, what is new of them, which costs twice as much."""
         calls = [row[:-1] for row in rows]
         contents = [(*row[:3], row[-1]) for row in rows if row[-1] is not None]
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(sql(_HERE, "call_incoming"))
-            await connection.copy_records_to_table("call_incoming", records=calls, columns=COLUMNS)
-            status = await connection.execute(sql(_HERE, "call_insert"))
-            if contents:
-                await connection.execute(sql(_HERE, "content_incoming"))
-                columns = (*COLUMNS[:3], "content")
-                await connection.copy_records_to_table("content_incoming", records=contents, columns=columns)
-                await connection.execute(sql(_HERE, "content_insert"))
-            return int(status.rpartition(" ")[2])
+        async with self._pool.acquire() as connection:
+            try:
+                return await _copied(connection, calls, contents)
+            except asyncpg.UniqueViolationError:
+                return await _merged(connection, calls, contents)
+
+
+async def _copied(connection: Connection, calls: Sequence[Row], contents: Sequence[Row]) -> int:
+    if not contents:  # a COPY is a transaction by itself
+        return _count(await connection.copy_records_to_table("call", schema_name="cb", records=calls, columns=COLUMNS))
+    async with connection.transaction():
+        await connection.copy_records_to_table("call", schema_name="cb", records=calls, columns=COLUMNS)
+        await connection.copy_records_to_table("call_content", schema_name="cb", records=contents, columns=_CONTENT)
+        return len(calls)
+
+
+async def _merged(connection: Connection, calls: Sequence[Row], contents: Sequence[Row]) -> int:
+    async with connection.transaction():
+        await connection.execute(sql(_HERE, "call_incoming"))
+        await connection.copy_records_to_table("call_incoming", records=calls, columns=COLUMNS)
+        status = await connection.execute(sql(_HERE, "call_insert"))
+        if contents:
+            await connection.execute(sql(_HERE, "content_incoming"))
+            await connection.copy_records_to_table("content_incoming", records=contents, columns=_CONTENT)
+            await connection.execute(sql(_HERE, "content_insert"))
+        return _count(status)
+
+
+def _count(status: str) -> int:
+    return int(status.rpartition(" ")[2])

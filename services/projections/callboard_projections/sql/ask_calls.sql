@@ -13,7 +13,7 @@ where organisation = $1 and started_at >= $2 and started_at < $3
   and ($11::text = '' or principal = $11)
   and ($12::text = '' or era = $12)
   and ($13::text = '' or outcome = $13)
-  and ($14::text = '' or right(digest, 12) = right($14, 12) and digest = $14)
+  and ($14::text = '' or digest = $14)
   and ($15::text = '' or trace_id = $15)
   and ($16::bigint = 0 or total_us >= $16)
 order by started_at desc, call_id desc
