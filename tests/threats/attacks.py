@@ -129,10 +129,10 @@ async def enter_another_playbook() -> Principal:
     """T2: a token of one playbook at another one."""
     held = Principal(key_id="k", client="c", organisation="acme", scopes=("use",), playbooks=("one",))
 
-    async def authenticate(header: str | None, entering: object = None) -> Principal:
+    def remembered(header: str, entering: object) -> Principal:
         return held
 
-    edge = SimpleNamespace(_anonymous=False, _tokens=SimpleNamespace(authenticate=authenticate))
+    edge = SimpleNamespace(_anonymous=False, _tokens=SimpleNamespace(remembered=remembered))
     headers = {b"authorization": b"Bearer x"}
     assert await McpEndpoint._principal(edge, headers, Place("acme", "one", 0)) is held  # type: ignore[arg-type]
     return await McpEndpoint._principal(edge, headers, Place("acme", "two", 0))  # type: ignore[arg-type]

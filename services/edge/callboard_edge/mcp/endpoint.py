@@ -5,7 +5,7 @@ Follow one request: gate (Host, Origin, path) > token > body > era > `legacy` or
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
@@ -42,6 +42,7 @@ from callboard_edge.mcp.session_tokens import LIFETIME, PREFIX, SessionTokens, s
 from callboard_edge.mcp.stateless import Stateless
 from callboard_edge.mcp.web_socket import SUBPROTOCOL, WebSockets
 from callboard_edge.settings import EdgeSettings
+from callboard_edge.whole_answers import cycle_of
 
 log = structlog.get_logger()
 ANONYMOUS = Principal(key_id=ANONYMOUS_KEY, client="anonymous", organisation="", scopes=("use",))
@@ -214,9 +215,10 @@ class McpEndpoint:
             raise Problem("auth.required", "what is at /mcp follows from a token, and the request has none")
         if header is None and self._anonymous:
             return ANONYMOUS
-        shown = header.decode("latin-1") if header else None
+        shown = header.decode("latin-1") if header else ""
         try:
-            principal = await self._tokens.authenticate(shown, place[:2])
+            entering = place[:2]
+            principal = self._tokens.remembered(shown, entering) or await self._tokens.authenticate(shown, entering)
         except Problem as problem:
             self._refusals.note("mcp", problem, place.organisation, shown, address())
             raise
@@ -250,8 +252,14 @@ class McpEndpoint:
 
     async def _received(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         _check_media(headers)
+        cycle = cycle_of(receive)
+        here = cycle.whole_body() if cycle is not None else None
         try:
-            return await self._body(headers, receive)
+            if here is None:
+                return await self._body(headers, receive)
+            if len(here) > self._limit:
+                raise BodyTooLarge
+            return here
         except TimeoutError:
             raise Refused(-32600, "the body did not come in time") from None
         except BodyTooLarge:
@@ -304,9 +312,16 @@ def _names_modern(headers: dict[bytes, bytes]) -> bool:
 
 
 def _check_media(headers: dict[bytes, bytes]) -> None:
-    content = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-    if content != b"application/json":
-        raise Refused(-32600, "the Content-Type must be application/json")
-    accept = headers.get(b"accept", b"*/*")
+    wrong = _wrong_media(headers.get(b"content-type", b""), headers.get(b"accept", b"*/*"))
+    if wrong:
+        raise Refused(-32600, wrong)
+
+
+@lru_cache(maxsize=256)
+def _wrong_media(content: bytes, accept: bytes) -> str:
+    """What is wrong with these two headers; empty: nothing."""
+    if content.split(b";")[0].strip().lower() != b"application/json":
+        return "the Content-Type must be application/json"
     if not any(kind in accept for kind in (b"application/json", b"text/event-stream", b"*/*", b"application/*")):
-        raise Refused(-32600, "Accept must include application/json and text/event-stream")
+        return "Accept must include application/json and text/event-stream"
+    return ""
