@@ -175,6 +175,7 @@ async def test_the_limit_of_a_body_holds_for_one_that_is_there(size: int) -> Non
         "access_log",
         "on_response_complete",
         "expect_100_continue",
+        "tasks",
     )
     flow = SimpleNamespace(resume_reading=lambda: None)
     protocol: Any = SimpleNamespace(flow=flow, server_state=server, **dict.fromkeys(names))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import urllib.parse
 from functools import lru_cache
+from typing import cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from callboard_edge.whole_answers import WholeAnswers
@@ -150,6 +152,11 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
             self._rest_timer.cancel()
         super()._unset_keepalive_if_required()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """As uvicorn does, but the task leaves the set when it ends: a callback for that is a turn of the loop more."""
+        cast(WholeAnswers, cycle).task = task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
 
     def on_response_complete(self) -> None:
         """An answer is whole: on with the next request, or wait for one."""

@@ -12,6 +12,7 @@ import asyncio
 from functools import lru_cache
 from typing import Any
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     HEADER_VALUE_RE,
@@ -47,6 +48,7 @@ class WholeAnswers(RequestResponseCycle):
     response_started = response_complete = False
     chunked_encoding: bool | None = None
     expected_content_length = 0
+    task: asyncio.Task[None]
     _waiting: Any = None
     _body_due = 0.0
 
@@ -63,6 +65,14 @@ class WholeAnswers(RequestResponseCycle):
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = protocol.expect_100_continue
         self.body = bytearray()
+        self._tasks = protocol.tasks
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        """Serve the request; `task`, which runs this, is among those of the server until it ends."""
+        try:
+            await super().run_asgi(app)
+        finally:
+            self._tasks.discard(self.task)
 
     def whole_body(self) -> bytes | None:
         """The body of the request when all of it is there, once; None: it has to be received."""
