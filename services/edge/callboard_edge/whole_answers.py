@@ -74,9 +74,9 @@ class WholeAnswers(RequestResponseCycle):
         finally:
             self._tasks.discard(self.task)
 
-    def whole_body(self) -> bytes | None:
-        """The body of the request when all of it is there, once; None: it has to be received."""
-        if self.more_body or self.disconnected:
+    def whole_body(self, limit: int) -> bytes | None:
+        """The body of the request when all of it is there and within `limit`, once; None: it has to be received."""
+        if self.more_body or self.disconnected or len(self.body) > limit:
             return None
         self.flow.resume_reading()
         body, self.body = bytes(self.body), bytearray()

@@ -130,7 +130,7 @@ class McpEndpoint:
             except Problem as problem:
                 await refuse(self._challenges.on(send, scope["path"]), problem)
             return
-        principal = await self._principal(headers, place)
+        principal = self._remembered(headers, place) or await self._principal(headers, place)
         if place is BY_TOKEN:
             place = place_by_token(principal)
         if principal is ANONYMOUS or principal.renewed:
@@ -169,6 +169,7 @@ class McpEndpoint:
             await carriers.http_sse.open(place, principal, admit, receive, send)
         elif (door, method) == ("message", "POST"):
             try:
+                _check_media(headers)
                 body = await self._received(headers, receive)
                 session = parse_qs(scope["query_string"].decode("latin-1")).get("sessionId", [""])[0]
                 await carriers.http_sse.post(place, principal, session, body)
@@ -209,20 +210,27 @@ class McpEndpoint:
             log.exception("mcp_request_failed", path=scope["path"])
             self._metrics.unexpected()
 
+    def _remembered(self, headers: dict[bytes, bytes], place: Place) -> Principal | None:
+        """Who nobody need be asked about, and may enter; for everybody else see `_principal`."""
+        header = headers.get(b"authorization")
+        if header is None:
+            return None
+        principal = self._tokens.remembered(header.decode("latin-1"), place[:2])
+        return principal if principal is not None and _opens(principal, place) else None
+
     async def _principal(self, headers: dict[bytes, bytes], place: Place) -> Principal:
         header = headers.get(b"authorization")
         if header is None and place is BY_TOKEN:
             raise Problem("auth.required", "what is at /mcp follows from a token, and the request has none")
         if header is None and self._anonymous:
             return ANONYMOUS
-        shown = header.decode("latin-1") if header else ""
+        shown = header.decode("latin-1") if header else None
         try:
-            entering = place[:2]
-            principal = self._tokens.remembered(shown, entering) or await self._tokens.authenticate(shown, entering)
+            principal = await self._tokens.authenticate(shown, place[:2])
         except Problem as problem:
             self._refusals.note("mcp", problem, place.organisation, shown, address())
             raise
-        if place is not BY_TOKEN and not can(principal, "use", place.organisation, place.playbook):
+        if not _opens(principal, place):
             raise not_opened(principal, place.organisation, "the token does not open this playbook")
         return principal
 
@@ -235,8 +243,8 @@ class McpEndpoint:
         receive: Receive,
         send: Send,
     ) -> None:
-        body = await self._received(headers, receive)
-        message = parse(body)
+        _check_media(headers)
+        message = parse(self._here(receive) or await self._received(headers, receive))
         params = read_params(message)
         modern = is_modern(headers.get(b"mcp-protocol-version"), params)
         if b"traceparent" in headers and (params.meta or not modern):
@@ -250,16 +258,14 @@ class McpEndpoint:
             await self._admit(place, principal)
             await send_refusal(send, fault.code, fault.message, message.raw_id, fault.data)
 
-    async def _received(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        _check_media(headers)
+    def _here(self, receive: Receive) -> bytes | None:
+        """The body, when all of it has come with the head and it is not too large."""
         cycle = cycle_of(receive)
-        here = cycle.whole_body() if cycle is not None else None
+        return None if cycle is None else cycle.whole_body(self._limit)
+
+    async def _received(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         try:
-            if here is None:
-                return await self._body(headers, receive)
-            if len(here) > self._limit:
-                raise BodyTooLarge
-            return here
+            return await self._body(headers, receive)
         except TimeoutError:
             raise Refused(-32600, "the body did not come in time") from None
         except BodyTooLarge:
@@ -283,6 +289,10 @@ class McpEndpoint:
             if size > self._limit:
                 raise BodyTooLarge
         return b"".join(parts)
+
+
+def _opens(principal: Principal, place: Place) -> bool:
+    return place is BY_TOKEN or can(principal, "use", place.organisation, place.playbook)
 
 
 def _wanted(headers: dict[bytes, bytes]) -> tuple[bytes, bytes]:
