@@ -31,16 +31,18 @@ REST_SECONDS = 5.0
 """So long does a connection stay after an answer that came before the end of the request's body."""
 
 
-_KEPT_TARGET = 256
-"""So long may what is asked for be for its parts to be remembered."""
+_SHORT = 256
+"""Of so many bytes at most are the targets whose parts are remembered."""
 
 
-@lru_cache(maxsize=1024)
 def _read_target(target: bytes) -> tuple[str, bytes, bytes]:
     """Path, the same as it came, and query of a request target (RFC 9112, section 3.2)."""
     parsed = httptools.parse_url(target)
     path = parsed.path.decode("ascii")
     return urllib.parse.unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
+
+
+_read_short_target = lru_cache(maxsize=1024)(_read_target)
 
 
 class _CutsStalled(asyncio.Protocol):
@@ -124,7 +126,7 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
             raise ValueError("too many trailers")  # the parser ends the connection with 400
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is whole. As in uvicorn, but for what it can be told and the edge does not (a prefix, a limit)."""
         scope, parser = self.scope, self.parser
         self._whole, self._head_bytes = scope, 0
         if self._head_timer is not None:
@@ -135,7 +137,7 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
         scope["method"], scope["http_version"] = parser.get_method().decode("ascii"), version
         if parser.should_upgrade() and self._should_upgrade():
             return
-        read = _read_target if len(self.url) <= _KEPT_TARGET else _read_target.__wrapped__
+        read = _read_short_target if len(self.url) <= _SHORT else _read_target
         scope["path"], scope["raw_path"], scope["query_string"] = read(self.url)
         earlier = self.cycle
         self.cycle = WholeAnswers(self, keep_alive=version != "1.0" and parser.should_keep_alive())
