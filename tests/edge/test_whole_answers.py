@@ -118,6 +118,7 @@ async def test_requests_sent_ahead_are_answered_in_order(client: Client) -> None
     client.ask("/later")
     client.ask("/parts")
     client.ask("/")
+    await client.nothing_for(0.05)
     client.app.go.set()
     assert await client.exactly((HEAD + b"hello") * 3)
 
@@ -145,6 +146,7 @@ async def test_a_whole_answer_is_the_same_without_messages(client: Client) -> No
     client.ask("/later")
     for _ in range(3):
         client.ask("/direct")
+    await client.nothing_for(0.05)
     client.app.go.set()
     assert await client.exactly((HEAD + b"hello") * 4), "in turn, also when they were sent ahead"
     client.ask("/direct", "HEAD")
@@ -162,11 +164,11 @@ async def test_a_body_is_handed_over_when_it_is_whole_and_no_sooner(client: Clie
         assert await client.exactly(HEAD + body.encode())
 
 
-@pytest.mark.parametrize("size", [10, 11])
-async def test_a_body_that_is_too_large_is_not_handed_over_although_it_is_there(size: int) -> None:
-    server = SimpleNamespace(default_headers=[])
-    names = (
-        "scope",
+@pytest.fixture
+def cycle() -> WholeAnswers:
+    """Of a connection that nobody reads; its request has no body yet."""
+    flow = SimpleNamespace(resume_reading=lambda: None, write_paused=True)
+    rest = (
         "transport",
         "logger",
         "access_logger",
@@ -175,11 +177,19 @@ async def test_a_body_that_is_too_large_is_not_handed_over_although_it_is_there(
         "expect_100_continue",
         "tasks",
     )
-    flow = SimpleNamespace(resume_reading=lambda: None)
-    protocol: Any = SimpleNamespace(flow=flow, server_state=server, **dict.fromkeys(names))
-    cycle = WholeAnswers(protocol, keep_alive=True)
+    server, scope = SimpleNamespace(default_headers=[]), {"method": "POST"}
+    protocol: Any = SimpleNamespace(scope=scope, flow=flow, server_state=server, **dict.fromkeys(rest))
+    return WholeAnswers(protocol, keep_alive=True)
+
+
+@pytest.mark.parametrize("size", [10, 11])
+def test_a_body_that_is_too_large_is_not_handed_over_although_it_is_there(cycle: WholeAnswers, size: int) -> None:
     cycle.body, cycle.more_body = bytearray(size), False
     assert cycle.whole_body(10) == (bytes(size) if size <= 10 else None)
+
+
+def test_an_answer_waits_while_the_client_does_not_read(cycle: WholeAnswers) -> None:
+    assert not cycle.answer(200, (), b"hello")
 
 
 @pytest.mark.parametrize("path", ["/fails", "/wrong"])
