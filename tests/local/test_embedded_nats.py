@@ -187,3 +187,12 @@ def as_nobody(script: str) -> subprocess.CompletedProcess[str]:
         timeout=PATIENCE,
         check=False,
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timer slack")
+def test_its_threads_are_woken_from_short_sleeps_late_so_that_services_keep_their_cores(tmp_path: Path) -> None:
+    with EmbeddedNats(tmp_path) as server:
+        slack = {path.read_text().strip() for path in Path(f"/proc/{server.pid}/task").glob("*/timerslack_ns")}
+        slack.add(Path(f"/proc/{server.pid}/timerslack_ns").read_text().strip())
+
+    assert slack == {"500000"}

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from callboard.contracts import subjects
 from callboard.contracts.problems import Problem
 from callboard.contracts.status import InstanceStatus
+from callboard.platform.background import Background
 from callboard.platform.bus import Bus
 from callboard.platform.event_store import EventStore
 from callboard.platform.postgres import open_pool
@@ -55,6 +56,7 @@ class Projections:
         self._settings = settings
         self._clock = Clockwork("projections", instance)
         self.bus = Bus("projections", instance, settings)
+        self._background = Background(settings.nice)
         self._pool: asyncpg.Pool | None = None
         self._measures: Measures | None = None
         self._rebuilds: Rebuilds | None = None
@@ -66,8 +68,11 @@ class Projections:
 
     async def start(self) -> None:
         """Connect, make what is missing, work, serve."""
+        background = self._background
+        background.join()
         pool, _ = await asyncio.gather(
-            open_pool(self._settings.database_url, self._settings.database_pool), self.bus.connect()
+            open_pool(self._settings.database_url, self._settings.database_pool, opened=background.connected),
+            self.bus.connect(),
         )
         self._pool = pool
         outdated = await establish(pool, PROJECTIONS)

@@ -30,6 +30,9 @@ _PORTS: Final = range(20_000, 32_000)
 _PORT_FREE_SECONDS: Final = 3.0
 _STOP_SECONDS: Final = 3.0
 _READY_SECONDS: Final = 30.0
+_TIMER_SLACK: Final = 0.0005
+"""Go's monitor looks after the server every 20 us for as long as anything runs, and each look takes the place of a
+service on its core. Ten times as late it still sees a thread that hangs in the kernel within half a millisecond."""
 
 
 def _cores(machine: int) -> int:
@@ -82,6 +85,7 @@ class EmbeddedNats:
             log_path=self.log_path,
             ready=functools.partial(asyncio.to_thread, self.is_ready),
             prepare=self._prepare,
+            timer_slack=_TIMER_SLACK,
         )
 
     def start(self) -> None:

@@ -16,6 +16,7 @@ from callboard.platform.walls import GRANTED, KEEPER, ROOM, WalledPool
 
 log = structlog.get_logger()
 Value = TypeVar("Value")
+Opened = Callable[[Any], Awaitable[None]]
 
 UNREACHABLE: tuple[type[BaseException], ...] = (
     OSError,
@@ -35,15 +36,16 @@ _NO_ROLES: tuple[type[BaseException], ...] = (asyncpg.InvalidParameterValueError
 """The roles are not there yet (`callboard migrate` may run at the same time), or not for this user."""
 
 
-async def open_pool(dsn: str, size: int, *, within: float = 60.0) -> WalledPool:
+async def open_pool(dsn: str, size: int, *, within: float = 60.0, opened: Opened | None = None) -> WalledPool:
     """The connections of a room, about `size`; waits for the database at most `within` seconds.
 
+    `opened` is called with each new connection, before it is used.
     Raises `SettingsRefused` when the user of `dsn` may not act as the roles behind the walls (`migrate`).
     """
     deadline = asyncio.get_running_loop().time() + within
     while True:
         try:
-            return await _opened(dsn, max(2, (size + 1) // 2))
+            return await _opened(dsn, max(2, (size + 1) // 2), opened)
         except (*UNREACHABLE, *_NO_ROLES) as error:
             if asyncio.get_running_loop().time() > deadline:
                 if isinstance(error, _NO_ROLES):
@@ -53,22 +55,23 @@ async def open_pool(dsn: str, size: int, *, within: float = 60.0) -> WalledPool:
             await asyncio.sleep(0.1)
 
 
-async def _opened(dsn: str, size: int) -> WalledPool:
-    across = await asyncpg.create_pool(dsn, **_options(KEEPER, size))
+async def _opened(dsn: str, size: int, opened: Opened | None) -> WalledPool:
+    across = await asyncpg.create_pool(dsn, **_options(KEEPER, size, opened))
     try:
-        return await WalledPool(across, dsn, **_options(ROOM, size))
+        return await WalledPool(across, dsn, **_options(ROOM, size, opened))
     except BaseException:
         across.terminate()
         raise
 
 
-def _options(role: str, size: int) -> dict[str, Any]:
+def _options(role: str, size: int, opened: Opened | None) -> dict[str, Any]:
     """`synchronous_commit` is set because an operator's or pooler's default of `off` loses acknowledged events."""
     return {
         "min_size": 1,
         "max_size": size,
         "timeout": 5,
         "command_timeout": 60,
+        "init": opened,
         "reset": _as_it_is,
         "server_settings": {"role": role, "synchronous_commit": "on", "application_name": "callboard"},
     }

@@ -71,7 +71,6 @@ class WalledPool(asyncpg.Pool):
             max_queries=50_000,
             max_inactive_connection_lifetime=300.0,
             setup=_confine,
-            init=None,
             loop=None,
             **options,
         )
