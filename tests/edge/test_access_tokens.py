@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from joserfc import jws
 from joserfc.jwk import OctKey
 
 from callboard.contracts import signing_subjects as subjects
+from callboard.contracts import subjects as all_subjects
 from callboard.contracts.problems import CODES, Problem
 from callboard.kernel.access_tokens import AccessClaims, narrowed, resource_of, resource_url
 from callboard_authsvc.signing.material import make
@@ -192,6 +194,15 @@ async def test_a_known_token_ends_when_it_expires(monkeypatch: pytest.MonkeyPatc
     later = time.time() + 5 + 31
     monkeypatch.setattr(time, "time", lambda: later)
     assert await refused(tokens, token) == "auth.invalid"
+
+
+async def test_a_known_token_is_asked_about_again_after_a_while_and_meanwhile_good() -> None:
+    issuer = Issuer()
+    tokens = issuer.edge(soft=0.0)
+    for _ in range(2):
+        assert (await tokens.authenticate(f"Bearer {TOKEN}", HERE)).key_id == "key-1"
+    await asyncio.gather(*tokens._refreshes)
+    assert issuer.asked == {all_subjects.VERIFY_TOKEN: 2}
 
 
 async def test_a_scope_narrows_and_never_adds() -> None:

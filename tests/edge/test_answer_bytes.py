@@ -47,8 +47,8 @@ class _Bus:
     def new_inbox(self) -> str:
         return "inbox"
 
-    async def publish(self, *_: object, **__: object) -> None:
-        return
+    def put(self, *_: object) -> bool:
+        return True
 
 
 @pytest.mark.parametrize("kind", [RESULT, ERROR, NOTIFICATION])

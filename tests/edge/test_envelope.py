@@ -50,10 +50,28 @@ def test_what_is_not_one_message_is_refused_with_the_right_code(body: bytes, cod
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":{"k":1,"k":2}}}}',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":1,"\\u0078":2}}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":1,"x":1}}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":[{"":[],"":[]}]}}',
+        b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "a", "arguments": {"x": 1, "x": 1}}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":"\\u0022:","y":1,"y":2}}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":1e400,"x":1e400}}}',
     ],
 )
 def test_a_key_that_stands_twice_is_refused_at_every_depth(body: bytes) -> None:
     assert refusal(body)[0] == -32600
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        b'{"x":{"k":1},"y":{"k":1}}',
+        b'{ "x" : 1.50, "y" : "\\u0078" }',
+        '{"é":"\n","x":-0.0}'.replace("\n", "\\n").encode(),
+    ],
+)
+def test_keys_that_differ_are_taken_however_they_are_written(arguments: bytes) -> None:
+    message = parse(b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":%b}}' % arguments)
+    assert bytes(message.params).endswith(b'"arguments":%b}' % arguments)
 
 
 def test_a_refusal_after_the_id_was_read_names_the_id() -> None:

@@ -40,8 +40,9 @@ class Bus:
     def new_inbox(self) -> str:
         return "_INBOX.e"
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    def put(self, subject: str, payload: bytes, reply: str = "") -> bool:
         self.sent.append(payload)
+        return True
 
 
 def head(traceparent: str, method: str = "tools/call", era: str = MODERN) -> RpcHead:

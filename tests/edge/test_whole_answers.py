@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
 
 from callboard_edge import stalled, whole_answers
+from callboard_edge.whole_answers import WholeAnswers, cycle_of
 from tests.support.waiting import PATIENCE
 
 HEAD = b"HTTP/1.1 200 OK\r\nx-a: b\r\ncontent-length: 5\r\n\r\n"
@@ -28,7 +30,21 @@ class App:
             await self.go.wait()
             await send({"type": "websocket.send", "text": "here"})
             return
-        path, body = scope["path"], {"type": "http.response.body"}
+        path: str = scope["path"]
+        part = {"type": "http.response.body"}
+        if path == "/direct":
+            cycle = cycle_of(send)
+            assert cycle is not None
+            assert cycle is cycle_of(receive)
+            body = cycle.whole_body(1000)
+            if scope["method"] == "POST" and body is None:
+                body, more = b"", True
+                while more:
+                    received = await receive()
+                    body, more = body + received["body"], received["more_body"]
+            if cycle.answer(200, ((b"x-a", b"b"),), body or b"hello"):
+                return
+            path = "/"
         if path == "/body":
             try:
                 while (await receive())["more_body"]:
@@ -42,9 +58,9 @@ class App:
         if path in ("/later", "/stream"):
             await self.go.wait()
         if path == "/parts":
-            await send({**body, "body": b"he", "more_body": True})
+            await send({**part, "body": b"he", "more_body": True})
         text = b"" if scope["method"] == "HEAD" else b"hello"
-        await send({**body, "body": text[2:] if path == "/parts" else text})
+        await send({**part, "body": text[2:] if path == "/parts" else text})
 
 
 class Client:
@@ -55,6 +71,9 @@ class Client:
 
     def ask(self, path: str, method: str = "GET", more: str = "") -> None:
         self._writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
+
+    def more(self, text: str) -> None:
+        self._writer.write(text.encode())
 
     async def read(self) -> bytes:
         return await asyncio.wait_for(self._reader.read(65_536), PATIENCE)
@@ -99,6 +118,7 @@ async def test_requests_sent_ahead_are_answered_in_order(client: Client) -> None
     client.ask("/later")
     client.ask("/parts")
     client.ask("/")
+    await client.nothing_for(0.05)
     client.app.go.set()
     assert await client.exactly((HEAD + b"hello") * 3)
 
@@ -120,6 +140,56 @@ async def test_a_client_that_wants_the_connection_closed_gets_that(client: Clien
     client.ask("/", more="Connection: close\r\n")
     assert await client.exactly(HEAD[:-2] + b"connection: close\r\n\r\nhello")
     assert await client.read() == b""
+
+
+async def test_a_whole_answer_is_the_same_without_messages(client: Client) -> None:
+    client.ask("/later")
+    for _ in range(3):
+        client.ask("/direct")
+    await client.nothing_for(0.05)
+    client.app.go.set()
+    assert await client.exactly((HEAD + b"hello") * 4), "in turn, also when they were sent ahead"
+    client.ask("/direct", "HEAD")
+    client.ask("/direct", more="Connection: close\r\n")
+    assert await client.exactly(HEAD + HEAD[:-2] + b"connection: close\r\n\r\nhello")
+    assert await client.read() == b""
+
+
+async def test_a_body_is_handed_over_when_it_is_whole_and_no_sooner(client: Client) -> None:
+    for body in ("abcde", "fghij"):
+        client.ask("/direct", "POST", "Content-Length: 5\r\n")
+        client.more(body[:-2])
+        await client.nothing_for(0.05)
+        client.more(body[-2:])
+        assert await client.exactly(HEAD + body.encode())
+
+
+@pytest.fixture
+def cycle() -> WholeAnswers:
+    """Of a connection that nobody reads; its request has no body yet."""
+    flow = SimpleNamespace(resume_reading=lambda: None, write_paused=True)
+    rest = (
+        "transport",
+        "logger",
+        "access_logger",
+        "access_log",
+        "on_response_complete",
+        "expect_100_continue",
+        "tasks",
+    )
+    server, scope = SimpleNamespace(default_headers=[]), {"method": "POST"}
+    protocol: Any = SimpleNamespace(scope=scope, flow=flow, server_state=server, **dict.fromkeys(rest))
+    return WholeAnswers(protocol, keep_alive=True)
+
+
+@pytest.mark.parametrize("size", [10, 11])
+def test_a_body_that_is_too_large_is_not_handed_over_although_it_is_there(cycle: WholeAnswers, size: int) -> None:
+    cycle.body, cycle.more_body = bytearray(size), False
+    assert cycle.whole_body(10) == (bytes(size) if size <= 10 else None)
+
+
+def test_an_answer_waits_while_the_client_does_not_read(cycle: WholeAnswers) -> None:
+    assert not cycle.answer(200, (), b"hello")
 
 
 @pytest.mark.parametrize("path", ["/fails", "/wrong"])

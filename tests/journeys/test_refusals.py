@@ -72,6 +72,23 @@ async def test_a_malformed_body_gets_its_code_and_status(
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    "media",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "multipart/form-data; x=application/json"},
+        {"Accept": "text/html"},
+    ],
+    ids=str,
+)
+async def test_what_is_not_json_by_its_headers_or_wants_something_else_is_refused(
+    stack: Stack, media: dict[str, str]
+) -> None:
+    url, token = await playbook(stack)
+    answer = await post(url, token, request("server/discover", params={"_meta": META}), {**MODERN, **media})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32600)
+
+
 @pytest.mark.parametrize("method", ["no/such", "initialize", "logging/setLevel", "", "tools/", "x" * 5000])
 async def test_an_unknown_method_is_not_found_in_the_stateless_era(stack: Stack, method: str) -> None:
     url, token = await playbook(stack)

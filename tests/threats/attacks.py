@@ -132,9 +132,15 @@ async def enter_another_playbook() -> Principal:
     async def authenticate(header: str | None, entering: object = None) -> Principal:
         return held
 
-    edge = SimpleNamespace(_anonymous=False, _tokens=SimpleNamespace(authenticate=authenticate))
+    def remembered(header: str, entering: object) -> Principal:
+        return held
+
+    tokens = SimpleNamespace(authenticate=authenticate, remembered=remembered)
+    edge = SimpleNamespace(_anonymous=False, _tokens=tokens)
     headers = {b"authorization": b"Bearer x"}
     assert await McpEndpoint._principal(edge, headers, Place("acme", "one", 0)) is held  # type: ignore[arg-type]
+    if found := McpEndpoint._remembered(edge, headers, Place("acme", "two", 0)):  # type: ignore[arg-type]
+        return found
     return await McpEndpoint._principal(edge, headers, Place("acme", "two", 0))  # type: ignore[arg-type]
 
 

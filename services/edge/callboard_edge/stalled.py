@@ -7,11 +7,16 @@ while a client is slow, so what is queued for it stays bounded; without a cut it
 from __future__ import annotations
 
 import asyncio
+import urllib.parse
+from functools import lru_cache
+from typing import cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from callboard_edge.whole_answers import send_whole
+from callboard_edge.whole_answers import WholeAnswers
 
 STALLED_SECONDS = 20.0
 """So long may a full buffer stay as full as it is."""
@@ -24,6 +29,20 @@ MAX_HEADERS = 128
 """Of a head; of the trailers behind a body in chunks just as many."""
 REST_SECONDS = 5.0
 """So long does a connection stay after an answer that came before the end of the request's body."""
+
+
+_SHORT = 256
+"""Of so many bytes at most are the targets whose parts are remembered."""
+
+
+def _read_target(target: bytes) -> tuple[str, bytes, bytes]:
+    """Path, the same as it came, and query of a request target (RFC 9112, section 3.2)."""
+    parsed = httptools.parse_url(target)
+    path = parsed.path.decode("ascii")
+    return urllib.parse.unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
+
+
+_read_short_target = lru_cache(maxsize=1024)(_read_target)
 
 
 class _CutsStalled(asyncio.Protocol):
@@ -107,14 +126,26 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
             raise ValueError("too many trailers")  # the parser ends the connection with 400
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
-        self._whole, self._head_bytes = self.scope, 0
-        self._forget_head()
+        """The head is whole. As in uvicorn, but for what it can be told and the edge does not (a prefix, a limit)."""
+        scope, parser = self.scope, self.parser
+        self._whole, self._head_bytes = scope, 0
+        if self._head_timer is not None:
+            self._forget_head()
         if len(self.headers) > MAX_HEADERS:
             raise ValueError("too many headers")  # the parser ends the connection with 400
-        super().on_headers_complete()
-        if self.cycle is not None and not self.cycle.response_started:
-            send_whole(self.cycle)
+        version = parser.get_http_version()
+        scope["method"], scope["http_version"] = parser.get_method().decode("ascii"), version
+        if parser.should_upgrade() and self._should_upgrade():
+            return
+        read = _read_short_target if len(self.url) <= _SHORT else _read_target
+        scope["path"], scope["raw_path"], scope["query_string"] = read(self.url)
+        earlier = self.cycle
+        self.cycle = WholeAnswers(self, keep_alive=version != "1.0" and parser.should_keep_alive())
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # it was sent ahead, and waits for its turn
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
@@ -123,6 +154,11 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
             self._rest_timer.cancel()
         super()._unset_keepalive_if_required()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """As uvicorn does, but the task leaves the set when it ends: a callback for that is a turn of the loop more."""
+        cast(WholeAnswers, cycle).task = task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
 
     def on_response_complete(self) -> None:
         """An answer is whole: on with the next request, or wait for one."""
@@ -133,7 +169,7 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         if self.cycle.more_body:
             self._rest_timer = loop.call_later(REST_SECONDS, self._end_with, self.scope)
         self._idle_since = loop.time()

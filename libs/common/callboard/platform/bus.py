@@ -195,14 +195,18 @@ class Bus:
             return None
         return {HEADER: traceparent}
 
+    def put(self, subject: str, payload: bytes, reply: str = "") -> bool:
+        """Publish bytes now; False, and nothing was done, when that would have to wait or to fail: see `publish`."""
+        return self._writer is not None and self._writer.put(subject, payload, reply)
+
     async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         """Publish bytes; waits only when the server does not keep up. Raises nats-py's errors."""
-        if self._writer is None or not self._writer.put(subject, payload, reply):
+        if not self.put(subject, payload, reply):
             await self.client.publish(subject, payload, reply=reply)
 
     def send(self, subject: str, payload: bytes, reply: str = "") -> None:
         """The same from where nothing may wait. What cannot be sent is logged and lost, as it is on a broken bus."""
-        if self._writer is None or not self._writer.put(subject, payload, reply):
+        if not self.put(subject, payload, reply):
             task = asyncio.create_task(self._send_later(subject, payload, reply))
             self._publishing.add(task)
             task.add_done_callback(self._publishing.discard)

@@ -65,8 +65,8 @@ def configure_logs(room: str, instance: str, level: str) -> None:
 
 def new_traceparent() -> str:
     """A fresh W3C traceparent, not sampled (https://www.w3.org/TR/trace-context/#traceparent-header)."""
-    chance = f"{_chance.getrandbits(192) | _NOT_ZERO:048x}"
-    return f"00-{chance[:32]}-{chance[32:]}-00"
+    chance = (_chance.getrandbits(192) | _NOT_ZERO).to_bytes(24, "big")
+    return f"00-{chance.hex('-', -16)}-00"
 
 
 def child_traceparent(traceparent: str) -> str:

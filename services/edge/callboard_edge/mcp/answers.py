@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from callboard.contracts.problems import Problem
+from callboard_edge.whole_answers import cycle_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -15,6 +16,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
+_JSON_ALONE = (JSON,)
 CHALLENGE = b"www-authenticate"
 SSE: Headers = [
     (b"content-type", b"text/event-stream"),
@@ -48,6 +50,9 @@ _encode = msgspec.json.Encoder().encode
 
 async def send_json(send: Send, status: int, body: bytes, headers: Headers | None = None) -> None:
     """One whole answer."""
+    cycle = cycle_of(send)
+    if cycle is not None and cycle.answer(status, (JSON, *headers) if headers else _JSON_ALONE, body):
+        return
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [JSON, length, *(headers or [])]})
     await send({"type": "http.response.body", "body": body})

@@ -91,9 +91,17 @@ class Call:
 
     async def next(self) -> tuple[ReplyHead, bytes]:
         """The next message: NOTIFICATION, REQUEST, PAUSED, TICK or WATCH, and last RESULT or ERROR."""
-        while not self.messages:
-            self.waiter = asyncio.get_running_loop().create_future()
-            await self.waiter
+        if not self.messages:
+            await self.arrival()
+        return self.take()
+
+    def arrival(self) -> asyncio.Future[None]:
+        """Done when a message has come; for whoever has found that none is there."""
+        self.waiter = asyncio.get_running_loop().create_future()
+        return self.waiter
+
+    def take(self) -> tuple[ReplyHead, bytes]:
+        """A message that has come."""
         message = self.messages.popleft()
         self.waiting -= len(message[1])
         return message
@@ -179,7 +187,9 @@ class Calls:
             call = Call(key, head, organisation, playbook, time.monotonic(), expires)
         self._calls[key] = call
         try:
-            await self._bus.publish(subjects.rpc(organisation, playbook), frame(head, params), f"{self._prefix}.{key}")
+            subject, payload, inbox = subjects.rpc(organisation, playbook), frame(head, params), f"{self._prefix}.{key}"
+            if not self._bus.put(subject, payload, inbox):
+                await self._bus.publish(subject, payload, inbox)
         except (nats.errors.Error, OSError) as error:
             reason = type(error).__name__
             call.fail(Problem("bus.unavailable", f"the request could not be sent ({reason})"))

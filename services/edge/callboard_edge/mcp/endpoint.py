@@ -5,7 +5,7 @@ Follow one request: gate (Host, Origin, path) > token > body > era > `legacy` or
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
@@ -42,6 +42,7 @@ from callboard_edge.mcp.session_tokens import LIFETIME, PREFIX, SessionTokens, s
 from callboard_edge.mcp.stateless import Stateless
 from callboard_edge.mcp.web_socket import SUBPROTOCOL, WebSockets
 from callboard_edge.settings import EdgeSettings
+from callboard_edge.whole_answers import cycle_of
 
 log = structlog.get_logger()
 ANONYMOUS = Principal(key_id=ANONYMOUS_KEY, client="anonymous", organisation="", scopes=("use",))
@@ -129,7 +130,7 @@ class McpEndpoint:
             except Problem as problem:
                 await refuse(self._challenges.on(send, scope["path"]), problem)
             return
-        principal = await self._principal(headers, place)
+        principal = self._remembered(headers, place) or await self._principal(headers, place)
         if place is BY_TOKEN:
             place = place_by_token(principal)
         if principal is ANONYMOUS or principal.renewed:
@@ -168,6 +169,7 @@ class McpEndpoint:
             await carriers.http_sse.open(place, principal, admit, receive, send)
         elif (door, method) == ("message", "POST"):
             try:
+                _check_media(headers)
                 body = await self._received(headers, receive)
                 session = parse_qs(scope["query_string"].decode("latin-1")).get("sessionId", [""])[0]
                 await carriers.http_sse.post(place, principal, session, body)
@@ -208,6 +210,14 @@ class McpEndpoint:
             log.exception("mcp_request_failed", path=scope["path"])
             self._metrics.unexpected()
 
+    def _remembered(self, headers: dict[bytes, bytes], place: Place) -> Principal | None:
+        """Who nobody need be asked about, and may enter; for everybody else see `_principal`."""
+        header = headers.get(b"authorization")
+        if header is None:
+            return None
+        principal = self._tokens.remembered(header.decode("latin-1"), place[:2])
+        return principal if principal is not None and _opens(principal, place) else None
+
     async def _principal(self, headers: dict[bytes, bytes], place: Place) -> Principal:
         header = headers.get(b"authorization")
         if header is None and place is BY_TOKEN:
@@ -220,7 +230,7 @@ class McpEndpoint:
         except Problem as problem:
             self._refusals.note("mcp", problem, place.organisation, shown, address())
             raise
-        if place is not BY_TOKEN and not can(principal, "use", place.organisation, place.playbook):
+        if not _opens(principal, place):
             raise not_opened(principal, place.organisation, "the token does not open this playbook")
         return principal
 
@@ -233,8 +243,8 @@ class McpEndpoint:
         receive: Receive,
         send: Send,
     ) -> None:
-        body = await self._received(headers, receive)
-        message = parse(body)
+        _check_media(headers)
+        message = parse(self._here(receive) or await self._received(headers, receive))
         params = read_params(message)
         modern = is_modern(headers.get(b"mcp-protocol-version"), params)
         if b"traceparent" in headers and (params.meta or not modern):
@@ -248,8 +258,12 @@ class McpEndpoint:
             await self._admit(place, principal)
             await send_refusal(send, fault.code, fault.message, message.raw_id, fault.data)
 
+    def _here(self, receive: Receive) -> bytes | None:
+        """The body, when all of it has come with the head and it is not too large."""
+        cycle = cycle_of(receive)
+        return None if cycle is None else cycle.whole_body(self._limit)
+
     async def _received(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        _check_media(headers)
         try:
             return await self._body(headers, receive)
         except TimeoutError:
@@ -275,6 +289,10 @@ class McpEndpoint:
             if size > self._limit:
                 raise BodyTooLarge
         return b"".join(parts)
+
+
+def _opens(principal: Principal, place: Place) -> bool:
+    return place is BY_TOKEN or can(principal, "use", place.organisation, place.playbook)
 
 
 def _wanted(headers: dict[bytes, bytes]) -> tuple[bytes, bytes]:
@@ -304,9 +322,16 @@ def _names_modern(headers: dict[bytes, bytes]) -> bool:
 
 
 def _check_media(headers: dict[bytes, bytes]) -> None:
-    content = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-    if content != b"application/json":
-        raise Refused(-32600, "the Content-Type must be application/json")
-    accept = headers.get(b"accept", b"*/*")
+    wrong = _wrong_media(headers.get(b"content-type", b""), headers.get(b"accept", b"*/*"))
+    if wrong:
+        raise Refused(-32600, wrong)
+
+
+@lru_cache(maxsize=256)
+def _wrong_media(content: bytes, accept: bytes) -> str:
+    """What is wrong with these two headers; empty: nothing."""
+    if content.split(b";")[0].strip().lower() != b"application/json":
+        return "the Content-Type must be application/json"
     if not any(kind in accept for kind in (b"application/json", b"text/event-stream", b"*/*", b"application/*")):
-        raise Refused(-32600, "Accept must include application/json and text/event-stream")
+        return "Accept must include application/json and text/event-stream"
+    return ""

@@ -58,6 +58,19 @@ class Message(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Message).decode
+_read = msgspec.json.Decoder().decode
+_written = msgspec.json.Encoder().encode
+
+
+def _has_every_key_once(body: bytes) -> bool:
+    """Whether the body is, byte for byte, what one gets who writes what it reads; then nothing is in it twice.
+
+    Clients that write compact JSON pass here, at a third of what the look at each object costs. False says nothing.
+    """
+    try:
+        return _written(_read(body)) == body
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> None:
@@ -81,7 +94,8 @@ def parse(body: bytes) -> Message:
     """
     try:
         message = _decode(body)
-        _strict(body.decode())
+        if not _has_every_key_once(body):
+            _strict(body.decode())
     except _DuplicateKey:
         raise Refused(INVALID_REQUEST, "a key stands twice in the same object") from None
     except msgspec.ValidationError:

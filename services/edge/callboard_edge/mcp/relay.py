@@ -68,8 +68,16 @@ async def relay(calls: Calls, call: Call, outlet: Outlet, *, modern: bool) -> st
     try:
         # An answer that takes long becomes a stream early, where the client can come back for the rest of it.
         call.resumable = outlet.resumes(call.head.call_id)
-        head, body = await call.next()
-        while head.kind not in (RESULT, ERROR):
+        while True:
+            if not call.messages:
+                await call.arrival()
+            head, body = call.take()
+            if head.kind == RESULT:
+                await outlet.result(body)
+                return head.problem
+            if head.kind == ERROR:
+                await outlet.error(body, head.problem)
+                return head.problem
             # In the handshake era a closed connection does not mean "cancel" (MCP 2025-11-25, basic/transports).
             if modern and watcher is None:
                 watcher = asyncio.create_task(_watch(calls, call, outlet))
@@ -79,12 +87,6 @@ async def relay(calls: Calls, call: Call, outlet: Outlet, *, modern: bool) -> st
                 await outlet.pause(body)
             elif head.kind != WATCH:
                 await outlet.say(body)
-            head, body = await call.next()
-        if head.kind == RESULT:
-            await outlet.result(body)
-        else:
-            await outlet.error(body, head.problem)
-        return head.problem
     except asyncio.CancelledError:
         if outlet.gives_up:
             await calls.cancel(call, "the client gave the request up")
