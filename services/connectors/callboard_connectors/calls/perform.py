@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
@@ -17,7 +17,6 @@ import structlog
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import (
-    CHUNK,
     ERROR,
     LISTEN,
     MODERN,
@@ -27,6 +26,7 @@ from callboard.contracts.calls import (
     ReplyHead,
     encode_record,
     frame,
+    frames,
     unframe_call,
 )
 from callboard.contracts.problems import Problem
@@ -58,7 +58,7 @@ from callboard_connectors.sessions.session import Outgoing, Session
 from callboard_connectors.sessions.upstream import Upstream
 from callboard_connectors.tasks.domain import is_about_a_task, renamed
 from callboard_connectors.tasks.identify import Tasks
-from callboard_connectors.transports.envelope import Envelope, encode, error_code, fault_of
+from callboard_connectors.transports.envelope import NOTHING, Envelope, encode, error_code, fault_of
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 
 log = structlog.get_logger()
@@ -165,7 +165,8 @@ class Calls:
             if isinstance(answer, bytes):
                 return Ended(RESULT, answer, "ok")
             took = (time.perf_counter_ns() - started) // 1000
-            if error := capability_error(head, bytes(answer.error)):
+            if answer.error is not NOTHING:
+                error = capability_error(head, bytes(answer.error))
                 return Ended(ERROR, error, "error", error_code=error_code(error), upstream_us=took)
             settled = settle(head, bytes(answer.result))
             body = settled.body
@@ -195,7 +196,7 @@ class Calls:
             own.leave()
 
     def _refuse_unmade(self, upstream: Upstream, call: Call, left: float) -> None:
-        """A call that is not to be made at all."""
+        """Raises for a call that is not to be made at all."""
         if call.ending:
             raise _why_ended(call)
         if left <= 0:
@@ -266,18 +267,19 @@ class Calls:
 
     async def _sent(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Envelope:
         """Send it once; once more only when the upstream said that it did not know our session."""
-        try:
-            answer = await self._sent_on(upstream, session, call, params)
-        except SessionUnknown:
-            answer = await self._sent_on(upstream, await upstream.renew(session), call, params)
-        upstream.answered()
-        return answer
-
-    async def _sent_on(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Envelope:
-        head = call.head
-        if head.log_level or (session.log_level and head.era != MODERN):
-            call.level = await agree(session, head.log_level)
-        return await session.call(self._outgoing(upstream, session, call, params), call)
+        head, renewed = call.head, False
+        while True:
+            if head.log_level or (session.log_level and head.era != MODERN):
+                call.level = await agree(session, head.log_level)
+            try:
+                answer = await session.call(self._outgoing(upstream, session, call, params), call)
+            except SessionUnknown:
+                if renewed:
+                    raise
+                renewed, session = True, await upstream.renew(session)
+            else:
+                upstream.answered()
+                return answer
 
     def _outgoing(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Outgoing:
         head, number = call.head, session.next_id()
@@ -308,16 +310,21 @@ class Calls:
         told = SessionTold(session=session, message=msgspec.Raw(message))
         await self._publish(subjects.SESSION_TOLD, encode(told))
 
-    async def _answer(self, call: Call, ended: Ended) -> None:
+    def _answer(self, call: Call, ended: Ended) -> Awaitable[None]:
         """The last message of the call, in pieces when the bus does not take it whole."""
-        head, body = call.head, ended.body
-        size = self._max_frame
-        while len(body) > size:
-            await self._publish(head.reply_to, frame(ReplyHead(head.call_id, CHUNK), body[:size]))
-            body = body[size:]
-        last = frame(ReplyHead(head.call_id, ended.kind, ended.problem), body)
-        # What went out in pieces cannot be said again by its last one.
-        self.table.finish(call, last if body is ended.body else None)
+        if len(ended.body) > self._max_frame:
+            return self._answer_in_pieces(call, ended)
+        head = call.head
+        last = frame(ReplyHead(head.call_id, ended.kind, ended.problem), ended.body)
+        self.table.finish(call, last)
+        return self._publish(head.reply_to, last)
+
+    async def _answer_in_pieces(self, call: Call, ended: Ended) -> None:
+        head = call.head
+        *pieces, last = frames(ReplyHead(head.call_id, ended.kind, ended.problem), ended.body, self._max_frame)
+        for piece in pieces:
+            await self._publish(head.reply_to, piece)
+        self.table.finish(call, None)  # it cannot be said again by its last piece
         await self._publish(head.reply_to, last)
 
 

@@ -198,7 +198,7 @@ class PipeSession:
         if not message:
             return
         try:
-            messages = list(rpc.messages_in(message))
+            messages = tuple(rpc.messages_in(message))
         except msgspec.DecodeError as error:
             self._undecoded(message, error)
             return

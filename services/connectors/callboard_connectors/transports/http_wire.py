@@ -98,7 +98,9 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._header_bytes = 0
         self._interim = False
+        self._loop = asyncio.get_running_loop()
         self.idle_since = 0.0
+        """When it was used last, on the clock of the loop."""
 
     @property
     def usable(self) -> bool:
@@ -110,16 +112,12 @@ class Connection(asyncio.Protocol):
         """The socket below, as its options can be set; None when it is closed already."""
         return self._transport.get_extra_info("socket")
 
-    async def request(self, data: bytes) -> Response:
-        """Write a request and wait for the head of its answer. Raises `TransportFailure`."""
-        self._head = asyncio.get_running_loop().create_future()
+    def request(self, data: bytes) -> asyncio.Future[Response]:
+        """Write a request; the head of its answer, or `TransportFailure`. Who cancels that aborts the connection."""
+        head = self._head = self._loop.create_future()
         self._header_bytes = 0
         self._transport.write(data)
-        try:
-            return await self._head
-        except asyncio.CancelledError:
-            self.abort()
-            raise
+        return head
 
     def pause(self) -> None:
         """Let the server wait."""
@@ -209,7 +207,8 @@ class Connection(asyncio.Protocol):
             return
         self._response = None
         response.end()
-        if self._parser.should_keep_alive() and self.usable:
+        if self._parser.should_keep_alive() and not self._transport.is_closing():
+            self.idle_since = self._loop.time()
             self._on_idle(self)
         else:
             self._transport.close()
