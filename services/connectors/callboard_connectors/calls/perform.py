@@ -80,6 +80,7 @@ class Calls:
         spans: CallSpans | None = None,
     ) -> None:
         self.table = table
+        self._loop = asyncio.get_running_loop()
         # What clients see of this worker: a name that tells nothing of the machine.
         self.alias = os.urandom(8).hex()
         self._questions = Questions(publish, self.alias)
@@ -103,7 +104,7 @@ class Calls:
         head, params = unframe_call(data)
         call = Call(head, self._publish, self._flush, self._max_frame, self.table.deadlines)
         if self.table.begin(call):
-            call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params))
+            call.task = self._loop.create_task(self._perform(upstream, call, params))
 
     async def go_on(self, find: Callable[[str, str], Upstream | None], data: bytes) -> None:
         """Take a message of `cb.held.*`: the next step in a call that is held here, or in a task that was made here."""
@@ -115,7 +116,7 @@ class Calls:
             gone = Problem("call.held_lost", f"server {head.server!r} is not here any more", server=head.server)
             await self._answer(call, _failure(head, gone))
         elif self.table.begin(call):
-            call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params, retry=going_on))
+            call.task = self._loop.create_task(self._perform(upstream, call, params, retry=going_on))
 
     async def _perform(self, upstream: Upstream, call: Call, params: bytes, *, retry: bool = False) -> None:
         span = None if self._spans is None else self._spans.taken(call)

@@ -184,7 +184,7 @@ class HttpLink:
 
     async def events(self, response: Response, begun: bytes = b"") -> AsyncIterator[ServerEvent]:
         """The events of a stream as they come, until it ends; without events, its lines. Raises as `body` does."""
-        lines = not response.headers.get("content-type", "").lower().startswith("text/event-stream")
+        lines = not response.header(b"content-type").lower().startswith("text/event-stream")
         parser: EventParser | LineParser = LineParser(self.max_body) if lines else EventParser(self.max_body)
         try:
             while chunk := begun or await response.chunk():
@@ -213,7 +213,7 @@ class HttpLink:
         """The URL that a redirect which keeps the method leads to, if that is on the same origin."""
         if response.status not in (307, 308):
             return None
-        return self.within_origin(response.headers.get("location", ""))
+        return self.within_origin(response.header(b"location"))
 
     def within_origin(self, location: str) -> str | None:
         """The URL that a location (perhaps a relative one) means, if that is on the origin of this link."""
