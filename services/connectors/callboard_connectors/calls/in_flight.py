@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from math import inf
@@ -218,7 +219,7 @@ class InFlight:
         self.deadlines = Deadlines()
         self.idle = asyncio.Event()
         self.idle.set()
-        self._finished: dict[str, Finished] = {}
+        self._finished: OrderedDict[str, Finished] = OrderedDict()  # of a dict, to find the oldest takes ever longer
         self._cancelled: dict[tuple[str, str], float] = {}
 
     def begin(self, call: Call) -> bool:
@@ -262,7 +263,7 @@ class InFlight:
         kept = last if last is not None and len(last) <= KEPT_BYTES else None
         finished[head.call_id] = Finished(time.monotonic(), head.reply_to, kept)
         if len(finished) > KEPT_CALLS:
-            del finished[next(iter(finished))]
+            finished.popitem(last=False)
 
     def finished(self, call_id: str) -> Finished | None:
         """The answer of a call that ended within the last 30 s."""

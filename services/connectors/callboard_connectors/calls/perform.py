@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import msgspec
 import nats.errors
@@ -104,7 +105,7 @@ class Calls:
         head, params = unframe_call(data)
         call = Call(head, self._publish, self._flush, self._max_frame, self.table.deadlines)
         if self.table.begin(call):
-            call.task = self._loop.create_task(self._perform(upstream, call, params))
+            call.task = self._task(self._perform(upstream, call, params), head)
 
     async def go_on(self, find: Callable[[str, str], Upstream | None], data: bytes) -> None:
         """Take a message of `cb.held.*`: the next step in a call that is held here, or in a task that was made here."""
@@ -116,7 +117,11 @@ class Calls:
             gone = Problem("call.held_lost", f"server {head.server!r} is not here any more", server=head.server)
             await self._answer(call, _failure(head, gone))
         elif self.table.begin(call):
-            call.task = self._loop.create_task(self._perform(upstream, call, params, retry=going_on))
+            call.task = self._task(self._perform(upstream, call, params, retry=going_on), head)
+
+    def _task(self, work: Coroutine[Any, Any, None], head: CallHead) -> asyncio.Task[None]:
+        # By its class and with a name: the loop's own way would make up a name first.
+        return asyncio.Task(work, loop=self._loop, name=head.call_id)
 
     async def _perform(self, upstream: Upstream, call: Call, params: bytes, *, retry: bool = False) -> None:
         span = None if self._spans is None else self._spans.taken(call)
