@@ -218,11 +218,12 @@ class Calls:
         if is_about_a_task(call.head.method):
             call.head, call.about = await self._tasks.found(call.head, params)
         head, session = call.head, upstream.live or await upstream.session()
+        modern = session.opening.modern
         if session.opening.makes_tasks:
             await self._tasks.seal_of(head.organisation)
-        if call.about is not None and head.method == LISTEN and not session.opening.modern:
+        if call.about is not None and head.method == LISTEN and not modern:
             raise Problem("method.unknown", f"server {head.server!r} knows no subscriptions", method=LISTEN)
-        if not session.opening.modern and _has_its_own_session(head, session):
+        if not modern and _has_its_own_session(head, session):
             lease = await upstream.mirrors.borrow(head)
             if lease is not None:
                 try:
@@ -234,7 +235,7 @@ class Calls:
             if lease is not None:
                 return await self._mirrored(upstream, lease, call, params)
         answer = await self._sent(upstream, session, call, params)
-        if head.era == MODERN or not session.opening.modern:
+        if head.era == MODERN or not modern:
             return answer
         return await self._asked(upstream, session, call, params, answer)
 
