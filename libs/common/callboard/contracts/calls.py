@@ -298,9 +298,10 @@ def frame(head: msgspec.Struct, body: bytes) -> bytes:
     return len(packed).to_bytes(4, "big") + packed + body
 
 
-def _split(data: bytes) -> tuple[memoryview, bytes]:
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    # Cut out and not viewed: a view costs more than the few hundred bytes of a head.
     end = 4 + int.from_bytes(data[:4], "big")
-    return memoryview(data)[4:end], data[end:]
+    return data[4:end], data[end:]
 
 
 def unframe_rpc(data: bytes) -> tuple[RpcHead, bytes]:

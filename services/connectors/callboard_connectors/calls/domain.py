@@ -6,7 +6,8 @@ them, nothing inside is decoded. Sources: MCP 2025-11-25 and 2026-07-28, basic/i
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -28,7 +29,8 @@ NAMED_METHODS = frozenset({"tools/call", "prompts/get"})
 EXECUTING = "tools/call"
 """The only method that may change something; all others just read."""
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_fields: Callable[[bytes | msgspec.Raw], dict[str, Any]] = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+"""The members of an object, each as it came; in what we make of them some are plain data."""
 _text = msgspec.json.Decoder(str).decode
 
 _OUR_VERSION = msgspec.Raw(encode(MODERN))
@@ -36,7 +38,7 @@ _OUR_INFO = msgspec.Raw(encode(CLIENT_INFO))
 _NO_CAPABILITIES = msgspec.Raw(b"{}")
 
 
-class Built(NamedTuple):
+class Built(msgspec.Struct, frozen=True, gc=False):
     """A request for the upstream: its bytes, the client's progress token (raw, or empty), the name it names."""
 
     message: bytes
@@ -53,8 +55,8 @@ def build_request(head: CallHead, params: bytes, request_id: int, modern: bool, 
     `task`: the upstream's id of the task that the request is about.
     """
     try:
-        fields: dict[str, object] = dict(_fields(params)) if params else {}
-        meta = dict(_fields(raw)) if isinstance(raw := fields.get("_meta"), msgspec.Raw) else {}
+        fields = _fields(params) if params else {}
+        meta = _fields(raw) if (raw := fields.get("_meta")) is not None else {}
         name = _task(head, fields, task) if task else _name(head, fields)
     except msgspec.DecodeError:
         raise Problem(
@@ -63,20 +65,14 @@ def build_request(head: CallHead, params: bytes, request_id: int, modern: bool, 
     if modern != (head.era == MODERN):
         fields.pop("task", None)  # it means something only where both sides speak 2025-11-25
     token = meta.get("progressToken")
-    rewritten = _rewritten_meta(head, meta, request_id, modern)
-    if rewritten:
-        fields["_meta"] = rewritten
-    else:
-        fields.pop("_meta", None)
+    _rewrite_meta(head, meta, request_id, modern)
+    if meta:
+        fields["_meta"] = meta
+    elif raw is not None:
+        del fields["_meta"]
     message = encode({"jsonrpc": "2.0", "id": request_id, "method": head.method, "params": fields})
-    arguments = fields.get("arguments")
-    return Built(
-        message,
-        b"" if token is None else bytes(token),
-        name,
-        arguments if isinstance(arguments, msgspec.Raw) else None,
-        not modern and "task" in fields,
-    )
+    token = b"" if token is None else bytes(token)
+    return Built(message, token, name, fields.get("arguments"), not modern and "task" in fields)
 
 
 def client_token_of(params: bytes) -> bytes:
@@ -88,7 +84,7 @@ def client_token_of(params: bytes) -> bytes:
         return b""
 
 
-def _name(head: CallHead, fields: dict[str, object]) -> str:
+def _name(head: CallHead, fields: dict[str, Any]) -> str:
     """Put the upstream's own name in; the name (or URI) that the request is about."""
     method = head.method
     if method in NAMED_METHODS:
@@ -96,15 +92,15 @@ def _name(head: CallHead, fields: dict[str, object]) -> str:
         return head.upstream_name
     if method == "resources/read":
         raw = fields.get("uri")
-        return _text(raw) if isinstance(raw, msgspec.Raw) else head.upstream_name
-    if method == "completion/complete" and isinstance(raw := fields.get("ref"), msgspec.Raw):
-        ref: dict[str, object] = dict(_fields(raw))
+        return head.upstream_name if raw is None else _text(raw)
+    if method == "completion/complete" and (raw := fields.get("ref")) is not None:
+        ref = _fields(raw)
         if ref.get("type") == msgspec.Raw(b'"ref/prompt"') and head.upstream_name:
             fields["ref"] = {**ref, "name": head.upstream_name}
     return ""
 
 
-def _task(head: CallHead, fields: dict[str, object], task: str) -> str:
+def _task(head: CallHead, fields: dict[str, Any], task: str) -> str:
     """Put the upstream's own id in; what the `Mcp-Name` header mirrors (SEP-2663, routing headers)."""
     if head.method == LISTEN:
         fields["notifications"] = {"taskIds": [task]}
@@ -113,22 +109,20 @@ def _task(head: CallHead, fields: dict[str, object], task: str) -> str:
     return task
 
 
-def _rewritten_meta(head: CallHead, meta: dict[str, msgspec.Raw], request_id: int, modern: bool) -> dict[str, object]:
-    rewritten: dict[str, object] = dict(meta)
-    if head.ask_progress or "progressToken" in rewritten:
-        rewritten["progressToken"] = request_id
+def _rewrite_meta(head: CallHead, meta: dict[str, Any], request_id: int, modern: bool) -> None:
+    if head.ask_progress or "progressToken" in meta:
+        meta["progressToken"] = request_id
     if modern:
-        rewritten[META_VERSION] = _OUR_VERSION
-        rewritten[META_CLIENT_INFO] = _OUR_INFO
-        rewritten[META_CAPABILITIES] = msgspec.Raw(head.capabilities) if head.capabilities else _NO_CAPABILITIES
+        meta[META_VERSION] = _OUR_VERSION
+        meta[META_CLIENT_INFO] = _OUR_INFO
+        meta[META_CAPABILITIES] = msgspec.Raw(head.capabilities) if head.capabilities else _NO_CAPABILITIES
         if head.era != MODERN:
-            rewritten[META_LOG_LEVEL] = head.log_level or DEFAULT_LEVEL
+            meta[META_LOG_LEVEL] = head.log_level or DEFAULT_LEVEL
     else:
         for key in ERA_KEYS:
-            rewritten.pop(key, None)
+            meta.pop(key, None)
     if head.traceparent:
-        rewritten["traceparent"] = head.traceparent
-    return rewritten
+        meta["traceparent"] = head.traceparent
 
 
 # ------------------------------------------------------------------------------------------ coming back
@@ -179,7 +173,7 @@ def forwarded(
 def _mapped_progress(found: Envelope, raw: bytes, our_token: int, client_token: bytes) -> bytes | None:
     if not client_token or not is_progress_of(found, our_token):
         return None
-    params: dict[str, object] = dict(_fields(found.params))
+    params = _fields(found.params)
     params["progressToken"] = msgspec.Raw(client_token)
     return encode({"jsonrpc": "2.0", "method": found.method, "params": params})
 
@@ -193,9 +187,10 @@ class _ResultPeek(msgspec.Struct, gc=False):
 
 _peek_result = msgspec.json.Decoder(_ResultPeek).decode
 _NO_PEEK = _ResultPeek()
+_TRUE, _TASK, _PUBLIC = msgspec.Raw(b"true"), msgspec.Raw(b'"task"'), msgspec.Raw(b'"public"')
 
 
-class Settled(NamedTuple):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """A result as the client gets it, and how the call is recorded."""
 
     body: bytes
@@ -216,18 +211,17 @@ def settle(head: CallHead, raw: bytes) -> Settled:
     modern_client = head.era == MODERN
     if modern_client or b'"resultType"' in raw or b'"isError"' in raw:
         peek = _peek_result(raw)
-    outcome: Outcome = "tool_error" if bytes(peek.is_error) == b"true" else "ok"
-    is_task = bytes(peek.result_type) == b'"task"'
-    return Settled(_completed(head, raw, peek) if modern_client else raw, outcome, is_task)
+    outcome: Outcome = "tool_error" if peek.is_error == _TRUE else "ok"
+    return Settled(_completed(head, raw, peek) if modern_client else raw, outcome, peek.result_type == _TASK)
 
 
 def _completed(head: CallHead, raw: bytes, peek: _ResultPeek) -> bytes:
     """What the stateless revision requires of a result, put in front of what is there."""
-    missing = b"" if bytes(peek.result_type) else b'"resultType":"complete",'
+    missing = b"" if peek.result_type is not NOTHING else b'"resultType":"complete",'
     if head.method == "resources/read":
-        missing += b"" if bytes(peek.ttl) else b'"ttlMs":0,'
-        missing += b"" if bytes(peek.scope) else b'"cacheScope":"private",'
-        if bytes(peek.scope) == b'"public"' and head.principal != ANONYMOUS_KEY:
+        missing += b"" if peek.ttl is not NOTHING else b'"ttlMs":0,'
+        missing += b"" if peek.scope is not NOTHING else b'"cacheScope":"private",'
+        if peek.scope == _PUBLIC and head.principal != ANONYMOUS_KEY:
             # It took a token to read it, so it is not for everybody.
             raw = encode({**_fields(raw), "cacheScope": "private"})
     return splice(raw, missing) if missing else raw

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Literal, NamedTuple, Protocol
+from functools import cached_property
+from math import inf
+from typing import Literal, Protocol
+
+import msgspec
 
 from callboard.contracts.calls import MODERN, NOTIFICATION, PAUSED, CallHead, ReplyHead, frame, frames
 from callboard_connectors.calls.domain import PROGRESS, forwarded, is_progress_of
@@ -66,7 +71,7 @@ class Call:
 
     def start(self, seconds: float) -> None:
         """Its deadlines, from now: the end in so many seconds, and sooner when it stays idle."""
-        now = asyncio.get_running_loop().time()
+        now = self._deadlines.now()
         self._end, self._heard, self._timed = now + seconds, now, True
         self._deadlines.add(self)
 
@@ -83,7 +88,7 @@ class Call:
         """The client is asked something: its time is not the server's."""
         if self._timed:
             self.settle()
-            self._end -= asyncio.get_running_loop().time()
+            self._end -= self._deadlines.now()
 
     def resume(self) -> None:
         """It answered: the rest of the time runs, and the idle time anew."""
@@ -163,13 +168,19 @@ class Deadlines:
     def __init__(self) -> None:
         self._calls: set[Call] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._set_to = inf
+
+    @cached_property
+    def now(self) -> Callable[[], float]:
+        """The clock of the loop; to ask for the running loop costs a system call each time."""
+        return asyncio.get_running_loop().time
 
     def add(self, call: Call) -> None:
         """This call has a deadline from now on, or another one."""
         self._calls.add(call)
-        timer = self._timer
-        if timer is None or call.due < timer.when():
-            self._set(call.due)
+        due = call.due
+        if due < self._set_to:
+            self._set(due)
 
     def drop(self, call: Call) -> None:
         """This call has none."""
@@ -179,11 +190,12 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(due, self._look)
+        self._set_to = due
 
     def _look(self) -> None:
         """The timer was set for a call that may be over by now, or was heard of since."""
-        self._timer = None
-        now = asyncio.get_running_loop().time()
+        self._timer, self._set_to = None, inf
+        now = self.now()
         for call in [call for call in self._calls if call.due <= now]:
             self._calls.discard(call)
             call.run_out()
@@ -191,7 +203,7 @@ class Deadlines:
             self._set(min(call.due for call in self._calls))
 
 
-class Finished(NamedTuple):
+class Finished(msgspec.Struct, frozen=True, gc=False):
     """The last message of a call, for whoever missed it; None when it was too large to keep."""
 
     at: float
@@ -207,7 +219,7 @@ class InFlight:
         self.deadlines = Deadlines()
         self.idle = asyncio.Event()
         self.idle.set()
-        self._finished: dict[str, Finished] = {}
+        self._finished: OrderedDict[str, Finished] = OrderedDict()  # of a dict, to find the oldest takes ever longer
         self._cancelled: dict[tuple[str, str], float] = {}
 
     def begin(self, call: Call) -> bool:
@@ -215,8 +227,9 @@ class InFlight:
         call_id = call.head.call_id
         if call_id in self.calls or call_id in self._finished:
             return False
+        if not self.calls:
+            self.idle.clear()
         self.calls[call_id] = call
-        self.idle.clear()
         if self._cancelled and self._was_cancelled(call.head):
             call.end("cancelled")
         return True
@@ -243,14 +256,14 @@ class InFlight:
 
     def finish(self, call: Call, last: bytes | None) -> None:
         """The call is answered with this frame (None: with more than one)."""
-        call_id = call.head.call_id
-        self.calls.pop(call_id, None)
+        head, finished = call.head, self._finished
+        self.calls.pop(head.call_id, None)
         if not self.calls:
             self.idle.set()
         kept = last if last is not None and len(last) <= KEPT_BYTES else None
-        self._finished[call_id] = Finished(time.monotonic(), call.head.reply_to, kept)
-        if len(self._finished) > KEPT_CALLS:
-            del self._finished[next(iter(self._finished))]
+        finished[head.call_id] = Finished(time.monotonic(), head.reply_to, kept)
+        if len(finished) > KEPT_CALLS:
+            finished.popitem(last=False)
 
     def finished(self, call_id: str) -> Finished | None:
         """The answer of a call that ended within the last 30 s."""

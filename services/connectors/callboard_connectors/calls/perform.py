@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import msgspec
 import nats.errors
@@ -17,7 +18,6 @@ import structlog
 
 from callboard.contracts import subjects
 from callboard.contracts.calls import (
-    CHUNK,
     ERROR,
     LISTEN,
     MODERN,
@@ -27,6 +27,7 @@ from callboard.contracts.calls import (
     ReplyHead,
     encode_record,
     frame,
+    frames,
     unframe_call,
 )
 from callboard.contracts.problems import Problem
@@ -58,7 +59,7 @@ from callboard_connectors.sessions.session import Outgoing, Session
 from callboard_connectors.sessions.upstream import Upstream
 from callboard_connectors.tasks.domain import is_about_a_task, renamed
 from callboard_connectors.tasks.identify import Tasks
-from callboard_connectors.transports.envelope import Envelope, encode, error_code, fault_of
+from callboard_connectors.transports.envelope import NOTHING, Envelope, encode, error_code, fault_of
 from callboard_connectors.transports.failures import InvalidAnswer, SessionUnknown, StatusRefused, TransportFailure
 
 log = structlog.get_logger()
@@ -80,6 +81,7 @@ class Calls:
         spans: CallSpans | None = None,
     ) -> None:
         self.table = table
+        self._loop = asyncio.get_running_loop()
         # What clients see of this worker: a name that tells nothing of the machine.
         self.alias = os.urandom(8).hex()
         self._questions = Questions(publish, self.alias)
@@ -103,7 +105,7 @@ class Calls:
         head, params = unframe_call(data)
         call = Call(head, self._publish, self._flush, self._max_frame, self.table.deadlines)
         if self.table.begin(call):
-            call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params))
+            call.task = self._task(self._perform(upstream, call, params), head)
 
     async def go_on(self, find: Callable[[str, str], Upstream | None], data: bytes) -> None:
         """Take a message of `cb.held.*`: the next step in a call that is held here, or in a task that was made here."""
@@ -115,7 +117,11 @@ class Calls:
             gone = Problem("call.held_lost", f"server {head.server!r} is not here any more", server=head.server)
             await self._answer(call, _failure(head, gone))
         elif self.table.begin(call):
-            call.task = asyncio.get_running_loop().create_task(self._perform(upstream, call, params, retry=going_on))
+            call.task = self._task(self._perform(upstream, call, params, retry=going_on), head)
+
+    def _task(self, work: Coroutine[Any, Any, None], head: CallHead) -> asyncio.Task[None]:
+        # By its class and with a name: the loop's own way would make up a name first.
+        return asyncio.Task(work, loop=self._loop, name=head.call_id)
 
     async def _perform(self, upstream: Upstream, call: Call, params: bytes, *, retry: bool = False) -> None:
         span = None if self._spans is None else self._spans.taken(call)
@@ -165,7 +171,8 @@ class Calls:
             if isinstance(answer, bytes):
                 return Ended(RESULT, answer, "ok")
             took = (time.perf_counter_ns() - started) // 1000
-            if error := capability_error(head, bytes(answer.error)):
+            if answer.error is not NOTHING:
+                error = capability_error(head, bytes(answer.error))
                 return Ended(ERROR, error, "error", error_code=error_code(error), upstream_us=took)
             settled = settle(head, bytes(answer.result))
             body = settled.body
@@ -195,7 +202,7 @@ class Calls:
             own.leave()
 
     def _refuse_unmade(self, upstream: Upstream, call: Call, left: float) -> None:
-        """A call that is not to be made at all."""
+        """Raises for a call that is not to be made at all."""
         if call.ending:
             raise _why_ended(call)
         if left <= 0:
@@ -211,11 +218,12 @@ class Calls:
         if is_about_a_task(call.head.method):
             call.head, call.about = await self._tasks.found(call.head, params)
         head, session = call.head, upstream.live or await upstream.session()
+        modern = session.opening.modern
         if session.opening.makes_tasks:
             await self._tasks.seal_of(head.organisation)
-        if call.about is not None and head.method == LISTEN and not session.opening.modern:
+        if call.about is not None and head.method == LISTEN and not modern:
             raise Problem("method.unknown", f"server {head.server!r} knows no subscriptions", method=LISTEN)
-        if not session.opening.modern and _has_its_own_session(head, session):
+        if not modern and _has_its_own_session(head, session):
             lease = await upstream.mirrors.borrow(head)
             if lease is not None:
                 try:
@@ -227,7 +235,7 @@ class Calls:
             if lease is not None:
                 return await self._mirrored(upstream, lease, call, params)
         answer = await self._sent(upstream, session, call, params)
-        if head.era == MODERN or not session.opening.modern:
+        if head.era == MODERN or not modern:
             return answer
         return await self._asked(upstream, session, call, params, answer)
 
@@ -266,18 +274,19 @@ class Calls:
 
     async def _sent(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Envelope:
         """Send it once; once more only when the upstream said that it did not know our session."""
-        try:
-            answer = await self._sent_on(upstream, session, call, params)
-        except SessionUnknown:
-            answer = await self._sent_on(upstream, await upstream.renew(session), call, params)
-        upstream.answered()
-        return answer
-
-    async def _sent_on(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Envelope:
-        head = call.head
-        if head.log_level or (session.log_level and head.era != MODERN):
-            call.level = await agree(session, head.log_level)
-        return await session.call(self._outgoing(upstream, session, call, params), call)
+        head, renewed = call.head, False
+        while True:
+            if head.log_level or (session.log_level and head.era != MODERN):
+                call.level = await agree(session, head.log_level)
+            try:
+                answer = await session.call(self._outgoing(upstream, session, call, params), call)
+            except SessionUnknown:
+                if renewed:
+                    raise
+                renewed, session = True, await upstream.renew(session)
+            else:
+                upstream.answered()
+                return answer
 
     def _outgoing(self, upstream: Upstream, session: Session, call: Call, params: bytes) -> Outgoing:
         head, number = call.head, session.next_id()
@@ -308,16 +317,21 @@ class Calls:
         told = SessionTold(session=session, message=msgspec.Raw(message))
         await self._publish(subjects.SESSION_TOLD, encode(told))
 
-    async def _answer(self, call: Call, ended: Ended) -> None:
+    def _answer(self, call: Call, ended: Ended) -> Awaitable[None]:
         """The last message of the call, in pieces when the bus does not take it whole."""
-        head, body = call.head, ended.body
-        size = self._max_frame
-        while len(body) > size:
-            await self._publish(head.reply_to, frame(ReplyHead(head.call_id, CHUNK), body[:size]))
-            body = body[size:]
-        last = frame(ReplyHead(head.call_id, ended.kind, ended.problem), body)
-        # What went out in pieces cannot be said again by its last one.
-        self.table.finish(call, last if body is ended.body else None)
+        if len(ended.body) > self._max_frame:
+            return self._answer_in_pieces(call, ended)
+        head = call.head
+        last = frame(ReplyHead(head.call_id, ended.kind, ended.problem), ended.body)
+        self.table.finish(call, last)
+        return self._publish(head.reply_to, last)
+
+    async def _answer_in_pieces(self, call: Call, ended: Ended) -> None:
+        head = call.head
+        *pieces, last = frames(ReplyHead(head.call_id, ended.kind, ended.problem), ended.body, self._max_frame)
+        for piece in pieces:
+            await self._publish(head.reply_to, piece)
+        self.table.finish(call, None)  # it cannot be said again by its last piece
         await self._publish(head.reply_to, last)
 
 

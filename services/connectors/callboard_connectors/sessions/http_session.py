@@ -119,7 +119,7 @@ class HttpSession:
         body = rpc.request(number, method, params)
         async with asyncio.timeout(within):
             response = await self._post_following(body, self._headers_as(version, method))
-            if not version and (session := response.headers.get("mcp-session-id")):
+            if not version and (session := response.header(b"mcp-session-id")):
                 self._session_id = session
             answer = await self._answer(response, number, UNHEARD)
         if bytes(answer.error):
@@ -159,12 +159,11 @@ class HttpSession:
     async def _answer(self, response: Response, number: int, listener: Listener) -> Envelope:
         """The answer to a request out of its response; whatever comes before goes to the listener."""
         try:
-            kind = response.headers.get("content-type", "")
-            if kind[:17].lower() == "text/event-stream":
+            if response.headers.get(b"content-type", b"")[:17].lower() == b"text/event-stream":
                 return await self._streamed(response, number, listener)
-            body = await response.chunk()
+            body = response.taken() or await response.chunk()
             if not response.ended:
-                if "content-length" not in response.headers and response.status < 300:
+                if b"content-length" not in response.headers and response.status < 300:
                     return await self._trickled(response, body, b"%d" % number, listener)
                 body = await self._link.body(response, body)
         except BaseException:

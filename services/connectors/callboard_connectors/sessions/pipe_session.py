@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -58,16 +59,37 @@ class Pipe(Protocol):
         """Let go of it."""
 
 
+_Came = tuple[Envelope, bytes] | TransportFailure | InvalidAnswer
+_FAULTS = (TransportFailure, InvalidAnswer)
+
+
 class _Waiting:
     """One request in flight: what came for it, in order."""
 
-    __slots__ = ("held", "inbox", "listener", "sent")
+    __slots__ = ("_inbox", "_woken", "held", "listener", "sent")
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self.sent = False
         self.held = 0
-        self.inbox: asyncio.Queue[tuple[Envelope, bytes] | TransportFailure | InvalidAnswer] = asyncio.Queue()
+        self._inbox: deque[_Came] = deque()
+        self._woken: asyncio.Future[None] | None = None
+
+    def came(self, item: _Came) -> None:
+        """Keep it until it is its turn."""
+        self._inbox.append(item)
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    async def next(self) -> tuple[Envelope, bytes]:
+        """What came next; waits for it. Raises what will come in place of an answer."""
+        if not self._inbox:
+            self._woken = asyncio.get_running_loop().create_future()
+            await self._woken
+        item = self._inbox.popleft()
+        if isinstance(item, _FAULTS):
+            raise item
+        return item
 
     def written(self) -> None:
         self.sent = True
@@ -75,11 +97,11 @@ class _Waiting:
 
     def notified(self, found: Envelope, raw: bytes) -> None:
         """Keep a notification until it is its turn. The pipe does not wait: it is there for other calls too."""
-        if self.inbox.qsize() >= _NOTIFICATIONS_HELD or self.held > _BYTES_HELD:
+        if len(self._inbox) >= _NOTIFICATIONS_HELD or self.held > _BYTES_HELD:
             self.listener.flooded()
             return
         self.held += len(raw)
-        self.inbox.put_nowait((found, raw))
+        self.came((found, raw))
 
 
 class PipeSession:
@@ -127,7 +149,7 @@ class PipeSession:
         self._why_over = reason
         self._over.set()
         for waiting in self._waiting.values():
-            waiting.inbox.put_nowait(TransportFailure(reason, sent=True))
+            waiting.came(TransportFailure(reason, sent=True))
         for callback in self._on_end:
             callback(reason)
 
@@ -141,10 +163,7 @@ class PipeSession:
         try:
             await self._pipe.write(outgoing.message, waiting.written)
             while True:
-                item = await waiting.inbox.get()
-                if isinstance(item, TransportFailure | InvalidAnswer):
-                    raise item
-                found, raw = item
+                found, raw = await waiting.next()
                 if found.is_answer:
                     return found
                 waiting.held -= len(raw)
@@ -198,7 +217,7 @@ class PipeSession:
         if not message:
             return
         try:
-            messages = list(rpc.messages_in(message))
+            messages = tuple(rpc.messages_in(message))
         except msgspec.DecodeError as error:
             self._undecoded(message, error)
             return
@@ -219,7 +238,7 @@ class PipeSession:
         if waiting is None:
             self._pipe.foreign(line)
         else:
-            waiting.inbox.put_nowait(InvalidAnswer(rpc.fault_of(error)))
+            waiting.came(InvalidAnswer(rpc.fault_of(error)))
 
     def _asked(self, found: Envelope) -> None:
         """A request of the server: in a mirrored session it is for the one client that there is."""
@@ -240,7 +259,7 @@ class PipeSession:
             return  # an answer to something that was never asked
         waiting = self._waiting.get(number)
         if waiting is not None:  # else it was cancelled
-            waiting.inbox.put_nowait((found, raw))
+            waiting.came((found, raw))
 
     def _notified(self, found: Envelope, raw: bytes) -> None:
         if self._watcher is not None and tell(self._watcher, found):

@@ -180,8 +180,9 @@ class Upstream:
 
     def enter(self) -> None:
         """A call begins."""
+        if not self.in_flight:
+            self.idle.clear()
         self.in_flight += 1
-        self.idle.clear()
 
     def leave(self) -> None:
         """A call ended."""

@@ -61,7 +61,7 @@ class AuthorizedLink(HttpLink):
     async def _after(self, response: Response, line: bytes) -> bytes | None:
         if not was_refused(response):
             return None
-        challenge = response.headers.get("www-authenticate", "")
+        challenge = response.header(b"www-authenticate")
         other = await self._bearer.other_line(line, response.status, challenge)
         if other is not None:
             self.let_go(response)
@@ -72,7 +72,7 @@ def was_refused(response: Response) -> bool:
     """Whether the token was the reason: any 401, and a 403 that names a scope."""
     if response.status == 401:
         return True
-    return response.status == 403 and "insufficient_scope" in response.headers.get("www-authenticate", "")
+    return response.status == 403 and "insufficient_scope" in response.header(b"www-authenticate")
 
 
 def link_to(url: str, max_body: int, connect_seconds: float, egress: Egress, bearer: Bearer | None) -> HttpLink:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_answer(self) -> bool:
         """Whether this ends a request."""
-        return not self.method and bool(bytes(self.result) or bytes(self.error))
+        return not self.method and (self.result is not NOTHING or self.error is not NOTHING)
 
 
 class ErrorPeek(msgspec.Struct, frozen=True):
@@ -94,23 +94,19 @@ class RpcRefused(Exception):
         super().__init__(self.peek.message)
 
 
-def messages_in(body: bytes) -> Iterator[tuple[Envelope, bytes]]:
-    """The messages of a body: one, a batch, or (some servers) one per line. Raises `msgspec.DecodeError`."""
+def messages_in(body: bytes) -> Iterable[tuple[Envelope, bytes]]:
+    """The messages of a body: one, a batch, or (some servers) one per line. Raises `msgspec.DecodeError`.
+
+    Of several each is decoded when it is its turn, so one that cannot be spoils none before it.
+    """
     if body[:1] == b"[":
-        for raw in decode_many(body):
-            yield decode(raw), bytes(raw)
-        return
+        return ((decode(raw), bytes(raw)) for raw in decode_many(body))
     try:
-        found = decode(body)
+        return ((decode(body), body),)
     except msgspec.DecodeError:
         if b"\n" not in body:
             raise
-    else:
-        yield found, body
-        return
-    for line in body.splitlines():
-        if line.strip():
-            yield decode(line), line
+    return ((decode(line), line) for line in body.splitlines() if line.strip())
 
 
 def is_message(line: bytes) -> bool:

@@ -12,8 +12,8 @@ import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
 from callboard.platform.egress import Egress, EgressRefused, tls
@@ -90,22 +90,30 @@ class HttpLink:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join(lines).encode() + b"\r\n"
 
-    async def post(self, head: bytes, body: bytes) -> Response:
+    def post(self, head: bytes, body: bytes) -> Coroutine[Any, Any, Response]:
         """Send a message. Raises `TransportFailure`."""
-        return await self._exchange(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+        return self._exchange(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
 
-    async def ask(self, head: bytes) -> Response:
+    def ask(self, head: bytes) -> Coroutine[Any, Any, Response]:
         """Send a request without a body."""
-        return await self._exchange(head + b"\r\n")
+        return self._exchange(head + b"\r\n")
 
     async def _exchange(self, data: bytes) -> Response:
+        connection = self._kept() or await self._connect()
+        try:
+            return await connection.request(data)
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+
+    def _kept(self) -> Connection | None:
+        """A connection that is open and free, the most recently used one first."""
         idle = self._idle
         while idle:
             connection = idle.pop()
             if connection.usable:
-                return await connection.request(data)
-        connection = await self._connect()
-        return await connection.request(data)
+                return connection
+        return None
 
     async def _connect(self) -> Connection:
         target = self.target
@@ -127,11 +135,9 @@ class HttpLink:
         if self._closed:
             connection.close()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
         self._idle.append(connection)
         if self._sweeper is None:
-            self._sweeper = loop.call_later(KEEP_ALIVE_SECONDS, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(KEEP_ALIVE_SECONDS, self._sweep)
 
     def _on_gone(self, connection: Connection) -> None:
         self._all.discard(connection)
@@ -178,7 +184,7 @@ class HttpLink:
 
     async def events(self, response: Response, begun: bytes = b"") -> AsyncIterator[ServerEvent]:
         """The events of a stream as they come, until it ends; without events, its lines. Raises as `body` does."""
-        lines = not response.headers.get("content-type", "").lower().startswith("text/event-stream")
+        lines = not response.header(b"content-type").lower().startswith("text/event-stream")
         parser: EventParser | LineParser = LineParser(self.max_body) if lines else EventParser(self.max_body)
         try:
             while chunk := begun or await response.chunk():
@@ -207,7 +213,7 @@ class HttpLink:
         """The URL that a redirect which keeps the method leads to, if that is on the same origin."""
         if response.status not in (307, 308):
             return None
-        return self.within_origin(response.headers.get("location", ""))
+        return self.within_origin(response.header(b"location"))
 
     def within_origin(self, location: str) -> str | None:
         """The URL that a location (perhaps a relative one) means, if that is on the origin of this link."""

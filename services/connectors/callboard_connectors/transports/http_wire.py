@@ -21,11 +21,11 @@ _BROKEN = "it closed the connection within its answer"
 
 
 class Response:
-    """The head of an answer; its body comes as it arrives. Header names are lower case."""
+    """The head of an answer; its body comes as it arrives. `headers`: as they came, with names in lower case."""
 
     __slots__ = ("_chunks", "_connection", "_ended", "_failure", "_held", "_paused", "_waiter", "headers", "status")
 
-    def __init__(self, status: int, headers: dict[str, str], connection: Connection) -> None:
+    def __init__(self, status: int, headers: dict[bytes, bytes], connection: Connection) -> None:
         self.status = status
         self.headers = headers
         self._connection = connection
@@ -35,6 +35,10 @@ class Response:
         self._paused = False
         self._failure: str = ""
         self._waiter: asyncio.Future[None] | None = None
+
+    def header(self, name: bytes) -> str:
+        """One header as text, by its name in lower case; empty when there is none."""
+        return self.headers.get(name, b"").decode("latin-1")
 
     @property
     def ended(self) -> bool:
@@ -53,6 +57,10 @@ class Response:
                 await self._waiter
             finally:
                 self._waiter = None
+        return self.taken()
+
+    def taken(self) -> bytes:
+        """What has come since, perhaps nothing; does not wait."""
         whole = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
@@ -73,16 +81,18 @@ class Response:
         if self._held > _HELD_BYTES and not self._paused:
             self._paused = True
             self._connection.pause()
-        self._wake()
+        if self._waiter is not None:
+            self._wake(self._waiter)
 
     def end(self, failure: str = "") -> None:
         """The body is complete, or there will be no more of it."""
         self._ended, self._failure = True, failure
-        self._wake()
+        if self._waiter is not None:
+            self._wake(self._waiter)
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _wake(self, waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
 
 
 class Connection(asyncio.Protocol):
@@ -95,10 +105,12 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._head: asyncio.Future[Response] | None = None
         self._response: Response | None = None
-        self._headers: dict[str, str] = {}
+        self._headers: dict[bytes, bytes] = {}
         self._header_bytes = 0
         self._interim = False
+        self._loop = asyncio.get_running_loop()
         self.idle_since = 0.0
+        """When it was used last, on the clock of the loop."""
 
     @property
     def usable(self) -> bool:
@@ -110,16 +122,12 @@ class Connection(asyncio.Protocol):
         """The socket below, as its options can be set; None when it is closed already."""
         return self._transport.get_extra_info("socket")
 
-    async def request(self, data: bytes) -> Response:
-        """Write a request and wait for the head of its answer. Raises `TransportFailure`."""
-        self._head = asyncio.get_running_loop().create_future()
+    def request(self, data: bytes) -> asyncio.Future[Response]:
+        """Write a request; the head of its answer, or `TransportFailure`. Who cancels that aborts the connection."""
+        head = self._head = self._loop.create_future()
         self._header_bytes = 0
         self._transport.write(data)
-        try:
-            return await self._head
-        except asyncio.CancelledError:
-            self.abort()
-            raise
+        return head
 
     def pause(self) -> None:
         """Let the server wait."""
@@ -181,7 +189,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header came."""
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -209,11 +217,12 @@ class Connection(asyncio.Protocol):
             return
         self._response = None
         response.end()
-        if self._parser.should_keep_alive() and self.usable:
+        if self._parser.should_keep_alive() and not self._transport.is_closing():
+            self.idle_since = self._loop.time()
             self._on_idle(self)
         else:
             self._transport.close()
 
 
 def _is_framed(response: Response) -> bool:
-    return "content-length" in response.headers or "transfer-encoding" in response.headers
+    return b"content-length" in response.headers or b"transfer-encoding" in response.headers

@@ -77,7 +77,7 @@ class SseLink:
         if response.status != 200:
             response.close()
             raise StatusRefused(response.status, status_words(response.status))
-        if not response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+        if not response.header(b"content-type").lower().startswith("text/event-stream"):
             response.close()
             raise StatusRefused(response.status, "has no event stream at this path")
         return response

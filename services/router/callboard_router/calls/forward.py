@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from callboard.contracts import subjects
@@ -25,16 +26,15 @@ SWEEP_SECONDS = 0.25
 Refuse = Callable[[CallHead, int, Problem], None]
 
 
-class _Pending:
-    __slots__ = ("head", "holder", "pause", "payload", "started", "subject")
+class _Pending(msgspec.Struct, gc=False):
+    """A call that was sent. A struct is made without a frame of Python, and the collector need not look at it."""
 
-    def __init__(self, head: CallHead, payload: bytes, now: float, holder: str) -> None:
-        self.head = head
-        self.holder = holder
-        self.subject = subjects.held(holder) if holder else subjects.call(head.organisation, head.server)
-        self.payload = payload
-        self.started = now
-        self.pause = 0.02
+    head: CallHead
+    holder: str
+    subject: str
+    payload: bytes
+    started: float
+    pause: float = 0.02
 
 
 class Forwarder:
@@ -58,8 +58,8 @@ class Forwarder:
 
     def forward(self, head: CallHead, params: bytes, holder: str = "") -> None:
         """Send one call; with a holder it goes on with the call which that worker holds."""
-        pending = _Pending(head, frame(head, params), time.monotonic(), holder)
-        self._send(pending)
+        subject = subjects.held(holder) if holder else subjects.call(head.organisation, head.server)
+        self._send(_Pending(head, holder, subject, frame(head, params), time.monotonic()))
 
     def _send(self, pending: _Pending) -> None:
         key = self._next = self._next + 1
@@ -78,9 +78,10 @@ class Forwarder:
             sent = self._next
             # Twice: what is waiting to be written may be overtaken by the first, see `Bus.settled`.
             if await self._bus.flush() and await self._bus.flush():
-                while self._oldest < sent:
-                    self._oldest += 1
-                    self._pending.pop(self._oldest, None)
+                forget = self._pending.pop
+                for key in range(self._oldest + 1, sent + 1):
+                    forget(key, None)
+                self._oldest = sent
         self._sweep = None
 
     def _returned(self, subject: str, _: str, data: bytes, headers: bytes) -> None:

@@ -114,12 +114,12 @@ def _tool(head: RpcHead, params: bytes, playbook: CompiledPlaybook) -> Target | 
     if faults:
         text = f"Invalid arguments for tool {call.name}: " + "; ".join(faults)
         return _tool_error(head, text, "argument.invalid", route)
-    holder = _holder(call.state)
-    return Target(route.server, route.name, route.wire, route.digest, route.limits, holder, params=filled)
+    holder = _holder(call.state) if call.state else ""
+    return Target(route.server, route.name, route.wire, route.digest, route.limits, holder, False, filled)
 
 
 def _holder(state: str) -> str:
-    worker = holder_of(state) if state else None
+    worker = holder_of(state)
     if worker is None:
         return ""
     if not is_restricted(worker):

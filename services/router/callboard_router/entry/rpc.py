@@ -89,7 +89,9 @@ class RpcEntry:
                 if self._spans is not None:
                     self._spans.ended(head, organisation, None, "")
                 return
-            self._resolved(reply, head, params, organisation, playbook)
+            outcome = resolve(head, params, playbook)
+            if not playbook.limits_of_calls or self._taken(reply, head, params, organisation, playbook, outcome):
+                self._settle(reply, head, params, organisation, playbook, outcome)
         except Exception as error:
             owner = playbook if isinstance(playbook, CompiledPlaybook) else None
             self._failed(reply, head, len(params), organisation, owner, error)
@@ -115,24 +117,31 @@ class RpcEntry:
             refused = Answer(body, playbook.recorded_as(error), str(error.data.get("tool", "")))
             self._record(organisation, playbook.name, playbook.version, head, refused, size)
 
-    def _resolved(
-        self, reply: str, head: RpcHead, params: bytes, organisation: str, playbook: CompiledPlaybook
-    ) -> None:
-        outcome = resolve(head, params, playbook)
-        if playbook.limits_of_calls:
-            wanted = limited(playbook, head, outcome)
-            try:
-                taken = not wanted or self._counters.take_now(wanted)
-            except Problem as problem:
-                problem.data.setdefault("tool", outcome.wire_name)
-                raise
-            if not taken:
-                # Nobody else's calls wait for the lease.
-                task = asyncio.create_task(self._leased(reply, head, params, organisation, playbook, outcome, wanted))
-                self.behind.add(task)
-                task.add_done_callback(self.behind.discard)
-                return
-        self._settle(reply, head, params, organisation, playbook, outcome)
+    def _taken(
+        self,
+        reply: str,
+        head: RpcHead,
+        params: bytes,
+        organisation: str,
+        playbook: CompiledPlaybook,
+        outcome: Answer | Target,
+    ) -> bool:
+        """Count a call where calls are limited; False when its counters have to be leased first, and it goes on then.
+
+        Raises `Problem` for one too many.
+        """
+        wanted = limited(playbook, head, outcome)
+        try:
+            taken = not wanted or self._counters.take_now(wanted)
+        except Problem as problem:
+            problem.data.setdefault("tool", outcome.wire_name)
+            raise
+        if not taken:
+            # Nobody else's calls wait for the lease.
+            task = asyncio.create_task(self._leased(reply, head, params, organisation, playbook, outcome, wanted))
+            self.behind.add(task)
+            task.add_done_callback(self.behind.discard)
+        return taken
 
     async def _leased(
         self,
