@@ -254,21 +254,29 @@ async def test_a_run_goes_on_with_what_is_missing_and_takes_what_is_slow_only_on
     assert last.load_us > 0
 
 
-async def test_half_load_is_half_of_what_was_reached_and_only_asked_of_callboard(tmp_path: Path) -> None:
-    named = dataclasses.replace(DIRECT, name="Callboard")
-    run = run_of(taken("direct", 900), taken("Callboard", 400))
-    options = argparse.Namespace(secs=0.5, rounds=1, conc="64", era="2026", kind="http", tries=1)
+async def test_half_load_is_half_of_what_each_made_and_for_the_direct_path_half_of_callboards(tmp_path: Path) -> None:
+    names = ("direct", "Callboard", "other", "slow")
+    run = run_of(*(taken(name, rate) for name, rate in zip(names, (9000, 400, 600, 15), strict=True)))
+    run.gateways |= {name: Gateway(name, "") for name in ("other", "slow")}
+    peers = [DIRECT, *(dataclasses.replace(DIRECT, name=name) for name in names[1:])]
+    options = argparse.Namespace(secs=0.2, rounds=2, conc="64", era="2026", kind="http", tries=1)
     async with running("echo") as upstream, contextlib.AsyncExitStack() as stack:
         turns = stack.enter_context(Turns())
         field = Field(run, tmp_path, Upstream(upstream.url, (), upstream.pid), ["2026"], ["http"], turns)
-        for peer in (DIRECT, named):
+        for peer in peers:
             await field.enter(peer, stack)
-        await Rounds(field, [DIRECT, named], options, Store(tmp_path / "results.json")).take(upstream.pid)
-    (half,) = run.samples[2:]
-    assert half.cell == Cell("Callboard", "http", "2026", 64, half=True)
-    assert (half.errors, round(half.secs, 1)) == (0, 1.0)
-    assert 150 < half.calls_per_s < 250
-    assert half.cell not in run.cells()
+        # A second sample of full load for each: only half load is still to be taken.
+        run.samples += [*run.samples]
+        await Rounds(field, peers, options, Store(tmp_path / "results.json")).take(upstream.pid)
+    halves = [sample for sample in run.samples if sample.cell.half]
+    assert [sample.cell.gateway for sample in halves] == ["direct", "Callboard", "other", "direct", "Callboard"]
+    for sample, due, secs in zip(halves, (200, 200, 300, 200, 200), (0.6, 0.6, 1.0, 0.6, 0.6), strict=True):
+        assert (sample.errors, sample.due, round(sample.secs, 1)) == (0, due, secs)
+        assert 0.8 * due < sample.calls_per_s < 1.2 * due
+        assert sample.cell not in run.cells()
+    text = report(run)
+    assert text.count("| 200 | ") == 2
+    assert "Left out, because half load is too few calls for a p99: slow (2026-07-28, HTTP)." in text
 
 
 def figures_of(rate: float, cpu_us: float, p99_ms: float, mib: float) -> Run:
@@ -280,7 +288,8 @@ def figures_of(rate: float, cpu_us: float, p99_ms: float, mib: float) -> Run:
         for half in (False, True)
     )
     half = msgspec.structs.replace(half, p50_ms=2.0, p99_ms=p99_ms)
-    run = run_of(taken("direct", 50_000), full, half, taken("Slow <gateway>", 400))
+    direct = msgspec.structs.replace(half, p50_ms=0.1, p99_ms=0.45, cell=Cell("direct", "http", "2026", 64, half=True))
+    run = run_of(taken("direct", 50_000), full, half, direct, taken("Slow <gateway>", 400))
     run.gateways["Callboard"].memory_mib = {"http": mib}
     run.gateways["Callboard"].warm_s = {"http": 2.0}
     return run
@@ -296,6 +305,8 @@ def test_what_was_to_be_reached_stands_beside_what_was_seen() -> None:
         assert line in bad
     assert "| 460.0 MiB: **missed** |" in bad
     assert "| 2.00, 6.20 |" in bad
+    assert "with as many calls/s, ms |  | 0.10, 0.45 (4.5 times) |" in bad
+    assert "Half load: constant arrivals" in good
     assert "| 9.8 times: **missed** |" in bad
     assert "p50 added at one in flight | <= 0.90 ms (stretch 0.50 ms) | not measured |" in bad
     assert targets.table(Run("a machine", "", {}, "now")) == ""
