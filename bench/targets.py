@@ -37,14 +37,15 @@ class Goal:
     def wanted(self) -> str:
         """The bounds."""
         sign = ">=" if self.at_least else "<="
-        stretch = f" (stretch {self._number(self.stretch)})" if self.stretch is not None else ""
-        return f"{sign} {self._number(self.bound)}{stretch}"
+        stretch = f" (stretch {self.number(self.stretch)})" if self.stretch is not None else ""
+        return f"{sign} {self.number(self.bound)}{stretch}"
 
     def seen(self, figure: float) -> str:
         """The figure and its mark."""
-        return f"{self._number(figure)}: {self.mark(figure)}"
+        return f"{self.number(figure)}: {self.mark(figure)}"
 
-    def _number(self, value: float) -> str:
+    def number(self, value: float) -> str:
+        """A figure with its unit."""
         return f"{value:,.{self.digits}f}{self.unit}"
 
 

@@ -25,8 +25,6 @@ from bench.peers.launch import NotStarted, as_typed
 from bench.peers.peer import ERAS, KINDS, Endpoint, Package, Place, Upstream
 from bench.revisions import interval
 from bench.samples import Cell, Gateway, Run, Sample, Store, median, spread
-from bench.scenes import content_of
-from bench.shapes import PLAIN, TRAFFIC, flatness, goals, wanted
 from bench.table import ratio, readme, report
 from tests.support.upstreams.launch import running
 
@@ -198,17 +196,6 @@ def test_a_package_that_cannot_be_installed_leaves_a_reason_and_no_folder(
     assert list((tmp_path / "callboard-bench").iterdir()) == []
 
 
-def test_tools_are_spread_over_fifty_servers() -> None:
-    content = content_of("tools1000", lambda copies: f"http://127.0.0.1/{copies}")
-    assert len(content["servers"]) == 50
-    assert {server["url"] for server in content["servers"].values()} == {"http://127.0.0.1/13"}
-    assert content["servers"].keys() == content["playbooks"]["bench"]["servers"].keys()
-    assert len(content_of("playbooks1000", str)["playbooks"]) == 1000
-    assert [one.name for one in wanted("100 KB")] == ["result of 100 KB"]
-    assert [one.name for one in wanted("playbooks")] == ["echo", "echo, 1,000 playbooks"]
-    assert wanted("") == list(TRAFFIC)
-
-
 @contextlib.asynccontextmanager
 async def never(place: Place, kinds: Sequence[str]) -> AsyncIterator[dict[str, Endpoint]]:
     raise NotStarted("it has gone")
@@ -310,21 +297,6 @@ def test_what_was_to_be_reached_stands_beside_what_was_seen() -> None:
     assert "| 9.8 times: **missed** |" in bad
     assert "p50 added at one in flight | <= 0.90 ms (stretch 0.50 ms) | not measured |" in bad
     assert targets.table(Run("a machine", "", {}, "now")) == ""
-
-
-def test_a_line_is_flat_by_the_middle_of_its_ratios_to_the_plain_one_in_the_same_round() -> None:
-    many = next(one for one in TRAFFIC if one.name == "echo among 10,000 tools")
-    run = Run("a machine", "", {}, "now")
-    for number, (plain, other) in enumerate([(200.0, 210.0), (400.0, 480.0), (100.0, 104.0)]):
-        for cell, cost in ((PLAIN.cell, plain), (many.cell, other)):
-            one = msgspec.structs.replace(taken("Callboard", 4000), cell=cell, cpu_us=cost, round=number)
-            run.samples.append(one)
-    assert flatness(run, many) == pytest.approx(1.05)
-    assert "echo among 10,000 tools: CPU per call over that of the plain echo | <= 1.10 times | 1.05 times: met" in (
-        goals(run)
-    )
-    run.samples[-1].cpu_us = run.samples[1].cpu_us = 1000.0
-    assert "**missed**" in goals(run)
 
 
 def test_a_run_replaces_its_block_of_a_document_and_nothing_else(tmp_path: Path) -> None:
