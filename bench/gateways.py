@@ -84,17 +84,20 @@ class Rounds:
     def _run(self) -> Run:
         return self._field.run
 
-    def _is_due(self, cell: Cell, number: int) -> bool:
-        """Not if the sample is there, the gateway does not answer any more, or once was enough."""
+    def _is_due(self, cell: Cell, number: int, unknown: bool = False) -> bool:
+        """Not if the sample is there, the gateway does not answer any more, or once was enough.
+
+        `unknown` is what is said of a half load whose full load was not measured yet.
+        """
         if not self._field.answers(cell.gateway, cell.kind, cell.era) or len(self._run.of(cell)) > number:
             return False
         if cell.half:
-            return half_load.is_due(self._run, cell, number)
+            return half_load.is_due(self._run, cell, number, unknown)
         return not (number and self._takes_long(cell))
 
     def _left(self, planned: Sequence[tuple[int, Cell]]) -> int:
         """How many of these are still to be taken."""
-        return sum(self._is_due(cell, number) for number, cell in planned)
+        return sum(self._is_due(cell, number, unknown=True) for number, cell in planned)
 
     def _rate(self, cell: Cell) -> float:
         known = [sample for sample in self._run.samples if _same_path(sample.cell, cell) and sample.calls_per_s]
@@ -127,7 +130,7 @@ class Rounds:
     def _load(self, cell: Cell) -> tuple[Shape, Length]:
         secs = self._options.secs
         if cell.half:
-            return Shape(rate=half_load.rate(self._run, cell)), half_load.length(self._run, cell, secs)
+            return Shape(rate=half_load.rate(self._run, cell) or 1.0), half_load.length(self._run, cell, secs)
         return ECHO, Length.for_rate(cell.conc, self._rate(cell), secs)
 
 

@@ -20,26 +20,39 @@ _LONGEST = Length.longest().secs
 
 
 def cells(full: Sequence[Cell]) -> list[Cell]:
-    """Those of half load, in the order of those at full load: the direct path beside Callboard."""
-    return [Cell(cell.gateway, cell.kind, cell.era, CONC, half=True) for cell in full if cell.conc == CONC]
+    """Those of half load, in the order of those at full load: the direct path beside Callboard, and not without it."""
+    same = [cell for cell in full if cell.conc == CONC]
+    ours = {(cell.kind, cell.era) for cell in same if cell.gateway == CALLBOARD}
+    return [
+        Cell(cell.gateway, cell.kind, cell.era, CONC, half=True)
+        for cell in same
+        if cell.gateway != DIRECT or (cell.kind, cell.era) in ours
+    ]
 
 
-def rate(run: Run, cell: Cell) -> float:
-    """Calls/s that are due, as far as the run has got; 0 when it does not know yet, or knows that there are none."""
+def rate(run: Run, cell: Cell) -> float | None:
+    """Calls/s that are due, as far as the run has got; None when full load was not measured yet."""
     measured = CALLBOARD if cell.gateway == DIRECT else cell.gateway
-    return median(run.of(Cell(measured, cell.kind, cell.era, CONC)), "calls_per_s") / 2
+    taken = run.of(Cell(measured, cell.kind, cell.era, CONC))
+    return median(taken, "calls_per_s") / 2 if taken else None
 
 
-def is_due(run: Run, cell: Cell, number: int) -> bool:
-    """Whether it is measured in this round; not where the longest sample has too few calls for a p99."""
-    return (number == 0 or cell.gateway in _EACH_ROUND) and rate(run, cell) * _LONGEST >= _FEWEST
+def is_due(run: Run, cell: Cell, number: int, unknown: bool = False) -> bool:
+    """Whether it is measured in this round; not where the longest sample has too few calls for a p99.
+
+    `unknown` is what is said of those whose full load was not measured yet.
+    """
+    if number and cell.gateway not in _EACH_ROUND:
+        return False
+    due = rate(run, cell)
+    return unknown if due is None else due * _LONGEST >= _FEWEST
 
 
 def length(run: Run, cell: Cell, secs: float) -> Length:
     """Three times as long as other samples for the two that are compared, and as it takes for the calls of a p99."""
     if cell.gateway in _EACH_ROUND:
         return Length(_WARMUP, _TIMES_AS_LONG * secs)
-    due = rate(run, cell)
+    due = rate(run, cell) or 1.0
     return Length(max(0.3, min(CONC / (2 * due), 2.0)), max(secs, min(_CALLS / due, _LONGEST)))
 
 

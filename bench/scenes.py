@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -112,15 +113,17 @@ class Scene:
         """So many versions a second, each with another description of a tool; yields the seconds that each took."""
         stack, url = self._callboards[where], self._upstreams[0].url
         took: list[float] = []
-        done = asyncio.Event()
+        done, numbers = asyncio.Event(), itertools.count()
 
         async def publish(callboard: Callboard) -> None:
             while not done.is_set():
-                wanted, began = parse(json.dumps(_described(organisation, url, len(took)))), time.monotonic()
-                await asyncio.to_thread(callboard.apply, organisation, wanted.servers, wanted.playbooks, "under load")
-                took.append(time.monotonic() - began)
+                wanted, began = parse(json.dumps(_described(organisation, url, next(numbers)))), time.monotonic()
+                files = (wanted.servers, wanted.playbooks)
+                applied = await asyncio.to_thread(callboard.apply, organisation, *files, "under load")
+                if applied.changed:
+                    took.append(time.monotonic() - began)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(done.wait(), max(0.0, 1 / PUBLISHED - took[-1]))
+                    await asyncio.wait_for(done.wait(), began + 1 / PUBLISHED - time.monotonic())
 
         with Callboard(stack.url, stack.admin_token) as callboard:
             async with asyncio.TaskGroup() as tasks:

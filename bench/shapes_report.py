@@ -10,6 +10,7 @@ from bench.targets import Goal, markdown
 from bench.traffic import DOUBLED, LISTED, TRAFFIC, TWO, Traffic, direct
 
 _PREPARED = Goal("CPU per call, served from prepared bytes", 1000, unit=" us")
+_SHOWN_US = 0.5
 
 
 def report(run: Run) -> str:
@@ -88,7 +89,8 @@ def _scale(run: Run) -> list[str]:
     costs = [_by_process(taken) for _, _, taken in rows]
     if not rows:
         return []
-    names = sorted(costs[0], key=lambda name: -costs[0][name])
+    seen = {name for cost in costs for name, us in cost.items() if us >= _SHOWN_US}
+    names = sorted(sorted(seen), key=lambda name: -costs[0].get(name, 0.0))
     shown = [name.removeprefix("callboard_") for name in names]
     lines = [["services", "in flight", "calls/s", "CPU us per call", *shown, "upstream"]]
     lines.append(["---"] * len(lines[0]))
