@@ -153,7 +153,7 @@ def table(run: Run) -> str:
             own = [_shown_half_load(run, CALLBOARD, *path) for path in paths]
             lines.append(["p50 and p99 of that, ms", "", *own])
             direct = [_shown_half_load(run, DIRECT, "http", era) for _, era in paths]
-            lines.append(["the same of the direct path over HTTP with as many calls/s, ms", "", *direct])
+            lines.append(["the same of the direct path, as many calls/s as Callboard over HTTP, ms", "", *direct])
     for era, goal in RATIOS.items():
         seen = [_shown(goal, _times(run, *path)) if path[1] == era else "" for path in paths]
         lines.append([goal.text, f"{_REVISIONS[era]}: {goal.wanted()}", *seen])

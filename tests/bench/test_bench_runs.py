@@ -292,7 +292,7 @@ def test_what_was_to_be_reached_stands_beside_what_was_seen() -> None:
         assert line in bad
     assert "| 460.0 MiB: **missed** |" in bad
     assert "| 2.00, 6.20 |" in bad
-    assert "with as many calls/s, ms |  | 0.10, 0.45 (4.5 times) |" in bad
+    assert "as Callboard over HTTP, ms |  | 0.10, 0.45 (4.5 times) |" in bad
     assert "Half load: constant arrivals" in good
     assert "| 9.8 times: **missed** |" in bad
     assert "p50 added at one in flight | <= 0.90 ms (stretch 0.50 ms) | not measured |" in bad
