@@ -18,6 +18,7 @@ import msgspec
 
 MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"
 _SAMPLES = 3
+_TIMER_SECONDS = 0.001  # timers of uvloop are in whole milliseconds
 
 
 class Content(msgspec.Struct):
@@ -261,19 +262,26 @@ class Caller(asyncio.Protocol):
         if got != status:
             raise ConnectionError(f"handshake answered {got}: {b''.join(self.chunks)[:200]!r}")
 
-    def start(self, turn: float = 0.0) -> None:
-        """Send the first call; where calls are due at times, after this share of the time between two."""
-        self.calling = True
-        self.due = time.perf_counter() + turn * self.requests.every
-        self._send()
+    def start(self, share: float = 0.0) -> None:
+        """Send the first call; where calls are due at times, `share` of the time between two sets it off from others.
 
-    def _next(self) -> None:
-        """A call that was due while its connection waited counts from then; that timers are late does not count."""
-        self.due += self.requests.every
-        wait = self.due - time.perf_counter()
-        if wait <= 0:
-            self._send(self.due)
+        The times are those of the clock and not from now: however connections come up, calls are due one by one.
+        """
+        self.calling = True
+        every, now = self.requests.every, time.perf_counter()
+        if every:
+            self.due = now + (share * every - now) % every
+            self._when_due()
         else:
+            self._send()
+
+    def _when_due(self) -> None:
+        """A call that was due while its connection waited counts from then; that timers are late does not count."""
+        now = time.perf_counter()
+        if self.due <= now:
+            self._send(self.due)
+        else:  # what would be due after the end is not waited for
+            wait = min(self.due, self.tally.end + _TIMER_SECONDS) - now
             asyncio.get_running_loop().call_later(wait, self._send)
 
     def _send(self, due: float = 0.0) -> None:
@@ -281,8 +289,7 @@ class Caller(asyncio.Protocol):
             return
         tally, now = self.tally, time.perf_counter()
         if now >= tally.end or tally.budget <= 0 or self.left <= 0:
-            self.calling = False
-            self._leave()
+            self._done()
             return
         tally.budget -= 1
         self.left -= 1
@@ -292,8 +299,9 @@ class Caller(asyncio.Protocol):
         self.sent_at = due or time.perf_counter()
         self.transport.write(raw)
 
-    def _leave(self) -> None:
+    def _done(self) -> None:
         """End the session, if there is one: a gateway must not be left with those of every sample."""
+        self.calling = False
         if self.session:
             self.leaving = True
             self.transport.write(self.requests.leave(self.session))
@@ -314,7 +322,8 @@ class Caller(asyncio.Protocol):
             seen = tally.latencies if self.sent_at >= tally.begin else tally.earlier
             seen.append(now - self.sent_at)
         if self.requests.every:
-            self._next()
+            self.due += self.requests.every
+            self._when_due()
         else:
             self._send()
 

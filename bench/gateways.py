@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import shapes
+from bench import half_load, shapes
 from bench.documents import GATEWAYS, RESULTS, put
 from bench.field import Field, say
 from bench.measure import ECHO, Length, Noise, Shape, sample
@@ -30,7 +30,7 @@ from bench.peers.known import DIRECT, chosen
 from bench.peers.launch import stop_like_ctrl_c
 from bench.peers.peer import ERAS, KINDS, Peer
 from bench.plot import plot
-from bench.samples import Cell, Run, Sample, Store, machine, median, revision, spread
+from bench.samples import Cell, Run, Sample, Store, machine, revision, spread
 from bench.scenes import ORGANISATIONS
 from bench.table import report
 from bench.upstream import echo_upstream
@@ -38,7 +38,6 @@ from bench.upstream import echo_upstream
 ROOT = Path(__file__).resolve().parents[1]
 _TOO_LONG_SECONDS = 1.0
 _UNSTEADY = 0.35
-_HALF_LOAD_CONC = 64
 _REST_SECONDS = 1.5
 
 
@@ -55,7 +54,7 @@ class Rounds:
         self._began = time.monotonic()
 
     def cells(self) -> list[Cell]:
-        """One round, gateways innermost; at last Callboard at half of the load that it has just carried."""
+        """One round, gateways innermost; at last each at half of the load that it has just carried."""
         concs = list(map(int, _words(self._options.conc)))
         full = [
             Cell(peer.name, kind, era, conc)
@@ -65,12 +64,7 @@ class Rounds:
             for peer in self._peers
             if self._field.able(peer, kind, era)
         ]
-        half = [
-            Cell(cell.gateway, cell.kind, cell.era, cell.conc, half=True)
-            for cell in full
-            if cell.gateway == CALLBOARD.name and cell.conc == _HALF_LOAD_CONC
-        ]
-        return full + half
+        return full + half_load.cells(full)
 
     async def take(self, upstream: int) -> None:
         """Everything that the run does not have yet; then again what varies too much."""
@@ -90,15 +84,20 @@ class Rounds:
     def _run(self) -> Run:
         return self._field.run
 
-    def _is_due(self, cell: Cell, number: int) -> bool:
-        """Not if the sample is there, the gateway does not answer any more, or once was enough."""
+    def _is_due(self, cell: Cell, number: int, unknown: bool = False) -> bool:
+        """Not if the sample is there, the gateway does not answer any more, or once was enough.
+
+        `unknown` is what is said of a half load whose full load was not measured yet.
+        """
         if not self._field.answers(cell.gateway, cell.kind, cell.era) or len(self._run.of(cell)) > number:
             return False
+        if cell.half:
+            return half_load.is_due(self._run, cell, number, unknown)
         return not (number and self._takes_long(cell))
 
     def _left(self, planned: Sequence[tuple[int, Cell]]) -> int:
         """How many of these are still to be taken."""
-        return sum(self._is_due(cell, number) for number, cell in planned)
+        return sum(self._is_due(cell, number, unknown=True) for number, cell in planned)
 
     def _rate(self, cell: Cell) -> float:
         known = [sample for sample in self._run.samples if _same_path(sample.cell, cell) and sample.calls_per_s]
@@ -117,28 +116,28 @@ class Rounds:
         endpoint = self._field.endpoints[cell.gateway, cell.kind]
         if not await self._field.turn(cell.gateway, cell.kind, cell.era):
             return
-        shape, secs = ECHO, self._options.secs
-        if cell.half:
-            shape, secs = Shape(rate=self._half(cell)), 2 * secs
         idle = self._run.gateways[cell.gateway].idle_cores.get(cell.kind, 0.0)
-        length = Length.for_rate(cell.conc, self._rate(cell), secs)
+        shape, length = self._load(cell)
         taken = await sample(cell, endpoint, upstream, length, self._noise, shape, idle)
         if not taken.calls and not taken.errors:  # slower than anybody thought
             taken = await sample(cell, endpoint, upstream, Length.longest(), self._noise, shape, idle)
-        taken.round, taken.stopped = number, self._field.turns.stopped
+        taken.round, taken.stopped, taken.due = number, self._field.turns.stopped, shape.rate
         self._run.samples.append(taken)
         self._store.save(self._run)
         self._taken += 1
         say(_line(taken, left - 1, (time.monotonic() - self._began) / self._taken))
 
-    def _half(self, cell: Cell) -> float:
-        """Half the calls/s of the sample at full load; something that surely works if there was none."""
-        full = Cell(cell.gateway, cell.kind, cell.era, cell.conc)
-        return median(self._run.of(full), "calls_per_s") / 2 or 1.0
+    def _load(self, cell: Cell) -> tuple[Shape, Length]:
+        secs = self._options.secs
+        if cell.half:
+            return Shape(rate=half_load.rate(self._run, cell) or 1.0), half_load.length(self._run, cell, secs)
+        return ECHO, Length.for_rate(cell.conc, self._rate(cell), secs)
 
 
 def _same_path(one: Cell, other: Cell) -> bool:
-    return (one.gateway, one.kind, one.era) == (other.gateway, other.kind, other.era) and one.conc <= other.conc
+    """At full load, with as many in flight as the other or less."""
+    same = (one.gateway, one.kind, one.era) == (other.gateway, other.kind, other.era)
+    return same and not one.half and one.conc <= other.conc
 
 
 def _line(taken: Sample, left: int, each: float) -> str:

@@ -17,7 +17,7 @@ from tests.support.node_tools import node
 class Cell(msgspec.Struct, frozen=True):
     """One place of the table: a gateway over an upstream of a kind, in an era, with so many calls in flight.
 
-    `half`: calls are due at times, at half the rate that was reached with as many in flight.
+    `half`: calls are due at a constant rate, half of what was reached with as many in flight (`bench.half_load`).
     """
 
     gateway: str
@@ -30,7 +30,7 @@ class Cell(msgspec.Struct, frozen=True):
 class Sample(msgspec.Struct):
     """One measurement of a cell. CPU in microseconds per call; `foreign` and `stolen` in cores.
 
-    `stopped` processes of other gateways were stopped meanwhile.
+    `stopped` processes of other gateways were stopped meanwhile. `due`: calls/s that were due, 0 in a closed loop.
     """
 
     cell: Cell
@@ -52,6 +52,7 @@ class Sample(msgspec.Struct):
     noisy: bool = False
     stopped: int = 0
     wrong: list[str] = []
+    due: float = 0.0
 
 
 class Gateway(msgspec.Struct):

@@ -27,6 +27,7 @@ from tests.support.stack import Stack
 CALLBOARD, TWICE, DIRECT = "Callboard", "Callboard, two of each", "direct"
 CROWDED = "Callboard, crowded"
 ORGANISATIONS = 1000
+PUBLISHED = 10  # versions a second
 _SERVERS, _OWN_TOOLS = 50, 7
 _COPIES = (0, 3, 13, 193)
 _AT_ONCE = 4
@@ -49,6 +50,13 @@ def content_of(organisation: str, url: Callable[[int], str]) -> dict[str, Any]:
         names += [f"other{number}" for number in range(1, int(organisation.removeprefix("playbooks")))]
     playbooks = {name: {"servers": chosen} for name in names}
     return {"version": 1, "organisation": organisation, "servers": servers, "playbooks": playbooks}
+
+
+def _described(organisation: str, url: str, number: int) -> dict[str, Any]:
+    """The file with another description of a tool for each number."""
+    content = content_of(organisation, lambda _: url)
+    content["playbooks"]["bench"]["servers"]["s"]["tools"] = {"describe": {"fail": f"Fails, version {number}"}}
+    return content
 
 
 class Scene:
@@ -101,25 +109,29 @@ class Scene:
         return self._turns.stopped
 
     @contextlib.asynccontextmanager
-    async def publishing(self, where: str, organisation: str) -> AsyncIterator[None]:
-        """One version after the other, each with another description of a tool."""
-        stack, upstream = self._callboards[where], self._upstreams[0]
+    async def publishing(self, where: str, organisation: str) -> AsyncIterator[list[float]]:
+        """So many versions a second, each with another description of a tool; yields the seconds that each took."""
+        stack, url = self._callboards[where], self._upstreams[0].url
+        took: list[float] = []
+        done, numbers = asyncio.Event(), itertools.count()
 
-        async def publish() -> None:
-            for number in itertools.count():
-                content = content_of(organisation, lambda _: upstream.url)
-                described = {"describe": {"fail": f"Fails, version {number}"}}
-                content["playbooks"]["bench"]["servers"]["s"]["tools"] = described
-                await stack.apply(json.dumps(content), "under load")
+        async def publish(callboard: Callboard) -> None:
+            while not done.is_set():
+                wanted, began = parse(json.dumps(_described(organisation, url, next(numbers)))), time.monotonic()
+                files = (wanted.servers, wanted.playbooks)
+                applied = await asyncio.to_thread(callboard.apply, organisation, *files, "under load")
+                if applied.changed:
+                    took.append(time.monotonic() - began)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(done.wait(), began + 1 / PUBLISHED - time.monotonic())
 
-        task = asyncio.create_task(publish())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
+        with Callboard(stack.url, stack.admin_token) as callboard:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(publish(callboard))
+                try:
+                    yield took
+                finally:
+                    done.set()
 
     async def _set_up(self, where: str, organisation: str) -> Endpoint:
         if where not in self._callboards:

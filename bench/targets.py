@@ -10,7 +10,7 @@ from bench.samples import Cell, Run, median
 DIRECT, CALLBOARD = "direct", "Callboard"
 _UPSTREAMS = {"http": "HTTP", "stdio": "stdio"}
 _REVISIONS = {"2026": "2026-07-28", "2025": "2025-11-25"}
-_CONC = 64
+CONC = 64
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,23 @@ class Goal:
     def wanted(self) -> str:
         """The bounds."""
         sign = ">=" if self.at_least else "<="
-        stretch = f" (stretch {self._number(self.stretch)})" if self.stretch is not None else ""
-        return f"{sign} {self._number(self.bound)}{stretch}"
+        stretch = f" (stretch {self.number(self.stretch)})" if self.stretch is not None else ""
+        return f"{sign} {self.number(self.bound)}{stretch}"
 
     def seen(self, figure: float) -> str:
         """The figure and its mark."""
-        return f"{self._number(figure)}: {self.mark(figure)}"
+        return f"{self.number(figure)}: {self.mark(figure)}"
 
-    def _number(self, value: float) -> str:
+    def number(self, value: float) -> str:
+        """A figure with its unit."""
         return f"{value:,.{self.digits}f}{self.unit}"
 
 
 Figure = Callable[[Run, str, str], float | None]
 
 
-def _at(run: Run, kind: str, era: str, conc: int, field: str, half: bool = False) -> float | None:
-    taken = run.of(Cell(CALLBOARD, kind, era, conc, half))
-    return median(taken, field) or None
+def _at(run: Run, kind: str, era: str, conc: int, field: str) -> float | None:
+    return median(run.of(Cell(CALLBOARD, kind, era, conc)), field) or None
 
 
 def added(run: Run, cell: Cell) -> float | None:
@@ -64,7 +64,7 @@ def added(run: Run, cell: Cell) -> float | None:
     return median(own, "p50_ms") - median(direct, "p50_ms")
 
 
-def ratio(run: Run, kind: str, era: str, conc: int = _CONC) -> tuple[float, str] | None:
+def ratio(run: Run, kind: str, era: str, conc: int = CONC) -> tuple[float, str] | None:
     """Calls/s of Callboard over those of the fastest other full gateway, and its name."""
     ours = median(run.of(Cell(CALLBOARD, kind, era, conc)), "calls_per_s")
     others = {
@@ -81,14 +81,23 @@ def _times(run: Run, kind: str, era: str) -> float | None:
     return found[0] if found else None
 
 
+def _half_load(run: Run, gateway: str, kind: str, era: str) -> tuple[float, float] | None:
+    """Its p50 and p99 at half load in ms."""
+    taken = run.of(Cell(gateway, kind, era, CONC, half=True))
+    p50, p99 = median(taken, "p50_ms"), median(taken, "p99_ms")
+    return (p50, p99) if p50 and p99 else None
+
+
 def _tail_at_half_load(run: Run, kind: str, era: str) -> float | None:
-    p50, p99 = (_at(run, kind, era, _CONC, field, half=True) for field in ("p50_ms", "p99_ms"))
-    return p99 / p50 if p50 and p99 else None
+    found = _half_load(run, CALLBOARD, kind, era)
+    return found[1] / found[0] if found else None
 
 
-def _half_load(run: Run, kind: str, era: str) -> str:
-    p50, p99 = (_at(run, kind, era, _CONC, field, half=True) for field in ("p50_ms", "p99_ms"))
-    return f"{p50:,.2f}, {p99:,.2f}" if p50 and p99 else ""
+def _shown_half_load(run: Run, gateway: str, kind: str, era: str) -> str:
+    if (found := _half_load(run, gateway, kind, era)) is None:
+        return ""
+    p50, p99 = found
+    return f"{p50:,.2f}, {p99:,.2f}" + (f" ({p99 / p50:,.1f} times)" if gateway == DIRECT else "")
 
 
 def _of_all(figures: str) -> Figure:
@@ -101,16 +110,20 @@ def _of_all(figures: str) -> Figure:
     return figure
 
 
+HALF_LOAD = (
+    f"Half load: constant arrivals over {CONC} connections, half of the calls/s at {CONC} in flight; latency is "
+    "counted from when a call was due, if its connection was still busy then."
+)
 _TAIL = "p99 over p50 at half load"
 _RATIO = "calls/s at 64 over those of the fastest other full gateway"
 GOALS: tuple[tuple[Goal, Figure], ...] = (
     (
         Goal("CPU per call at 64 in flight", 300, 150, unit=" us"),
-        lambda run, kind, era: _at(run, kind, era, _CONC, "cpu_us"),
+        lambda run, kind, era: _at(run, kind, era, CONC, "cpu_us"),
     ),
     (
         Goal("calls/s at 64 in flight", 4000, 8000, at_least=True),
-        lambda run, kind, era: _at(run, kind, era, _CONC, "calls_per_s"),
+        lambda run, kind, era: _at(run, kind, era, CONC, "calls_per_s"),
     ),
     (
         Goal("p50 added at one in flight", 0.9, 0.5, unit=" ms", digits=2),
@@ -137,11 +150,14 @@ def table(run: Run) -> str:
     for goal, figure in GOALS:
         lines.append([goal.text, goal.wanted(), *(_shown(goal, figure(run, *path)) for path in paths)])
         if goal.text == _TAIL:  # a long queue that is always as long has a good ratio: so one sees both
-            lines.append(["p50 and p99 of that, ms", "", *(_half_load(run, *path) for path in paths)])
+            own = [_shown_half_load(run, CALLBOARD, *path) for path in paths]
+            lines.append(["p50 and p99 of that, ms", "", *own])
+            direct = [_shown_half_load(run, DIRECT, "http", era) for _, era in paths]
+            lines.append(["the same of the direct path, as many calls/s as Callboard over HTTP, ms", "", *direct])
     for era, goal in RATIOS.items():
         seen = [_shown(goal, _times(run, *path)) if path[1] == era else "" for path in paths]
         lines.append([goal.text, f"{_REVISIONS[era]}: {goal.wanted()}", *seen])
-    return markdown(lines)
+    return f"{markdown(lines)}\n\n{HALF_LOAD}"
 
 
 def _shown(goal: Goal, figure: float | None) -> str:

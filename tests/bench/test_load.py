@@ -50,6 +50,22 @@ async def test_calls_can_be_due_at_a_rate(era: str) -> None:
     assert 150 < report.calls_per_s < 250
 
 
+async def test_the_first_calls_are_due_one_by_one_and_not_all_at_once() -> None:
+    arrived: list[float] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            arrived.append(asyncio.get_running_loop().time())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+        await run(short(url, conc=10, rate=10.0, calls=10, warmup=0.0, secs=2.0))
+    assert arrived[9] - arrived[0] > 0.5
+
+
 async def test_what_waits_behind_a_slow_answer_counts_from_when_it_was_due() -> None:
     """One connection, a call due every 20 ms, each of which takes 50: a closed loop would say 50 for all of them."""
     async with running("echo") as upstream:
