@@ -136,6 +136,15 @@ async def test_a_request_that_was_sent_and_not_answered_says_so(answer: bytes, w
         assert failed.value.sent
 
 
+async def test_a_body_that_broke_off_is_not_taken_for_a_whole_one_however_late_it_is_read() -> None:
+    async with canned(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{|CLOSE|") as server:
+        response = await server.post()
+        await eventually(lambda: response._failure)
+
+        with pytest.raises(TransportFailure, match="within its answer"):
+            await server.link.body(response, response.taken())
+
+
 async def test_a_refused_connection_sent_nothing() -> None:
     async with canned(OK) as server:
         url = server.url

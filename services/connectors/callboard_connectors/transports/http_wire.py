@@ -42,8 +42,8 @@ class Response:
 
     @property
     def ended(self) -> bool:
-        """Whether all of the body has been read."""
-        return self._ended and not self._chunks
+        """Whether all of the body has been read; one that broke off never has."""
+        return self._ended and not self._failure and not self._chunks
 
     async def chunk(self) -> bytes:
         """What has come since; waits for some of it; empty at the end. Raises `TransportFailure`."""
