@@ -47,7 +47,7 @@ _SETTINGS: Final = {
     "max_connections": "120",
     # Memory of one machine, see bench/NOTES.md. What shared buffers do not hold, the kernel's page cache does.
     "shared_buffers": "24MB",
-    # A session walks through all of them with its temporary table, whatever that holds: the call log's 500 rows.
+    # A session walks through all of them with its temporary table, whatever that holds: a few hundred rows.
     "temp_buffers": "1MB",
     # Processes of their own for what is not used here: three to read ahead, one to start logical replication.
     "io_method": "sync",
