@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from callboard_connectors.transports.failures import InvalidAnswer, TransportFailure
 from callboard_connectors.transports.http import HttpLink, target_of
-from callboard_connectors.transports.http_wire import Response
+from callboard_connectors.transports.http_wire import Connection, Response
 from tests.support.waiting import eventually
 from tests.support.ways_out import LOCAL
 
@@ -187,6 +187,63 @@ async def test_a_cancelled_request_closes_its_connection() -> None:
         await eventually(lambda: not server.link._all)
         assert await server.ask() == b"{}"
         assert server.connections == 2
+
+
+class Transport(asyncio.Transport):
+    """As much of one as a connection that is read from touches."""
+
+    reading = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: object) -> None:
+        """It goes nowhere."""
+
+
+async def test_an_answer_that_nobody_reads_leaves_a_connection_that_is_read_from() -> None:
+    transport, free = Transport(), list[Connection]()
+    connection = Connection(free.append, free.remove)
+    connection.connection_made(transport)
+    head = connection.request(b"")
+
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 2_000_000)
+    assert not transport.reading
+    connection.data_received(b"x" * 1_000_000)
+
+    assert free == [connection]
+    assert transport.reading
+    assert len(head.result().taken()) == 3_000_000
+
+
+async def test_who_gives_up_in_the_turn_of_the_answer_does_not_take_the_next_call_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    received, both = Connection.data_received, list[asyncio.Task[Response]]()
+
+    def data_received(connection: Connection, data: bytes) -> None:
+        if len(both) != 1:
+            received(connection, data)
+            return
+        both.append(asyncio.create_task(server.post()))
+        received(connection, data)
+        both[0].cancel()
+
+    async with canned(OK, OK, OK) as server:
+        assert await server.ask() == b"{}"
+        monkeypatch.setattr(Connection, "data_received", data_received)
+        both.append(asyncio.create_task(server.post()))
+        await asyncio.wait(both)
+
+        assert both[0].cancelled()
+        assert (await both[1]).status == 200
+        assert server.connections == 1
 
 
 async def test_an_idle_connection_that_the_server_closed_is_not_used() -> None:

@@ -21,9 +21,9 @@ def test_no_room_loads_what_colours_terminals(room: str) -> None:
 
 
 def test_who_wants_colours_has_them_all_the_same() -> None:
-    assert said_by("import callboard.platform, rich.pretty; print(rich.pretty.pretty_repr([1]))") == "[1]"
+    assert said_by("import callboard.platform.plain_logs, rich.pretty; print(rich.pretty.pretty_repr([1]))") == "[1]"
 
 
 def test_they_would_be_loaded_otherwise() -> None:
-    """If this fails structlog does without them by itself, and `callboard.platform` need not see to it."""
+    """If this fails structlog does without them by itself, and `plain_logs` is not needed any more."""
     assert "rich" in said_by(f"import sys, structlog; {COLOURS}")

@@ -95,6 +95,7 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
     _lines_of_head = 0
     _trailers = 0
     _rest_timer: asyncio.TimerHandle | None = None
+    _running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody is there, and has to say something."""
@@ -153,10 +154,16 @@ class HttpProtocol(_CutsStalled, HttpToolsProtocol):
         if self._rest_timer is not None:
             self._rest_timer.cancel()
         super()._unset_keepalive_if_required()
+        running = self._running
+        if running is not None and not running.response_complete:
+            # uvicorn tells the newest request only, which was sent ahead when another still runs.
+            running.disconnected = True
+            running.message_event.set()
         super().connection_lost(exc)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """As uvicorn does, but the task leaves the set when it ends: a callback for that is a turn of the loop more."""
+        self._running = cycle
         cast(WholeAnswers, cycle).task = task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
 

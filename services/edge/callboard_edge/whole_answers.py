@@ -24,10 +24,16 @@ from uvicorn.protocols.http.httptools_impl import (
 BODY_SECONDS = 30.0
 Lines = tuple[tuple[bytes, bytes], ...]
 _LENGTH = b"content-length"
+_SHORT = 256
+
+
+def _line(name: bytes, value: bytes) -> bytes:
+    """A line of a head; short ones are remembered, long ones may be what a client sent."""
+    return _short_line(name, value) if len(value) <= _SHORT else _short_line.__wrapped__(name, value)
 
 
 @lru_cache(maxsize=1024)
-def _line(name: bytes, value: bytes) -> bytes:
+def _short_line(name: bytes, value: bytes) -> bytes:
     if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
         raise RuntimeError("Invalid HTTP header")
     return name + b": " + value + b"\r\n"

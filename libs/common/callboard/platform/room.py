@@ -15,6 +15,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import callboard.platform.plain_logs  # isort: split
+
 import structlog
 import uvloop
 from msgspec.structs import replace

@@ -100,10 +100,15 @@ class HttpLink:
 
     async def _exchange(self, data: bytes) -> Response:
         connection = self._kept() or await self._connect()
+        head = connection.request(data)
         try:
-            return await connection.request(data)
+            return await head
         except asyncio.CancelledError:
-            connection.abort()
+            if head.done() and not head.cancelled() and head.exception() is None:
+                # It was answered in this very turn; if wholly, the connection is free, or another's already.
+                head.result().close()
+            else:
+                connection.abort()
             raise
 
     def _kept(self) -> Connection | None:

@@ -87,6 +87,9 @@ class Response:
     def end(self, failure: str = "") -> None:
         """The body is complete, or there will be no more of it."""
         self._ended, self._failure = True, failure
+        if self._paused:  # the connection is the next one's from here on
+            self._paused = False
+            self._connection.resume()
         if self._waiter is not None:
             self._wake(self._waiter)
 

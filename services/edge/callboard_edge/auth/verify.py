@@ -45,7 +45,7 @@ class Tokens:
     def __init__(self, bus: Bus, access_tokens: AccessTokens, soft: float, hard: float) -> None:
         self._bus = bus
         self._access_tokens = access_tokens
-        self._soft = soft
+        self._soft = min(soft, hard)
         self._hard = hard
         self._known: dict[str, _Known] = {}
         self._forgotten = 0

@@ -53,6 +53,8 @@ _ALLOW_OTHER: dict[str, Headers] = {
     "ws": [(b"allow", b"GET, POST")],
 }
 _NO_STORE = (b"cache-control", b"no-store")
+_SHORT_MEDIA = 256
+"""Bytes of media types that are worth remembering; longer ones would only fill the memory."""
 
 
 class BodyTooLarge(Exception):
@@ -322,7 +324,9 @@ def _names_modern(headers: dict[bytes, bytes]) -> bool:
 
 
 def _check_media(headers: dict[bytes, bytes]) -> None:
-    wrong = _wrong_media(headers.get(b"content-type", b""), headers.get(b"accept", b"*/*"))
+    content, accept = headers.get(b"content-type", b""), headers.get(b"accept", b"*/*")
+    judge = _wrong_media if len(content) + len(accept) <= _SHORT_MEDIA else _wrong_media.__wrapped__
+    wrong = judge(content, accept)
     if wrong:
         raise Refused(-32600, wrong)
 

@@ -60,15 +60,17 @@ class Message(msgspec.Struct):
 _decode = msgspec.json.Decoder(Message).decode
 _read = msgspec.json.Decoder().decode
 _written = msgspec.json.Encoder().encode
+_SHORT = 16 * 1024
+"""Bytes of a body that is read as a whole and written again; what that costs in time and memory is up to its sender."""
 
 
 def _has_every_key_once(body: bytes) -> bool:
     """Whether the body is, byte for byte, what one gets who writes what it reads; then nothing is in it twice.
 
-    Clients that write compact JSON pass here, at a third of what the look at each object costs. False says nothing.
+    Short compact JSON passes here, at a third of what the look at each object costs. False says nothing.
     """
     try:
-        return _written(_read(body)) == body
+        return len(body) <= _SHORT and _written(_read(body)) == body
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
 
