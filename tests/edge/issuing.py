@@ -98,11 +98,11 @@ class Issuer:
         r, s = decode_dss_signature(opened(signing.private).private_key.sign(content.encode(), ECDSA(SHA256())))
         return f"{content}.{_segment(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
-    def edge(self, *, soft: float = 15.0) -> Tokens:
+    def edge(self, *, soft: float = 15.0, hard: float = 60.0) -> Tokens:
         """The part of an edge that knows tokens, asking this."""
         bus: Any = self
         keys = SigningKeySet(bus)
-        return Tokens(bus, AccessTokens(bus, keys, self.public_url), soft, 60.0)
+        return Tokens(bus, AccessTokens(bus, keys, self.public_url), soft, hard)
 
 
 def _segment(part: bytes) -> str:

@@ -205,6 +205,16 @@ async def test_a_known_token_is_asked_about_again_after_a_while_and_meanwhile_go
     assert issuer.asked == {all_subjects.VERIFY_TOKEN: 2}
 
 
+async def test_no_token_is_good_for_longer_than_the_hard_limit_without_being_asked_about_whatever_the_soft_one() -> (
+    None
+):
+    issuer = Issuer()
+    tokens = issuer.edge(soft=15.0, hard=0.0)
+    for _ in range(2):
+        await tokens.authenticate(f"Bearer {TOKEN}", HERE)
+    assert issuer.asked == {all_subjects.VERIFY_TOKEN: 2}
+
+
 async def test_a_scope_narrows_and_never_adds() -> None:
     issuer = Issuer()
     for scope, scopes in (("mcp:read", ("read",)), ("mcp:manage", ()), ("offline_access other", ()), ("", ())):

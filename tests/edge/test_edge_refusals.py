@@ -21,8 +21,9 @@ from callboard_edge.auth.logins import Logins
 from callboard_edge.auth.refusals import MOST_TOLD_APART, Refusals
 from callboard_edge.auth.signing_keys import SigningKeySet
 from callboard_edge.auth.verify import Tokens
-from callboard_edge.mcp import address
+from callboard_edge.mcp import address, endpoint
 from callboard_edge.mcp.endpoint import McpEndpoint
+from callboard_edge.mcp.envelope import Refused
 from callboard_edge.mcp.gate import Place
 from tests.authsvc.stack import some_token
 
@@ -169,3 +170,14 @@ async def test_something_unexpected_loses_nothing_and_a_message_at_which_it_alwa
         rig.authsvc.error = None
         await rig.refusals.flush()
         assert len(rig.authsvc.told) == (2 if tries == 1 else 5)
+
+
+def test_long_media_types_are_judged_like_others_and_not_remembered() -> None:
+    before = endpoint._wrong_media.cache_info().currsize
+    good = {b"content-type": b"application/json", b"accept": b"x/y, " * 100 + b"*/*"}
+
+    endpoint._check_media(good)
+    with pytest.raises(Refused, match="Accept"):
+        endpoint._check_media({**good, b"accept": b"x/y, " * 100})
+
+    assert endpoint._wrong_media.cache_info().currsize == before

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from callboard_edge.mcp import envelope
 from callboard_edge.mcp.envelope import Refused, parse, read_params
 
 
@@ -72,6 +73,19 @@ def test_a_key_that_stands_twice_is_refused_at_every_depth(body: bytes) -> None:
 def test_keys_that_differ_are_taken_however_they_are_written(arguments: bytes) -> None:
     message = parse(b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":%b}}' % arguments)
     assert bytes(message.params).endswith(b'"arguments":%b}' % arguments)
+
+
+def test_a_long_body_is_not_made_into_objects_to_look_for_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of numbers with thousands of digits it would take a third of a second for four megabytes."""
+    read: list[bytes] = []
+    monkeypatch.setattr(envelope, "_read", read.append)
+    long = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":[%b1],"%b":1}}'
+
+    parse(long % (b"9" * 4000 + b",", b"b"))
+    assert len(read) == 1
+    parse(long % ((b"9" * 4000 + b",") * 5, b"b"))
+    assert len(read) == 1
+    assert refusal(long % ((b"9" * 4000 + b",") * 5, b"a"))[0] == -32600
 
 
 def test_a_refusal_after_the_id_was_read_names_the_id() -> None:

@@ -23,6 +23,7 @@ class App:
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
+        self.left = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
@@ -45,12 +46,11 @@ class App:
             if cycle.answer(200, ((b"x-a", b"b"),), body or b"hello"):
                 return
             path = "/"
+        if path == "/left":
+            await self._until_left(receive)
+            return
         if path == "/body":
-            try:
-                while (await receive())["more_body"]:
-                    pass
-            except TimeoutError:
-                path = "/"
+            path = await self._body_or_not(receive, path)
         length = [] if path == "/stream" else [(b"content-length", b"7" if path == "/wrong" else b"5")]
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"b"), *length]})
         if path == "/fails":
@@ -62,6 +62,19 @@ class App:
         text = b"" if scope["method"] == "HEAD" else b"hello"
         await send({**part, "body": text[2:] if path == "/parts" else text})
 
+    async def _body_or_not(self, receive: Any, path: str) -> str:
+        try:
+            while (await receive())["more_body"]:
+                pass
+        except TimeoutError:
+            return "/"
+        return path
+
+    async def _until_left(self, receive: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.left.set()
+
 
 class Client:
     def __init__(self, app: App, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -71,6 +84,9 @@ class Client:
 
     def ask(self, path: str, method: str = "GET", more: str = "") -> None:
         self._writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
+
+    def leave(self) -> None:
+        self._writer.close()
 
     def more(self, text: str) -> None:
         self._writer.write(text.encode())
@@ -121,6 +137,25 @@ async def test_requests_sent_ahead_are_answered_in_order(client: Client) -> None
     await client.nothing_for(0.05)
     client.app.go.set()
     assert await client.exactly((HEAD + b"hello") * 3)
+
+
+async def test_a_request_that_runs_hears_that_its_client_left_also_when_another_was_sent_ahead(client: Client) -> None:
+    client.ask("/left")
+    client.ask("/")
+    await client.nothing_for(0.05)
+    client.leave()
+    await asyncio.wait_for(client.app.left.wait(), PATIENCE)
+
+
+def test_long_values_of_headers_are_not_remembered() -> None:
+    """A preflight is told back what it asked for, and anybody may send one."""
+    before = whole_answers._short_line.cache_info().currsize
+
+    assert whole_answers._line(b"x-long", b"v" * 300) == b"x-long: " + b"v" * 300 + b"\r\n"
+    with pytest.raises(RuntimeError):
+        whole_answers._line(b"x-long", b"v" * 300 + b"\n")
+
+    assert whole_answers._short_line.cache_info().currsize == before
 
 
 async def test_a_stream_begins_before_there_is_anything_to_say(client: Client) -> None:
