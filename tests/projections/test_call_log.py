@@ -129,49 +129,6 @@ def test_only_our_partitions_of_days_that_are_over_expire() -> None:
 # ------------------------------------------------------------------------------------------- postgres
 
 
-async def test_a_row_that_postgres_refuses_costs_nothing_but_itself(log: Log) -> None:
-    partitions = Partitions(log.pool, KEEP)
-    records = [call_record(f"c{number}") for number in range(9)]
-    rows = [row_of(record) for record in records]
-    version = COLUMNS.index("version")
-    rows[4] = (*rows[4][:version], 2**40, *rows[4][version + 1 :])
-
-    assert await CallStore(log.pool, partitions).write(rows) == (8, 1)
-    assert await log.pool.fetchval("select count(*) from cb.call") == 8
-
-
-async def test_text_with_a_nul_is_stored(log: Log) -> None:
-    record = call_record("c1", tool="a\x00b")
-    row = row_of(record)
-
-    assert await CallStore(log.pool, Partitions(log.pool, KEEP)).write([row]) == (1, 0)
-    assert await log.pool.fetchval("select tool from cb.call") == "a\ufffdb"
-
-
-async def test_of_rows_that_are_there_in_part_only_the_new_ones_are_written(log: Log) -> None:
-    content = CallContent(arguments={"n": 1})
-    rows = [row_of(call_record(f"c{number}", content=content if number % 2 else None)) for number in range(6)]
-    store = CallStore(log.pool, Partitions(log.pool, KEEP))
-
-    assert await store.write(rows[:3]) == (3, 0)
-    assert await store.write(rows) == (3, 0)
-    assert await store.write([*rows[4:], row_of(call_record("c6", tool="another")), rows[0]]) == (1, 0)
-    assert await log.pool.fetchval("select count(*) from cb.call") == 7
-    assert await log.pool.fetchval("select array_agg(call_id order by call_id) from cb.call_content") == [
-        "c1",
-        "c3",
-        "c5",
-    ]
-
-
-async def test_the_same_new_row_twice_is_written_once(log: Log) -> None:
-    row, other = row_of(call_record("c1")), row_of(call_record("c2"))
-    store = CallStore(log.pool, Partitions(log.pool, KEEP))
-
-    assert await store.write([row, other, row]) == (2, 0)
-    assert await log.pool.fetchval("select count(*) from cb.call") == 2
-
-
 async def test_days_are_made_ahead_and_when_a_record_needs_one_and_dropped_when_they_are_old(log: Log) -> None:
     partitions = Partitions(log.pool, timedelta(days=3))
     now = datetime.now(UTC)

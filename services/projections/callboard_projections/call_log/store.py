@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from callboard_projections.call_log.partitions import Partitions
 
 _HERE = "callboard_projections"
 _CONTENT = (*COLUMNS[:3], "content")
+_KEY = operator.itemgetter(slice(3))
 _REFUSED: tuple[type[Exception], ...] = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -58,13 +60,18 @@ class CallStore:
             return await self._keep(rows)
 
     async def _keep(self, rows: Sequence[Row]) -> int:
-        """Straight into the table; only when some are there already, what is new of them, which costs twice as much."""
+        """Straight into the table; only when some are there already, what is new of them, which costs twice as much.
+
+        Always in the order of their keys: writers with the same rows then wait for each other and do not deadlock.
+        """
+        rows = sorted(rows, key=_KEY)
         calls = [row[:-1] for row in rows]
         contents = [(*row[:3], row[-1]) for row in rows if row[-1] is not None]
         async with self._pool.acquire() as connection:
             try:
                 return await _copied(connection, calls, contents)
-            except asyncpg.UniqueViolationError:
+            except (asyncpg.UniqueViolationError, asyncpg.FeatureNotSupportedError):
+                # Not supported: COPY does not go through a wall that binds the owner too, as it does before 0042.
                 return await _merged(connection, calls, contents)
 
 
