@@ -54,7 +54,7 @@ class Rounds:
         self._began = time.monotonic()
 
     def cells(self) -> list[Cell]:
-        """One round, gateways innermost; at last each at half of the load that it has just carried."""
+        """One round, gateways innermost; at last each at half of the load that it carries."""
         concs = list(map(int, _words(self._options.conc)))
         full = [
             Cell(peer.name, kind, era, conc)

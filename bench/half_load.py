@@ -1,4 +1,4 @@
-"""Half load: calls are due at a constant rate, half of the calls/s that the gateway made at 64 in flight.
+"""Half load: calls are due at a constant rate, half of the median calls/s of the gateway at 64 in flight.
 
 The direct path gets as many as Callboard over HTTP, not half of its own: so one sees what the machine and the load
 generator are like at that rate. These two are measured in every round, the others in the first.
@@ -31,7 +31,7 @@ def cells(full: Sequence[Cell]) -> list[Cell]:
 
 
 def rate(run: Run, cell: Cell) -> float | None:
-    """Calls/s that are due, as far as the run has got; None when full load was not measured yet."""
+    """Calls/s that are due, by the samples that the run has so far; None when full load was not measured yet."""
     measured = CALLBOARD if cell.gateway == DIRECT else cell.gateway
     taken = run.of(Cell(measured, cell.kind, cell.era, CONC))
     return median(taken, "calls_per_s") / 2 if taken else None

@@ -3,7 +3,7 @@
 Every organisation is on the same Callboard, so that a small playbook is measured beside large ones; a thousand
 organisations, and two of each service, have a Callboard of their own, which is stopped unless it is its turn. What is
 compared with a plain echo is measured in pairs with it (`bench.traffic`). The file is shapes.json; a run that was
-stopped sets everything up again and goes on.
+stopped sets everything up again and goes on, with whole pairs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.field import say
 from bench.measure import Length, Noise, sample
 from bench.pausing import Turns
 from bench.peers.peer import Endpoint
-from bench.samples import Gateway, Run, Sample, Store, machine, median, revision
+from bench.samples import Cell, Gateway, Run, Sample, Store, machine, median, revision
 from bench.scenes import CALLBOARD, CROWDED, DIRECT, TWICE, Scene, idle_streams
 from bench.shapes_report import report
 from bench.traffic import Step, Traffic, steps, wanted
@@ -47,12 +47,9 @@ class Lines:
 
     async def take(self, lines: Sequence[Traffic]) -> None:
         """Everything that the run does not have yet."""
-        due = [step for step in steps(lines, self._options.rounds) if not self._has(step)]
+        due = missing(self._run, lines, self._options.rounds)
         for at, step in enumerate(due):
             self._print(await (self._alone(step) if step.direct else self._through(step)), len(due) - at - 1)
-
-    def _has(self, step: Step) -> bool:
-        return any(taken.round == step.number for taken in self._run.of(step.cell))
 
     async def _alone(self, step: Step) -> Sample:
         self._scene.alone()
@@ -101,6 +98,22 @@ class Lines:
             f"{left:>4} left, {left * each / 60:>4.1f} min | {taken.cell.gateway:<22} {taken.cell.kind:<48} "
             f"{taken.calls_per_s:>8,.0f}/s  p50 {taken.p50_ms:>8.2f} ms  CPU {taken.cpu_us:>7,.0f} us{noise}{wrongs}"
         )
+
+
+def missing(run: Run, lines: Sequence[Traffic], rounds: int) -> list[Step]:
+    """What the run does not have yet; it loses the halves of pairs, so that both are taken, one right after the other.
+
+    A run that was stopped between the two goes on later, on Callboards that were newly started.
+    """
+    halves: set[tuple[Cell, int]] = set()
+    for one in lines:
+        if one.compared is not None:
+            pair = (one.base.cell, one.cell)
+            base, own = ({sample.round for sample in run.of(cell)} for cell in pair)
+            halves |= {(cell, number) for cell in pair for number in base ^ own}
+    run.samples = [sample for sample in run.samples if (sample.cell, sample.round) not in halves]
+    there = {(sample.cell, sample.round) for sample in run.samples}
+    return [step for step in steps(lines, rounds) if (step.cell, step.number) not in there]
 
 
 async def measure(options: argparse.Namespace) -> Run:

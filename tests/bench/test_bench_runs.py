@@ -299,6 +299,21 @@ def test_what_was_to_be_reached_stands_beside_what_was_seen() -> None:
     assert targets.table(Run("a machine", "", {}, "now")) == ""
 
 
+@pytest.mark.parametrize(
+    ("reached", "shown"),
+    [
+        (2850.0, "| 2.5 times: met |"),
+        (2840.0, "| 2.5 times, only 94.7 % of the calls/s due: **missed** |"),
+        (0.0, "| only 0.0 % of the calls/s due: **missed** |"),
+    ],
+)
+def test_a_good_tail_is_a_miss_where_fewer_calls_were_answered_than_due(reached: float, shown: str) -> None:
+    run = figures_of(8800, 200, 5.0, 400)
+    half = run.of(Cell("Callboard", "http", "2026", 64, half=True))[0]
+    half.due, half.calls_per_s, half.calls = 3000.0, reached, int(reached)
+    assert shown in targets.table(run)
+
+
 def test_a_run_replaces_its_block_of_a_document_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "RESULTS.md"
     file.write_text("before\n<!-- bench: begin a -->\nold\n<!-- bench: end a -->\nafter\n")

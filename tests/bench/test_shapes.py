@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bench.samples import Cell, Run, Sample
 from bench.scenes import content_of
+from bench.shapes import missing
 from bench.shapes_report import goals, report
 from bench.traffic import LISTED, PLAIN, TRAFFIC, steps, wanted
 
@@ -66,6 +67,22 @@ def test_pairs_stand_side_by_side_and_each_is_as_often_the_first() -> None:
     assert firsts.count(flat) == firsts.count(flat.base) == 3
     cells = [(step.cell, step.number) for step in steps(TRAFFIC, 3)]
     assert len(cells) == len(set(cells))
+
+
+def test_a_run_that_was_stopped_within_a_pair_takes_both_of_it_again() -> None:
+    flat = next(one for one in TRAFFIC if one.compared)
+    plan = steps([PLAIN, flat], 2)
+    for stopped in range(len(plan) + 1):
+        run = run_of(*(taken(step.cell, 200.0, step.number) for step in plan[:stopped]))
+        left = missing(run, [PLAIN, flat], 2)
+        kept = len(plan) - len(left)
+        assert left == plan[kept:]
+        assert [(sample.cell, sample.round) for sample in run.samples] == [
+            (step.cell, step.number) for step in plan[:kept]
+        ]
+        within_a_pair = 0 < stopped < len(plan) and plan[stopped].paired and plan[stopped - 1].paired
+        within_a_pair = within_a_pair and plan[stopped].number == plan[stopped - 1].number
+        assert kept == stopped - within_a_pair
 
 
 def test_tools_are_spread_over_fifty_servers() -> None:
